@@ -1,0 +1,362 @@
+"""Every setting of a run, as frozen dataclasses that check themselves.
+
+A field is a command-line flag of the same name (see `scadv_tf.flags`), so its metadata carry the
+sentence that ``--help`` prints and the values that are allowed. This module imports nothing but the
+standard library, so ``--help`` is quick and a configuration can be read where TensorFlow is absent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from scadv_tf.errors import InputError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field with the sentence, choices and bounds of its flag."""
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class _Checked:
+    """Checks each field against the bounds and choices in its metadata."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            _check_type(field, value)
+            _check_value(field, value)
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    wanted = (int, float) if isinstance(field.default, float) else type(field.default)
+    wrong = isinstance(value, bool) != isinstance(field.default, bool)
+    if wrong or not isinstance(value, wanted):
+        raise InputError(
+            what=f"The setting {field.name} has the wrong type.",
+            expected=f"a value like {field.default!r}",
+            received=f"{field.name}={value!r}",
+            advice=f"Give --{field.name} as the help text shows.",
+        )
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            what=f"The setting {field.name} has a value that is not offered.",
+            expected=f"one of {', '.join(choices)}",
+            received=f"{field.name}={value!r}",
+            advice=f"Choose one of them for --{field.name}.",
+        )
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, str):
+            continue
+        # Written so that NaN fails too.
+        if (low is not None and not number >= low) or (high is not None and not number <= high):
+            bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (
+                high is not None
+            )
+            raise InputError(
+                what=f"The setting {field.name} is out of range.",
+                expected=f"{field.name} {' and '.join(bounds)}",
+                received=f"{field.name}={value!r}",
+                advice=f"Give --{field.name} within these bounds.",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(_Checked):
+    """Where the cells come from and how genes and labels are matched."""
+
+    dataset: str = option(
+        "",
+        "Name of a known data set (pbmc, synthetic), or of your own when --rna and --atac are given.",
+    )
+    rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
+    atac: str = option(
+        "", "ATAC cells in the same formats: peaks, or gene activity made elsewhere."
+    )
+    atac_peaks: str = option(
+        "", "Peaks of the same ATAC cells, used to find neighbours if --atac holds gene activity."
+    )
+    label_key: str = option("cell_type", "Column of the RNA cells' obs that holds their types.")
+    atac_label_key: str = option(
+        "",
+        "Column of the ATAC cells' obs with known types, for evaluation only; default: --label_key "
+        "if it is there. If the RNA cells have it too, as a coarser grouping, scores are at its level.",
+    )
+    genome: str = option(
+        "",
+        "Genome of the peaks: hg38, hg19 or mm10. Needed when the ATAC features are peaks.",
+        choices=("", "hg38", "hg19", "mm10"),
+    )
+    genes: str = option("", "Gene coordinates of your own (GTF or BED) in place of --genome.")
+    upstream: int = option(
+        2000, "Bases by which a gene body is extended upstream when peaks are summed.", minimum=0
+    )
+    rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
+    atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")
+    drop_types: tuple = option(
+        (), "Types to leave out of both modalities, separated by commas (such as 'unassigned')."
+    )
+    min_shared_genes: int = option(
+        50, "Refuse to run when fewer genes than this are shared.", minimum=2
+    )
+    synthetic_cells: int = option(
+        2000, "Cells in each modality of --dataset=synthetic.", minimum=50
+    )
+    synthetic_difficulty: float = option(
+        0.5, "Difficulty of --dataset=synthetic, from 0 to 1.", minimum=0, maximum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingConfig(_Checked):
+    """What is learned from the data before training, and stored with the model."""
+
+    variable_genes: int = option(
+        3000, "Genes kept, most variable in both modalities first; 0 keeps all.", minimum=0
+    )
+    neighbors: int = option(
+        15,
+        "ATAC cells over which each ATAC cell is averaged, itself included; 1 turns it off.",
+        minimum=1,
+    )
+    smoothing_hops: int = option(
+        2, "How often that average is taken; 0 turns the denoising off.", minimum=0
+    )
+    lsi_size: int = option(
+        15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2
+    )
+    neighbor_pca_size: int = option(
+        50, "Joint principal components of the genes, for neighbours.", minimum=2
+    )
+    projection_size: int = option(
+        50,
+        "Joint principal components that the encoder's first, fixed layer projects on; 0 leaves "
+        "that layer out, as in the document.",
+        minimum=0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig(_Checked):
+    """Sizes of the five networks."""
+
+    encoder_sizes: tuple = option((1024, 128), "Widths of the encoder's layers.", minimum=1)
+    modality_discriminator_sizes: tuple = option(
+        (64, 64), "Hidden widths of the modality discriminator.", minimum=1
+    )
+    atac_discriminator_sizes: tuple = option(
+        (512, 512), "Hidden widths of the discriminator of real and generated ATAC.", minimum=1
+    )
+    generator_sizes: tuple = option((1024,), "Hidden widths of the generator.", minimum=1)
+    discriminator_condition: str = option(
+        "types",
+        "What the modality discriminator sees beside the latent vector: nothing (the document), "
+        "or the predicted types, so that modalities are aligned type by type.",
+        choices=("none", "types"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig(_Checked):
+    """Weights of the losses (0: not computed) and their constants."""
+
+    cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
+    contrastive: float = option(
+        0.1, "Weight of the contrastive loss on pairs of ATAC copies.", minimum=0
+    )
+    interpolation: float = option(
+        0.1, "Weight of interpolation consistency between modalities.", minimum=0
+    )
+    centroid: float = option(
+        3.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
+    )
+    center: float = option(0.0, "Weight of the center loss (milestone 2).", minimum=0)
+    modality_adversarial: float = option(
+        0.1, "Weight of the adversarial loss that mixes the modalities.", minimum=0
+    )
+    atac_adversarial: float = option(
+        0.1, "Weight of the adversarial loss of generated ATAC.", minimum=0
+    )
+    cycle: float = option(0.1, "Weight of the cycle consistency of latent vectors.", minimum=0)
+    label_smoothing: float = option(
+        0.0, "Label smoothing of the cross-entropy.", minimum=0, maximum=0.9
+    )
+    contrastive_pair: str = option(
+        "neighbor",
+        "The two copies of the contrastive loss: the same ATAC cell with noise twice (the "
+        "document), or the cell and one of its neighbours, with noise each.",
+        choices=("same", "neighbor"),
+    )
+    temperature: float = option(0.1, "Temperature of the contrastive loss.", minimum=1e-3)
+    noise: float = option(
+        0.3, "Gaussian noise on contrastive copies, in standard deviations of each gene.", minimum=0
+    )
+    interpolation_target: str = option(
+        "interpolated_output",
+        "Target of interpolation consistency: the teacher's interpolated outputs, or (as the "
+        "document prints it) its outputs for scaled inputs.",
+        choices=("interpolated_output", "scaled_input"),
+    )
+    interpolation_alpha: float = option(
+        0.2, "Both parameters of the Beta distribution of the mixing weight.", minimum=1e-3
+    )
+    interpolation_rampup: float = option(
+        0.3,
+        "Share of the training over which the interpolation weight rises to its full value.",
+        minimum=0,
+        maximum=1,
+    )
+    teacher_momentum: float = option(
+        0.99, "Largest momentum of the moving-average teacher.", minimum=0, maximum=1
+    )
+    center_confidence: float = option(
+        0.8, "Classifier confidence from which ATAC cells join the center loss.", minimum=0
+    )
+    centroid_warmup: float = option(
+        0.1, "Share of the epochs before ATAC cells get soft labels.", minimum=0, maximum=1
+    )
+    centroid_momentum: float = option(
+        0.7, "Share of the old centroid that each batch keeps.", minimum=0, maximum=1
+    )
+    prior_power: float = option(
+        0.5,
+        "How strongly soft labels are pulled towards the type shares of the RNA cells, from 0 to 1.",
+        minimum=0,
+        maximum=1,
+    )
+    sharpening: float = option(
+        2.0, "Power to which soft labels are raised before they are renormalised.", minimum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(_Checked):
+    """How the two phases are optimised."""
+
+    epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
+    batch_size: int = option(256, "Cells of each modality in a batch.", minimum=2)
+    optimizer: str = option(
+        "sgd", "Optimizer of both phases; sgd has Nesterov momentum.", choices=("sgd", "adam")
+    )
+    learning_rate: float = option(0.01, "Learning rate of representation learning.", minimum=0)
+    alignment_learning_rate: float = option(0.01, "Learning rate of modality alignment.", minimum=0)
+    momentum: float = option(0.9, "Momentum of sgd.", minimum=0, maximum=1)
+    learning_rate_schedule: str = option(
+        "cosine", "Course of both learning rates.", choices=("cosine", "constant")
+    )
+    gradient_clip_norm: float = option(
+        5.0, "Largest norm of all gradients of a step together; 0 does not clip.", minimum=0
+    )
+    reversal_strength: float = option(
+        1.0, "Factor that reversed gradients reach at the end of the training.", minimum=0
+    )
+    early_stopping_patience: int = option(
+        0,
+        "Stop after this many epochs in a row in which almost no ATAC cell changed its predicted "
+        "type (needs no ATAC label); 0 trains all epochs.",
+        minimum=0,
+    )
+    early_stopping_change: float = option(
+        0.002, "The share of ATAC cells that counts as almost none.", minimum=0, maximum=1
+    )
+    seed: int = option(0, "Seed of everything random.", minimum=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(_Checked):
+    """How predictions are made from a trained model and looked at."""
+
+    neighbor_vote: float = option(
+        0.5,
+        "Share of the final probabilities of an ATAC cell that is the mean of its neighbours'.",
+        minimum=0,
+        maximum=1,
+    )
+    knn_neighbors: int = option(30, "Neighbours of the kNN label transfer.", minimum=1)
+    umap_neighbors: int = option(30, "Neighbours of the UMAP pictures.", minimum=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputConfig(_Checked):
+    """Where the results go."""
+
+    output_dir: str = option("", "Folder of the results; default: runs/<dataset>.")
+    export_dir: str = option(
+        "", "Folder of the exported encoder's versions; default: savedmodels/<dataset>."
+    )
+    tensorboard: bool = option(False, "Write TensorBoard logs to <output_dir>/tensorboard.")
+
+
+SECTIONS = {
+    "data": DataConfig,
+    "preprocessing": PreprocessingConfig,
+    "network": NetworkConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
+    "output": OutputConfig,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """All settings of one run, by section."""
+
+    data: DataConfig = DataConfig()
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    network: NetworkConfig = NetworkConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    output: OutputConfig = OutputConfig()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Sections as plain dictionaries, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        """The settings as indented JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]]) -> RunConfig:
+        """The inverse of `to_dict`.
+
+        Raises
+        ------
+        InputError : a section or a setting is unknown, or a value is out of its bounds.
+        """
+        unknown = [name for name in values if name not in SECTIONS]
+        for name, section in SECTIONS.items():
+            known = {field.name for field in dataclasses.fields(section)}
+            unknown += [f"{name}.{key}" for key in values.get(name, {}) if key not in known]
+        if unknown:
+            raise InputError(
+                what="The configuration has settings that this version does not know.",
+                expected=f"sections {', '.join(SECTIONS)} with the flags' names",
+                received=", ".join(unknown),
+                advice="Remove them, or use the version of scadv_tf that wrote the file.",
+            )
+        return cls(**{name: SECTIONS[name](**section) for name, section in values.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> RunConfig:
+        """The inverse of `to_json`."""
+        return cls.from_dict(json.loads(text))

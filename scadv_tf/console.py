@@ -1,0 +1,53 @@
+"""What the command-line programs share: quiet libraries, plain messages, exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from scadv_tf.errors import InputError
+
+BAD_INPUT = 2
+
+
+def run_app(main: Callable[[], None]) -> None:
+    """Parses the flags, runs `main`, and ends with exit code 2 and one message on bad input."""
+    # Read by TensorFlow when it is imported, which happens later: only its errors are shown.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    flags.FLAGS.set_default("verbosity", 0)
+    app.run(lambda arguments: sys.exit(_run(main, arguments[1:])))
+
+
+def _run(main: Callable[[], None], unknown: list[str]) -> int:
+    _configure_logging(flags.FLAGS.verbosity)
+    try:
+        if unknown:
+            raise InputError(
+                what="The command line has words that are no flags.",
+                expected="flags such as --dataset=pbmc",
+                received=" ".join(unknown),
+                advice="Put -- before each name and = before each value; see --help.",
+            )
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _configure_logging(verbosity: int) -> None:
+    """absl's --verbosity (1 debug, 0 information, -1 warnings, -2 errors) for plain lines."""
+    level = {1: logging.DEBUG, 0: logging.INFO, -1: logging.WARNING}.get(verbosity, logging.ERROR)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    ours = logging.getLogger("scadv_tf")
+    ours.handlers, ours.propagate = [handler], False
+    ours.setLevel(level)
+    # Of the libraries only what a user can act on.
+    absl_logging.set_verbosity(min(verbosity, -2))

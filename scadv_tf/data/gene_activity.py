@@ -1,0 +1,199 @@
+"""Peaks to gene activity: the counts in and just before each gene, added up."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
+from scadv_tf.data.readers import feature_names
+from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_UPSTREAM = 2000
+
+# chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2; chromosome names may themselves hold - and _.
+_INTERVAL = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[_-](?P<end>\d+)$"
+_CHROM_COLUMNS = ("chrom", "chr", "chromosome", "seqnames", "seqname")
+_START_COLUMNS = ("start", "chromstart", "peak_start")
+_END_COLUMNS = ("end", "chromend", "peak_end", "stop")
+_NEARLY_ALL = 0.95
+# Gene tables carry coordinates too. Half of all genes are longer than 14 kb, peaks and
+# genome bins are shorter than 10 kb.
+_LONGEST_TYPICAL_PEAK = 10_000
+_FEW_PEAKS_IN_GENES = 0.1
+
+
+def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
+    """The intervals of the features if they are peaks.
+
+    Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``), else from the columns
+    chrom (chr, seqnames), start and end, else from the column interval. Start is taken as 0-based,
+    end as exclusive; tools differ by one base there, which changes next to no overlap.
+
+    Parameters
+    ----------
+    var : the table of P features.
+
+    Returns
+    -------
+    DataFrame [P] with chrom (normal form), start and end in base pairs, and var's index; None when
+    the features are no peaks. A few names (under 5 %) may lack an interval: theirs is empty.
+
+    Raises
+    ------
+    InputError : part of the names are intervals, part are not.
+    """
+    if "feature_types" in var and (var["feature_types"].astype(str) == "Gene Expression").all():
+        return None  # 10x files give intervals for genes as well
+    names = pd.Series(feature_names(var), index=var.index)
+    peaks = _parse(names)
+    share = float(peaks["chrom"].ne("").mean())
+    if share >= _NEARLY_ALL:
+        return peaks
+    if share > 1 - _NEARLY_ALL:
+        raise _mixed(names, peaks)
+    peaks = _from_columns(var)
+    if peaks is None or (peaks["end"] - peaks["start"]).median() > _LONGEST_TYPICAL_PEAK:
+        return None
+    return peaks
+
+
+def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> sparse.csr_matrix:
+    """Which peaks count for which genes.
+
+    A peak belongs to each gene whose body, extended by ``upstream`` bases before the transcription
+    start (at both ends if the strand is unknown), it overlaps by a base or more.
+
+    Parameters
+    ----------
+    peaks : [P] chrom, start, end, as from `peak_intervals`.
+    genes : [G] chrom, start, end, strand, as from `load_genes`.
+    upstream : base pairs.
+
+    Returns
+    -------
+    float32 CSR of zeros and ones [P, G].
+    """
+    import bioframe
+
+    links = bioframe.overlap(
+        _plain(peaks), _plain(_extended(genes, upstream)),
+        how="inner", return_index=True, return_input=False,
+    )  # fmt: skip
+    rows, columns = (links[name].to_numpy(dtype=np.int64) for name in ("index", "index_"))
+    ones = np.ones(len(links), dtype=np.float32)
+    return sparse.csr_matrix((ones, (rows, columns)), shape=(len(peaks), len(genes)))
+
+
+def gene_activity(
+    counts: sparse.csr_matrix,
+    peaks: pd.DataFrame,
+    genes: pd.DataFrame,
+    upstream: int = DEFAULT_UPSTREAM,
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Sum of the counts of the peaks in each gene and before its transcription start.
+
+    Parameters
+    ----------
+    counts : counts per peak [A, P].
+    peaks, genes, upstream : see `link_peaks`.
+
+    Returns
+    -------
+    activity : float32 CSR [A, G'] over the G' genes with at least one peak, in the order of genes.
+    gene_names : text [G'].
+
+    Raises
+    ------
+    InputError : no peak overlaps any gene, or upstream is negative.
+    """
+    if upstream < 0:
+        raise InputError(
+            what="the distance before the transcription start is negative",
+            expected="--upstream of 0 or more base pairs",
+            received=upstream,
+            advice=f"leave it out for the default of {DEFAULT_UPSTREAM}",
+        )
+    links = link_peaks(peaks, genes, upstream)
+    with_peak = np.diff(links.tocsc().indptr) > 0
+    if not with_peak.any():
+        raise _no_overlap(peaks, genes)
+    share = count_linked(links) / len(peaks)
+    if share < _FEW_PEAKS_IN_GENES:
+        logger.warning(
+            "only %.1f %% of the peaks lie in a gene: is this the right --genome or --genes?",
+            100 * share,
+        )
+    activity = sparse.csr_matrix(counts @ links[:, with_peak], dtype=np.float32)
+    return activity, genes["gene"].to_numpy(dtype=str)[with_peak]
+
+
+def count_linked(links: sparse.csr_matrix) -> int:
+    """How many peaks belong to at least one gene, from `link_peaks` [P, G]."""
+    return int(np.sum(np.diff(links.indptr) > 0))
+
+
+def _parse(names: pd.Series) -> pd.DataFrame:
+    """Intervals from names; an empty chromosome and interval where a name is none."""
+    parts = names.astype(str).str.extract(_INTERVAL)
+    found = parts["chrom"].notna()
+    ends = parts[["start", "end"]].fillna("0").astype(np.int64)
+    found &= ends["end"] > ends["start"]
+    return ends.where(found, 0).assign(
+        chrom=chromosomes(parts["chrom"]).where(found, "")
+    )[["chrom", "start", "end"]]  # fmt: skip
+
+
+def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
+    columns = {str(name).casefold(): name for name in var.columns}
+    wanted = (_CHROM_COLUMNS, _START_COLUMNS, _END_COLUMNS)
+    found = [next((columns[n] for n in names if n in columns), None) for names in wanted]
+    if None not in found:
+        chrom, start, end = (var[name].astype(str).str.removesuffix(".0") for name in found)
+        names = chrom + ":" + start + "-" + end
+    elif "interval" in columns:
+        names = var[columns["interval"]]
+    else:
+        return None
+    peaks = _parse(names)
+    return peaks if peaks["chrom"].ne("").mean() >= _NEARLY_ALL else None
+
+
+def _mixed(names: pd.Series, peaks: pd.DataFrame) -> InputError:
+    unnamed = peaks["chrom"].eq("").to_numpy()
+    return InputError(
+        what="part of the ATAC features are peaks, part are not",
+        expected="peaks named like chr1:1000-2000, or genes",
+        received=f"{np.sum(~unnamed):,} peaks such as {names[~unnamed].iloc[0]} and "
+        f"{np.sum(unnamed):,} others such as {', '.join(names[unnamed].iloc[:3])}",
+        advice="keep only the peaks, or only the gene activity, in the ATAC file",
+    )
+
+
+def _no_overlap(peaks: pd.DataFrame, genes: pd.DataFrame) -> InputError:
+    received = [", ".join(t["chrom"][t["chrom"] != ""].unique()[:5]) for t in (peaks, genes)]
+    return InputError(
+        what="no peak lies in any gene",
+        expected="peaks and genes of the same genome",
+        received=f"peaks on {received[0]}; genes on {received[1]}",
+        advice=f"choose another --genome ({', '.join(GENOMES)}), or give --genes=FILE (BED or GTF)",
+    )
+
+
+def _extended(genes: pd.DataFrame, upstream: int) -> pd.DataFrame:
+    """Gene bodies with the bases before the transcription start."""
+    before = np.where(genes["strand"] == "-", 0, upstream)
+    after = np.where(genes["strand"] == "+", 0, upstream)
+    start = np.maximum(genes["start"] - before, 0)
+    return genes.assign(start=start, end=genes["end"] + after)
+
+
+def _plain(intervals: pd.DataFrame) -> pd.DataFrame:
+    """The three columns with a plain row number; intervals of no length overlap nothing."""
+    plain = intervals[["chrom", "start", "end"]].reset_index(drop=True)
+    return plain[plain["end"] > plain["start"]]

@@ -1,0 +1,176 @@
+"""Where genes lie: the embedded tables, or the user's BED, GTF or GFF."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+GENOMES = ("hg38", "hg19", "mm10")
+# The longest genes of man and mouse (RBFOX1, CNTNAP2) measure 2.3 to 2.5 Mb: what is longer is
+# several loci of one symbol taken for one gene.
+MAX_GENE_LENGTH = 3_000_000
+
+_ASSETS = Path(__file__).parent / "assets" / "genes"
+_COLUMNS = ["chrom", "start", "end", "gene", "strand"]
+_GTF_ENDINGS = (".gtf", ".gff", ".gff3")
+_GTF_COLUMNS = {0: "chrom", 2: "feature", 3: "start", 4: "end", 6: "strand", 8: "attributes"}
+_GTF_ROWS_AT_ONCE = 500_000
+# Where there are no gene rows, a gene is the span of its transcripts, or of its exons.
+_GTF_FEATURES = (("gene",), ("transcript", "mRNA"), ("exon",))
+
+
+def load_genes(source: str) -> pd.DataFrame:
+    """Gene coordinates, 0-based half-open, one row a gene.
+
+    A gene that comes in several rows (transcripts, exons, several loci) becomes one span where they
+    lie on one chromosome within ``MAX_GENE_LENGTH``; otherwise the longest is kept. Rows that are
+    longer than that are left out. A gene whose rows disagree about the strand gets '.'.
+
+    Parameters
+    ----------
+    source : 'hg38', 'hg19' or 'mm10' for the embedded tables (UCSC refFlat), or the path of
+        a BED (chrom, start, end, name and, in column 6, strand) or of a GTF or GFF; gzipped or not.
+
+    Returns
+    -------
+    DataFrame with chrom (in the normal form of `chromosomes`), start, end (base pairs), gene and
+    strand ('+', '-' or '.'); from GTF and GFF also gene_id. Ordered by place.
+
+    Raises
+    ------
+    InputError : unknown genome, missing or malformed file, or no gene in it.
+    """
+    path = _path_of(source)
+    name = path.name.casefold().removesuffix(".gz")
+    read = _read_gtf if name.endswith(_GTF_ENDINGS) else _read_bed
+    try:
+        genes = read(path)
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise _malformed(path, f"{type(error).__name__}: {error}") from error
+    genes = genes[(genes["gene"] != "") & (genes["end"] > genes["start"])]
+    if genes.empty or (genes["start"] < 0).any():
+        raise _malformed(path, "negative positions" if len(genes) else "no gene")
+    genes["chrom"] = chromosomes(genes["chrom"])
+    genes.loc[~genes["strand"].isin(["+", "-"]), "strand"] = "."
+    genes = _one_row_a_gene(genes)
+    return genes.sort_values(["chrom", "start", "end", "gene"], ignore_index=True)
+
+
+def chromosomes(names: pd.Series) -> pd.Series:
+    """One normal form of chromosome names: '1', 'Chr1' -> 'chr1'; 'MT', 'chrM' -> 'chrM'."""
+    bare = names.astype(str).str.replace(r"^chr", "", case=False, regex=True)
+    bare = bare.replace({"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"})
+    return "chr" + bare
+
+
+def _path_of(source: str) -> Path:
+    if source in GENOMES:
+        return _ASSETS / f"{source}_refFlat_genes.bed.gz"
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    raise InputError(
+        what="the gene coordinates were not found",
+        expected=f"one of {', '.join(GENOMES)}, or the path of a BED, GTF or GFF file",
+        received=source or "nothing",
+        advice="--genome names an embedded genome; for any other, give --genes=FILE",
+    )
+
+
+def _malformed(path: Path, received: str) -> InputError:
+    return InputError(
+        what=f"no gene coordinates could be read from {path}",
+        expected="a tab-separated BED with at least chrom, start, end and gene name, or a GTF or "
+        "GFF with gene_name or gene_id",
+        received=received,
+        advice="check the file, or use an embedded genome: " + ", ".join(GENOMES),
+    )
+
+
+def _read_bed(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(
+        path, sep="\t", header=None, dtype=str, na_filter=False, quoting=csv.QUOTE_NONE,
+        skiprows=_header_lines(path),
+    )  # fmt: skip
+    if table.shape[1] < 4:
+        raise ValueError(f"{table.shape[1]} columns")
+    strand = table[5] if table.shape[1] > 5 else "."
+    ends = {"start": table[1].astype(np.int64), "end": table[2].astype(np.int64)}
+    genes = pd.DataFrame({"chrom": table[0], **ends, "gene": table[3], "strand": strand})
+    return genes[_COLUMNS]
+
+
+def _header_lines(path: Path) -> int:
+    """How many lines come before the first with a number in the second column."""
+    import gzip
+
+    opener = gzip.open if path.suffix.casefold() == ".gz" else open
+    with opener(path, "rt") as lines:
+        for number, line in enumerate(lines):
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) > 1 and fields[1].isdigit():
+                return number
+    raise ValueError("no line with a position in the second column")
+
+
+def _read_gtf(path: Path) -> pd.DataFrame:
+    for features in _GTF_FEATURES:
+        rows = pd.concat(_gtf_rows(path, features), ignore_index=True)
+        if len(rows):
+            break
+    rows["start"] = rows["start"].astype(np.int64) - 1  # 1-based closed -> 0-based half-open
+    rows["end"] = rows["end"].astype(np.int64)
+    # In GFF, Name is that of the row, so of the gene in gene rows only.
+    of_gene = ("gene_name", "gene", "Name") if features == ("gene",) else ("gene_name", "gene")
+    rows["gene"] = _first_attribute(rows, *of_gene, "gene_id")
+    rows["gene_id"] = _first_attribute(rows, "gene_id", *of_gene)
+    return rows[[*_COLUMNS, "gene_id"]]
+
+
+def _gtf_rows(path: Path, features: tuple[str, ...]) -> Iterator[pd.DataFrame]:
+    """Rows of some features, read in blocks: a GTF has millions of rows, few of them genes."""
+    blocks = pd.read_csv(
+        path, sep="\t", header=None, names=range(9), usecols=list(_GTF_COLUMNS), dtype=str,
+        na_filter=False, quoting=csv.QUOTE_NONE, chunksize=_GTF_ROWS_AT_ONCE,
+    )  # fmt: skip
+    for block in blocks:
+        block = block.rename(columns=_GTF_COLUMNS)
+        yield block[block["feature"].isin(features)]
+
+
+def _first_attribute(rows: pd.DataFrame, *keys: str) -> pd.Series:
+    """The first given attribute of a GTF (``key "value";``) or a GFF (``key=value;``), else ''."""
+    value = pd.Series("", index=rows.index, dtype=object)
+    for key in keys:
+        pattern = rf'(?:^|;)\s*{key}[ =]"?([^";]*)"?'
+        found = rows["attributes"].str.extract(pattern, expand=False).fillna("").str.strip()
+        value = value.where(value != "", found)
+    return value
+
+
+def _one_row_a_gene(genes: pd.DataFrame) -> pd.DataFrame:
+    genes = genes.assign(length=genes["end"] - genes["start"])
+    too_long = genes["length"] > MAX_GENE_LENGTH
+    if too_long.any():
+        logger.info("%d genes longer than any real gene were left out", too_long.sum())
+    # The longest first: where loci cannot be merged, the first row of a gene is the one to keep.
+    genes = genes[~too_long].sort_values("length", ascending=False, kind="stable")
+    same = genes.groupby(["gene", "chrom"], sort=False)
+    spans = same.agg(start=("start", "min"), end=("end", "max"), strands=("strand", "nunique"))
+    longest = same.first()
+    merged = spans["end"] - spans["start"] <= MAX_GENE_LENGTH
+    longest.loc[merged, ["start", "end"]] = spans.loc[merged, ["start", "end"]]
+    longest.loc[merged & (spans["strands"] > 1), "strand"] = "."
+    longest["length"] = longest["end"] - longest["start"]
+    longest = longest.reset_index().sort_values("length", ascending=False, kind="stable")
+    columns = [name for name in (*_COLUMNS, "gene_id") if name in longest]
+    return longest.drop_duplicates("gene")[columns]

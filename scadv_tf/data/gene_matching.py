@@ -1,0 +1,152 @@
+"""Which gene of one modality is which gene of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.readers import feature_names
+from scadv_tf.errors import InputError
+
+INDEX = "index"
+
+# Columns of var that hold gene names, as Cell Ranger, scanpy, CELLxGENE and Ensembl call them.
+_NAME_COLUMNS = (
+    "gene_id", "gene_ids", "gene_name", "gene_names", "gene_symbol", "gene_symbols",
+    "feature_name", "feature_id", "symbol", "ensembl_id",
+)  # fmt: skip
+_FAR_BETTER = 2.0
+# Ensembl identifiers only: in symbols such as AL627309.1 the number is part of the name.
+_VERSION = r"^(ENS[A-Z]*\d{11})\.\d+(?:_PAR_Y)?$"
+
+
+@dataclass(frozen=True, eq=False)
+class GeneMatch:
+    """The G shared genes and how to get there from each modality's columns.
+
+    Attributes
+    ----------
+    genes : names [G], text, in the order of RNA.
+    rna_sum, atac_sum : 0/1 CSR [RNA features, G] and [ATAC features, G]: which columns add up.
+    matched_how : number of genes matched 'exact', without 'version', or ignoring 'case'.
+    duplicates_summed : columns of either modality that were added to another one.
+    names_from : where RNA and ATAC have the names: 'index' or a column of var.
+    """
+
+    genes: np.ndarray
+    rna_sum: sparse.csr_matrix
+    atac_sum: sparse.csr_matrix
+    matched_how: dict[str, int]
+    duplicates_summed: int
+    names_from: tuple[str, str] = (INDEX, INDEX)
+
+
+def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) -> GeneMatch:
+    """Match the genes of two feature tables, wherever each has its best names.
+
+    Parameters
+    ----------
+    rna_var, atac_var : the tables of features.
+    minimum : fewest shared genes.
+
+    Raises
+    ------
+    InputError : fewer genes are shared.
+    """
+    names_from = choose_names(rna_var, atac_var)
+    rna_names, atac_names = _names(rna_var, names_from[0]), _names(atac_var, names_from[1])
+    match = match_genes(rna_names, atac_names)
+    if len(match.genes) >= minimum:
+        return replace(match, names_from=names_from)
+    raise InputError(
+        what=f"the modalities share only {len(match.genes)} genes",
+        expected=f"at least {minimum}",
+        received=f"RNA names such as {', '.join(rna_names[:3])}; "
+        f"ATAC names such as {', '.join(atac_names[:3])}",
+        advice="name the genes alike in both (symbols or Ensembl identifiers, in the index or a "
+        "column of var such as 'gene_name'), check that species and --genome are right, "
+        "or lower --min_shared_genes",
+    )
+
+
+def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, str]:
+    """Where each modality has the gene names that match best: 'index' or a column of var.
+
+    Columns win only where they give more than twice as many shared genes as the two indexes do.
+    """
+    rna, atac = _candidates(rna_var), _candidates(atac_var)
+    shared = {(r, a): len(rna[r] & atac[a]) for r in rna for a in atac}
+    # The first of equals wins, and the indexes come first.
+    best = max(shared, key=shared.__getitem__)
+    return best if shared[best] > _FAR_BETTER * shared[INDEX, INDEX] else (INDEX, INDEX)
+
+
+def _names(var: pd.DataFrame, where: str) -> np.ndarray:
+    """The gene names [features], text, from 'index' or a column of var; '' where missing."""
+    if where == INDEX:
+        return feature_names(var)
+    column = var[where].astype(object)
+    return column.where(column.notna(), "").to_numpy(dtype=str)
+
+
+def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
+    """Match genes by exact name, then without Ensembl version, then ignoring case.
+
+    Each step looks only at the names that no earlier step has matched, so that an exact match is
+    never diluted. All columns of a modality with the same name in a step are one gene.
+    """
+    rna_keys, atac_keys = _unmatched(rna_names), _unmatched(atac_names)
+    found: list[tuple[pd.Series, pd.Series]] = []
+    matched_how = {}
+    for how, normal_form in _STEPS.items():
+        rna_keys, atac_keys = normal_form(rna_keys), normal_form(atac_keys)
+        of_rna, of_atac = rna_keys.isin(atac_keys), atac_keys.isin(rna_keys)
+        found.append((rna_keys[of_rna], atac_keys[of_atac]))
+        matched_how[how] = rna_keys[of_rna].nunique()
+        rna_keys, atac_keys = rna_keys[~of_rna], atac_keys[~of_atac]
+    # A key alone may repeat between steps, so a gene is the step and the key.
+    rna = pd.concat([str(step) + r for step, (r, _) in enumerate(found)]).sort_index()
+    atac = pd.concat([str(step) + a for step, (_, a) in enumerate(found)])
+    genes = pd.Index(rna.unique())
+    first = rna.drop_duplicates().index
+    return GeneMatch(
+        genes=rna_names[first].astype(str),
+        rna_sum=_indicator(rna, genes, len(rna_names)),
+        atac_sum=_indicator(atac, genes, len(atac_names)),
+        matched_how=matched_how,
+        duplicates_summed=len(rna) + len(atac) - 2 * len(genes),
+    )
+
+
+def _without_version(names: pd.Series) -> pd.Series:
+    return names.str.replace(_VERSION, r"\1", regex=True)
+
+
+_STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
+    "exact": lambda names: names,
+    "version": _without_version,
+    "case": lambda names: names.str.casefold(),
+}
+
+
+def _candidates(var: pd.DataFrame) -> dict[str, set[str]]:
+    columns = [name for name in _NAME_COLUMNS if name in var]
+    return {
+        where: set(_without_version(_unmatched(_names(var, where))).str.casefold())
+        for where in (INDEX, *columns)
+    }
+
+
+def _unmatched(names: np.ndarray) -> pd.Series:
+    names = pd.Series(names, dtype=object)
+    return names[names != ""]
+
+
+def _indicator(keys: pd.Series, genes: pd.Index, size: int) -> sparse.csr_matrix:
+    ones = np.ones(len(keys), dtype=np.float32)
+    columns = genes.get_indexer(keys)
+    return sparse.csr_matrix((ones, (keys.index, columns)), shape=(size, len(genes)))

@@ -1,0 +1,131 @@
+"""Cell type labels: read, brought to one level, and used to choose cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.errors import InputError
+
+UNLABELLED = ""
+# How a missing label looks after another tool has turned the column into text.
+_MISSING = ("nan", "NaN", "<NA>")
+_FLAGS = {"rna": "--label_key", "atac": "--atac_label_key"}
+
+
+@dataclass(frozen=True, eq=False)
+class CellChoice:
+    """The cells to use (row numbers), and how many were left out for which reason."""
+
+    rna: np.ndarray
+    atac: np.ndarray
+    without_label: int
+    dropped: dict[str, int]
+
+
+def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
+    """The labels of one modality's cells as text [cells]; '' where there is none.
+
+    Parameters
+    ----------
+    obs : the table of cells.
+    key : a column of it; '' gives cells without labels.
+    modality : 'rna' or 'atac', for the error message.
+
+    Raises
+    ------
+    InputError : obs has no such column.
+    """
+    if not key:
+        return np.full(len(obs), UNLABELLED)
+    if key not in obs:
+        raise InputError(
+            what=f"the {modality.upper()} cells have no column '{key}'",
+            expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
+            received=f"{_FLAGS[modality]}={key}",
+            advice=f"name the column with the cell types by {_FLAGS[modality]}",
+        )
+    column = obs[key]
+    if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")  # cluster numbers that a missing value has made floats
+    text = np.where(column.isna(), UNLABELLED, column.astype(object).astype(str).str.strip())
+    return np.where(np.isin(text.astype(str), _MISSING), UNLABELLED, text).astype(str)
+
+
+def label_level(rna_obs: pd.DataFrame, rna_labels: np.ndarray, atac_key: str) -> dict[str, str]:
+    """RNA type -> its name among the ATAC labels.
+
+    Where rna_obs has a column with the name of the ATAC labels, it gives the coarse label of
+    each type; otherwise both modalities are at the same level and each type is itself.
+
+    Raises
+    ------
+    InputError : a type has no coarse label, or several.
+    """
+    types = [str(name) for name in np.unique(rna_labels) if name != UNLABELLED]
+    if not atac_key or atac_key not in rna_obs:
+        return {name: name for name in types}
+    coarse = labels_of(rna_obs, atac_key, "rna")
+    level = {}
+    for name in types:
+        found = sorted(set(coarse[rna_labels == name].tolist()) - {UNLABELLED})
+        if len(found) != 1:
+            raise InputError(
+                what=f"the type '{name}' has {len(found)} labels in the RNA column '{atac_key}'",
+                expected="exactly one coarse label for each type, as ATAC has labels of that level",
+                received=", ".join(found) or "no label",
+                advice=f"correct the column '{atac_key}' of the RNA cells, or remove it if both "
+                "modalities are labelled at the same level",
+            )
+        level[name] = found[0]
+    return level
+
+
+def choose_cells(
+    rna_labels: np.ndarray,
+    atac_labels: np.ndarray,
+    level: dict[str, str],
+    drop_types: Sequence[str],
+    labelled: bool,
+) -> CellChoice:
+    """Leave out cells of dropped types and, if RNA is labelled at all, RNA cells without label.
+
+    A dropped coarse label takes its types along; a coarse label whose types are all dropped goes.
+
+    Raises
+    ------
+    InputError : an unknown type to drop, or no cell left in a modality.
+    """
+    known = {*level, *level.values(), *np.unique(atac_labels).tolist()} - {UNLABELLED}
+    unknown = [name for name in drop_types if name not in known]
+    if unknown:
+        raise InputError(
+            what=f"no cell has the type {', '.join(unknown)}, which was to be dropped",
+            expected="one of: " + ", ".join(sorted(known)),
+            received=f"--drop_types={','.join(drop_types)}",
+            advice="correct --drop_types",
+        )
+    types = {fine for fine, coarse in level.items() if {fine, coarse} & {*drop_types}}
+    remaining = {coarse for fine, coarse in level.items() if fine not in types}
+    emptied = {level[fine] for fine in types} - remaining
+    rna_dropped = np.isin(rna_labels, [*types])
+    atac_dropped = np.isin(atac_labels, [*drop_types, *emptied])
+    without_label = labelled & (rna_labels == UNLABELLED)
+    choice = CellChoice(
+        rna=np.flatnonzero(~rna_dropped & ~without_label),
+        atac=np.flatnonzero(~atac_dropped),
+        without_label=int(np.sum(without_label)),
+        dropped={"rna": int(np.sum(rna_dropped)), "atac": int(np.sum(atac_dropped))},
+    )
+    if not (len(choice.rna) and len(choice.atac)):
+        raise InputError(
+            what="no cell is left in one modality",
+            expected="RNA cells with a label, and ATAC cells",
+            received=f"{len(choice.rna)} RNA cells, {len(choice.atac)} ATAC cells; "
+            f"{choice.without_label} RNA cells have no label",
+            advice="check --label_key and --drop_types",
+        )
+    return choice

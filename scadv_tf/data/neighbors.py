@@ -1,0 +1,109 @@
+"""Which ATAC cells resemble each other: a latent semantic index of the peaks beside joint genes.
+
+Peaks tell cells apart far better than gene activity does where there are enough of them, and the
+genes help where peaks are few; unit vectors of both, side by side, hold on both kinds of data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+EXACT_CELLS = 30_000  # beyond this many cells an approximate search is worth its small error
+
+
+@dataclass(frozen=True, eq=False)
+class PeakIndex:
+    """A latent semantic index (LSI) of peaks, learned once and applied to any cell.
+
+    A cell's vector is ``log(1 + 1e4 tf) * log(1 + A / df)`` on its binary peaks, projected on the
+    leading right singular vectors of the training cells; the first is left out since it follows
+    the depth of a cell.
+
+    Attributes
+    ----------
+    inverse_frequency : float32 [P], ``log(1 + A / df)``; 0 for peaks in fewer than 5 cells.
+    components : float32 [P, D].
+    """
+
+    inverse_frequency: np.ndarray
+    components: np.ndarray
+
+    @classmethod
+    def fit(cls, peaks: sparse.csr_matrix, size: int, seed: int = 0) -> PeakIndex:
+        """Learns the index from counts [A, P]; fewer dimensions if the matrix is small."""
+        from sklearn.utils.extmath import randomized_svd
+
+        cells = np.asarray((peaks > 0).sum(axis=0)).ravel()
+        frequency = np.where(cells >= min(5, peaks.shape[0]), cells, np.inf)
+        index = cls(np.log1p(peaks.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
+        weighted = index._weighted(peaks)
+        size = min(size + 1, min(weighted.shape) - 1)
+        components = randomized_svd(weighted, size, random_state=seed)[2][1:]
+        return cls(index.inverse_frequency, components.T.astype(np.float32))
+
+    def transform(self, peaks: sparse.csr_matrix) -> np.ndarray:
+        """Vectors of the cells, float32 [cells, D], from counts [cells, P]."""
+        return np.asarray(self._weighted(peaks) @ self.components, dtype=np.float32)
+
+    def _weighted(self, peaks: sparse.csr_matrix) -> sparse.csr_matrix:
+        binary = sparse.csr_matrix(peaks, dtype=np.float32, copy=True)
+        binary.data[:] = binary.data > 0
+        depth = np.maximum(np.asarray(binary.sum(axis=1)).ravel(), 1)
+        term_frequency = sparse.csr_matrix(sparse.diags(1e4 / depth) @ binary)
+        term_frequency.data = np.log1p(term_frequency.data)
+        return sparse.csr_matrix(
+            term_frequency @ sparse.diags(self.inverse_frequency), dtype=np.float32
+        )
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; rows of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
+
+
+def nearest(queries: np.ndarray, reference: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Rows of the `count` reference vectors of highest cosine similarity, int [queries, count].
+
+    Exact up to `EXACT_CELLS` reference cells, then by nearest-neighbour descent.
+    """
+    count = min(count, len(reference))
+    if len(reference) > EXACT_CELLS:
+        from pynndescent import NNDescent
+
+        search = NNDescent(
+            reference, metric="cosine", n_neighbors=max(30, count), random_state=seed
+        )
+        return search.query(queries, k=count)[0]
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=count, metric="cosine", algorithm="brute")
+    return search.fit(reference).kneighbors(queries, return_distance=False)
+
+
+def neighbors_with_self(vectors: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Each cell itself, then its `count` - 1 nearest others, int [A, <= count].
+
+    The cell comes first even where others have the same vector (or none at all).
+    """
+    cells = len(vectors)
+    count = min(count, cells)
+    found = nearest(vectors, vectors, count, seed)
+    others = found != np.arange(cells)[:, None]
+    # A cell that its twins pushed out of its own list drops the farthest instead.
+    others[others.all(axis=1), -1] = False
+    result = np.empty((cells, count), dtype=np.int64)
+    result[:, 0] = np.arange(cells)
+    result[:, 1:] = found[others].reshape(cells, count - 1)
+    return result
+
+
+def mean_matrix(neighbors: np.ndarray, columns: int) -> sparse.csr_matrix:
+    """The sparse matrix [cells, columns] whose product averages over rows of `neighbors`."""
+    cells, count = neighbors.shape
+    pointers = np.arange(0, cells * count + 1, count)
+    values = np.full(cells * count, 1.0 / count, dtype=np.float32)
+    return sparse.csr_matrix((values, neighbors.ravel(), pointers), shape=(cells, columns))

@@ -1,0 +1,228 @@
+"""Two modalities brought to one set of genes, labels to codes, and a check of all that.
+
+Labels of ATAC cells never enter what training sees: `pair` hands them back apart, as `AtacTruth`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.gene_matching import GeneMatch, match_features
+from scadv_tf.data.labels import UNLABELLED, CellChoice, choose_cells, label_level, labels_of
+from scadv_tf.data.matching_report import MatchingReport
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+MIN_SHARED_GENES = 50
+RARE_TYPE_CELLS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class PairedData:
+    """What training works on: R RNA cells, A ATAC cells, the same G genes.
+
+    Attributes
+    ----------
+    rna, atac : float32 CSR [R, G] and [A, G], non-negative.
+    genes : names [G], text, in the order of RNA.
+    types : the K names of the RNA cell types, sorted.
+    rna_labels : int32 [R], positions in types; None without labels.
+    rna_cells, atac_cells : names [R] and [A], text.
+    rna_obs, atac_obs : the tables of cells [R] and [A]; for the output file only.
+    peaks : float32 CSR [A, P], for the neighbours of ATAC cells; None without peaks.
+    matching : the account of what was matched.
+    """
+
+    rna: sparse.csr_matrix
+    atac: sparse.csr_matrix
+    genes: np.ndarray
+    types: tuple[str, ...]
+    rna_labels: np.ndarray | None
+    rna_cells: np.ndarray
+    atac_cells: np.ndarray
+    rna_obs: pd.DataFrame
+    atac_obs: pd.DataFrame
+    peaks: sparse.csr_matrix | None
+    matching: MatchingReport
+
+
+@dataclass(frozen=True, eq=False)
+class AtacTruth:
+    """Known labels of the ATAC cells: for evaluation only.
+
+    Attributes
+    ----------
+    labels : text [A]; '' for a cell without label.
+    level : RNA type -> its name among the ATAC labels, which may be coarser.
+    """
+
+    labels: np.ndarray
+    level: dict[str, str]
+
+    def coarsen(self, predicted_types: Sequence[str]) -> np.ndarray:
+        """RNA types [A] named at the level of the ATAC labels; other names stay as they are."""
+        names = map(str, predicted_types)
+        return np.array([self.level.get(name, name) for name in names], dtype=str)
+
+
+def pair(
+    rna: AnnData,
+    atac: AnnData,
+    label_key: str,
+    atac_label_key: str = "",
+    peaks: sparse.csr_matrix | None = None,
+    drop_types: Sequence[str] = (),
+    min_shared_genes: int = MIN_SHARED_GENES,
+    peaks_in_genes: int | None = None,
+) -> tuple[PairedData, AtacTruth | None]:
+    """Bring two modalities to shared genes and the labels to codes.
+
+    Parameters
+    ----------
+    rna, atac : counts and gene activity, as from `read_modality` and `gene_activity`.
+    label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go.
+    atac_label_key : column of atac.obs with known labels; '' takes label_key if it is there.
+        If they are coarser than the RNA types, rna.obs must have a column of that name too, with
+        one coarse label for each type.
+    peaks : counts [A, P] of the same ATAC cells.
+    drop_types : types to leave out of both modalities, of ATAC where labels are known; a
+        coarse label takes all its types along.
+    min_shared_genes : fewer are refused.
+    peaks_in_genes : how many peaks made up the gene activity; for the report only.
+
+    Returns
+    -------
+    PairedData, and AtacTruth or None if the labels of ATAC are not known.
+
+    Raises
+    ------
+    InputError : a missing column, an unknown type to drop, fewer than two types, an
+        ambiguous level, too few shared genes, or no cell left.
+    """
+    truth_key = atac_label_key or (label_key if label_key in atac.obs else "")
+    rna_labels = labels_of(rna.obs, label_key, "rna")
+    atac_labels = labels_of(atac.obs, truth_key, "atac")
+    level = label_level(rna.obs, rna_labels, truth_key)
+    cells = choose_cells(rna_labels, atac_labels, level, drop_types, labelled=bool(label_key))
+    rna_labels, atac_labels = rna_labels[cells.rna], atac_labels[cells.atac]
+    types = _types_of(rna_labels, label_key)
+    truth = AtacTruth(atac_labels, {name: level[name] for name in types})
+
+    match = match_features(rna.var, atac.var, min_shared_genes)
+    rna_counts = _summed(rna.X, cells.rna, match.rna_sum)
+    atac_counts = _summed(atac.X, cells.atac, match.atac_sum)
+    report = MatchingReport(
+        peaks=None if peaks is None else peaks.shape[1],
+        peaks_in_genes=peaks_in_genes,
+        warnings=[
+            *_label_warnings(rna_labels, truth, cells),
+            *_gene_warnings(rna_counts, atac_counts, match),
+        ],
+        **_account_of_cells(rna_labels, types, cells),
+        **_account_of_genes(match),
+    )
+    for warning in report.warnings:
+        logger.warning(warning)
+    paired = PairedData(
+        rna=rna_counts,
+        atac=atac_counts,
+        genes=match.genes,
+        types=types,
+        rna_labels=np.searchsorted(types, rna_labels).astype(np.int32) if label_key else None,
+        rna_cells=rna.obs_names[cells.rna].to_numpy(dtype=str),
+        atac_cells=atac.obs_names[cells.atac].to_numpy(dtype=str),
+        rna_obs=rna.obs.iloc[cells.rna].copy(),
+        atac_obs=atac.obs.iloc[cells.atac].copy(),
+        peaks=None if peaks is None else sparse.csr_matrix(peaks[cells.atac], dtype=np.float32),
+        matching=report,
+    )
+    return paired, truth if (atac_labels != UNLABELLED).any() else None
+
+
+def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
+    types = tuple(str(name) for name in np.unique(rna_labels) if name != UNLABELLED)
+    if label_key and len(types) < 2:
+        raise InputError(
+            what="the RNA cells have fewer than two cell types",
+            expected=f"at least two types in the column '{label_key}'",
+            received=", ".join(types) or "none",
+            advice="check --label_key and --drop_types: with one type there is nothing to transfer",
+        )
+    return types
+
+
+def _summed(
+    counts: sparse.csr_matrix, cells: np.ndarray, columns: sparse.csr_matrix
+) -> sparse.csr_matrix:
+    summed = sparse.csr_matrix(counts[cells] @ columns, dtype=np.float32)
+    summed.sort_indices()
+    return summed
+
+
+def _account_of_cells(rna_labels: np.ndarray, types: tuple[str, ...], cells: CellChoice) -> dict:
+    type_cells = {name: int(np.sum(rna_labels == name)) for name in types}
+    return {
+        "rna_cells": len(cells.rna),
+        "atac_cells": len(cells.atac),
+        "rna_types": type_cells,
+        "rare_types": {name: n for name, n in type_cells.items() if n < RARE_TYPE_CELLS},
+        "cells_without_label": cells.without_label,
+        "dropped_cells": cells.dropped,
+    }
+
+
+def _account_of_genes(match: GeneMatch) -> dict:
+    rna_names_from, atac_names_from = match.names_from
+    return {
+        "rna_genes": match.rna_sum.shape[0],
+        "atac_genes": match.atac_sum.shape[0],
+        "shared_genes": len(match.genes),
+        "matched_how": match.matched_how,
+        "duplicates_summed": match.duplicates_summed,
+        "rna_names_from": rna_names_from,
+        "atac_names_from": atac_names_from,
+    }
+
+
+def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice) -> list[str]:
+    warnings = []
+    if cells.without_label:
+        warnings.append(f"{cells.without_label:,} RNA cells without a label were left out")
+    types, numbers = np.unique(rna_labels[rna_labels != UNLABELLED], return_counts=True)
+    rare = [f"{t} ({n})" for t, n in zip(types, numbers, strict=True) if n < RARE_TYPE_CELLS]
+    if rare:
+        warnings.append(
+            f"types with fewer than {RARE_TYPE_CELLS} RNA cells can hardly be learned: "
+            + ", ".join(rare)
+        )
+    unknown = sorted(set(truth.labels.tolist()) - {UNLABELLED, *truth.level.values()})
+    if unknown and truth.level:
+        warnings.append(
+            f"no RNA type stands for these ATAC labels, which count as errors: {', '.join(unknown)}"
+        )
+    return warnings
+
+
+def _gene_warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, match: GeneMatch) -> list[str]:
+    warnings = []
+    for modality, counts in (("RNA", rna), ("ATAC", atac)):
+        empty = int(np.sum(counts.sum(axis=1) == 0))
+        if empty:
+            warnings.append(f"{empty:,} {modality} cells have no count in any shared gene")
+    if 2 * match.matched_how["case"] > len(match.genes):
+        warnings.append(
+            "most genes match only when upper and lower case are taken as one: "
+            "check that both modalities are of the same species"
+        )
+    return warnings

@@ -1,0 +1,294 @@
+"""Scores of a label transfer and of a latent space, as plain numbers.
+
+Cells whose true label is '' (or missing) have no truth; they are left out, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.errors import InputError
+
+Labels = Sequence[str] | np.ndarray | pd.Series
+
+
+def as_text(labels: Labels) -> np.ndarray:
+    """Labels as an array of str, in which a missing value (None, NaN) is ''."""
+    return pd.Series(np.asarray(labels, dtype=object)).fillna("").astype(str).to_numpy(dtype=object)
+
+
+def check_lengths(what: str, **arrays: Sequence | np.ndarray) -> None:
+    """Refuse arrays that do not describe the same cells."""
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            what=f"The arrays given to {what} do not describe the same cells.",
+            expected=f"one entry a cell in each of {', '.join(lengths)}",
+            received=", ".join(f"{name}: {length}" for name, length in lengths.items()),
+            advice="Pass arrays of the same cells in the same order.",
+        )
+
+
+def check_finite(name: str, coordinates: np.ndarray) -> np.ndarray:
+    """Return the coordinates as an array of two dimensions, refused unless all are finite."""
+    coordinates = np.asarray(coordinates)
+    if coordinates.ndim != 2 or not np.isfinite(coordinates).all():
+        received = f"shape {coordinates.shape}"
+        if coordinates.ndim == 2:
+            bad = int((~np.isfinite(coordinates)).any(axis=1).sum())
+            received = f"{bad} of {len(coordinates)} cells with NaN or infinite values"
+        raise InputError(
+            what=f"{name} cannot be used as coordinates of cells.",
+            expected="finite numbers, one row a cell and one column a dimension",
+            received=received,
+            advice="If the training diverged, lower the learning rate or clip the gradients.",
+        )
+    return coordinates
+
+
+def stratified_sample(labels: Labels, max_cells: int, seed: int) -> np.ndarray:
+    """Sorted positions of about `max_cells` cells, every type in its own share.
+
+    Each type keeps at least one cell, so that rare types never vanish; this is why there may be a
+    few cells more than `max_cells`.
+    """
+    labels = np.asarray(labels)
+    if len(labels) <= max_cells:
+        return np.arange(len(labels))
+    random = np.random.default_rng(seed)
+    _, codes = np.unique(labels, return_inverse=True)
+    chosen = []
+    for code in range(codes.max() + 1):
+        cells = np.flatnonzero(codes == code)
+        kept = max(1, len(cells) * max_cells // len(labels))
+        chosen.append(random.choice(cells, kept, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+def label_scores(truth: Labels, predicted: Labels) -> dict | None:
+    """Accuracy and F1 scores of predicted labels.
+
+    Macro F1 is the mean over the types that occur in the truth. A prediction outside of them
+    counts as a miss of the true type; it adds no term of its own, since the recall of a type with
+    no cells is undefined. Weighted F1 weights the same types by their number of cells.
+
+    Parameters
+    ----------
+    truth : [A] true labels; cells with '' are left out.
+    predicted : [A] predicted labels.
+
+    Returns
+    -------
+    dict with accuracy, macro_f1, weighted_f1 and per_type = {type: {f1, precision, recall, cells}},
+    all but cells in [0, 1]; None when no cell has a true label.
+
+    Raises
+    ------
+    InputError : if the lengths differ.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    check_lengths("label_scores", truth=truth, predicted=predicted)
+    truth, predicted = as_text(truth), as_text(predicted)
+    known = truth != ""
+    if not known.any():
+        return None
+    truth, predicted = truth[known], predicted[known]
+    types = sorted(set(truth))
+    precision, recall, f1, cells = precision_recall_fscore_support(
+        truth, predicted, labels=types, zero_division=0
+    )
+    per_type = {
+        name: {
+            "f1": float(f1[i]),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "cells": int(cells[i]),
+        }
+        for i, name in enumerate(types)
+    }
+    return {
+        "accuracy": float(np.mean(truth == predicted)),
+        "macro_f1": float(f1.mean()),
+        "weighted_f1": float(np.average(f1, weights=cells)),
+        "per_type": per_type,
+    }
+
+
+def confusion(truth: Labels, predicted: Labels) -> pd.DataFrame:
+    """Count the cells of each pair of true and predicted label.
+
+    When most predicted types also occur in the truth, the two speak of the same level: the columns
+    then begin with the types of the truth, so that right answers lie on the diagonal. Otherwise
+    (the truth is a coarser grouping) the columns follow the row that holds most of their cells.
+
+    Parameters
+    ----------
+    truth : [A] true labels; cells with '' are left out.
+    predicted : [A] predicted labels.
+
+    Returns
+    -------
+    DataFrame of int64, rows = types of the truth, columns = predicted types.
+
+    Raises
+    ------
+    InputError : if the lengths differ.
+    """
+    check_lengths("confusion", truth=truth, predicted=predicted)
+    truth, predicted = as_text(truth), as_text(predicted)
+    known = truth != ""
+    truth, predicted = truth[known], predicted[known]
+    rows, columns = sorted(set(truth)), sorted(set(predicted))
+    counts = pd.crosstab(truth, predicted).reindex(index=rows, columns=columns, fill_value=0)
+    if 2 * len(set(rows) & set(columns)) >= len(columns):
+        order = rows + [name for name in columns if name not in set(rows)]
+    else:
+        home = counts.to_numpy().argmax(axis=0)
+        order = [columns[i] for i in np.argsort(home, kind="stable")]
+    return (
+        counts.reindex(columns=order, fill_value=0)
+        .rename_axis("truth")
+        .rename_axis("predicted", axis=1)
+    )
+
+
+def silhouette(
+    coordinates: np.ndarray, labels: Labels, seed: int, max_cells: int = 10_000
+) -> float | None:
+    """Mean silhouette width (Rousseeuw 1987) of labelled cells, Euclidean.
+
+    Parameters
+    ----------
+    coordinates : [N, D] positions, for example a UMAP or a latent space.
+    labels : [N]; cells with '' are left out.
+    seed : of the stratified subsample that is taken above `max_cells`, because the time grows with
+        the square of the cells.
+    max_cells : see seed.
+
+    Returns
+    -------
+    float in [-1, 1]; None when there are fewer than two labels, or no label with two cells.
+
+    Raises
+    ------
+    InputError : if the lengths differ or the coordinates are not finite.
+    """
+    from sklearn.metrics import silhouette_score
+
+    check_lengths("silhouette", coordinates=coordinates, labels=labels)
+    coordinates, labels = check_finite("The coordinates", coordinates), as_text(labels)
+    known = labels != ""
+    coordinates, labels = coordinates[known], labels[known]
+    cells = stratified_sample(labels, max_cells, seed)
+    coordinates, labels = coordinates[cells], labels[cells]
+    if not 2 <= len(set(labels)) < len(labels):
+        return None
+    return float(silhouette_score(coordinates, labels))
+
+
+def modality_mixing(
+    latent: np.ndarray, modality: Labels, k: int = 30, max_cells: int = 20_000, seed: int = 0
+) -> float:
+    """Share of other-modality cells among the k nearest neighbours, over what chance gives.
+
+    For a cell of modality m, chance is the share of the other modality among all other cells. The
+    ratio is averaged over the cells of each modality and then over the modalities, so that
+    unequal sizes do not matter.
+
+    Parameters
+    ----------
+    latent : [N, Z] cells of both modalities, Euclidean.
+    modality : [N] name of each cell's modality, two different ones.
+    k : neighbours; at most all other cells are used.
+    max_cells : neighbours are looked up for at most so many random cells (among all cells).
+    seed : of that choice, and of the order in which cells at equal distance are taken.
+
+    Returns
+    -------
+    float: 0 = separated, 1 = perfectly mixed. Not clipped: up to the mean over the modalities of
+    (N - 1) / (cells of the other), about 2 for equal sizes, if every neighbour is of the other.
+
+    Raises
+    ------
+    InputError : if the lengths differ, a value is not finite, or there are not two modalities.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    check_lengths("modality_mixing", latent=latent, modality=modality)
+    latent, modality = check_finite("The latent space", latent), as_text(modality)
+    names, codes = np.unique(modality, return_inverse=True)
+    if len(names) != 2:
+        raise InputError(
+            what="Mixing needs cells of two modalities.",
+            expected="two different names",
+            received=list(names),
+            advice="Pass the RNA and the ATAC cells together.",
+        )
+    # A random order breaks ties fairly; else a collapsed latent space would seem half separated.
+    order = np.random.default_rng(seed).permutation(len(codes))
+    latent, codes = latent[order], codes[order]
+    k = min(k, len(codes) - 1)
+    queries = np.sort(np.concatenate([_first(codes, code, max_cells) for code in (0, 1)]))
+    index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(latent)
+    neighbours = index.kneighbors(latent[queries], return_distance=False)
+    other = codes[_without_self(neighbours, queries)] != codes[queries, None]
+    ratios = []
+    for code in (0, 1):
+        expected = np.mean(codes != code) * len(codes) / (len(codes) - 1)
+        ratios.append(other[codes[queries] == code].mean() / expected)
+    return float(np.mean(ratios))
+
+
+def _first(codes: np.ndarray, code: int, max_cells: int) -> np.ndarray:
+    """Positions of the first cells of one modality, at most half of `max_cells`."""
+    return np.flatnonzero(codes == code)[: max(1, max_cells // 2)]
+
+
+def _without_self(neighbours: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Drop each query from its k + 1 neighbours (or the last, where twins crowded it out)."""
+    is_self = neighbours == queries[:, None]
+    is_self[~is_self.any(axis=1), -1] = True
+    return neighbours[~is_self].reshape(len(queries), -1)
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
+) -> float | None:
+    """Mean gap between confidence and accuracy (Guo et al. 2017, equal-width bins).
+
+    sum over bins b of n_b / n * |accuracy_b - mean confidence_b|.
+
+    Parameters
+    ----------
+    confidence : [N] in [0, 1].
+    correct : [N] whether the prediction was right.
+    bins : bins of equal width over [0, 1].
+
+    Returns
+    -------
+    float in [0, 1], 0 = a confidence of 0.8 is right in 80 % of the cells; None without cells.
+
+    Raises
+    ------
+    InputError : if the lengths differ or a confidence is outside of [0, 1].
+    """
+    check_lengths("expected_calibration_error", confidence=confidence, correct=correct)
+    confidence = np.asarray(confidence, dtype=float)
+    if not len(confidence):
+        return None
+    if not ((confidence >= 0) & (confidence <= 1)).all():
+        raise InputError(
+            what="A confidence is not a probability.",
+            expected="numbers in [0, 1]",
+            received=f"{np.nanmin(confidence)} to {np.nanmax(confidence)}, "
+            f"{int(np.isnan(confidence).sum())} NaN",
+            advice="Pass the largest probability of each cell, not its logits.",
+        )
+    # Bins are closed on the right, as in the paper; 0 joins the first one.
+    bin_of = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    gap = np.asarray(correct, dtype=float) - confidence
+    return float(np.abs(np.bincount(bin_of, weights=gap, minlength=bins)).sum() / len(gap))

@@ -1,0 +1,247 @@
+"""The page that tells a user how a run went."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.html_parts import (
+    NO_VALUE,
+    bullets,
+    exact,
+    is_missing,
+    pairs,
+    section,
+    table,
+)
+from scadv_tf.evaluation.style import DPI, readable
+from scadv_tf.files import write_whole
+
+# Pictures are shown at the size that they were drawn for; an inch has 96 CSS pixels.
+PIXELS_PER_DOT = 96 / DPI
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+ROUTES = {
+    "label_transfer": "Label transfer (headline)",
+    "classifier": "Classifier of the network",
+    "svm": "SVM on the latent space",
+    "knn": "k nearest neighbours on the latent space",
+}
+MEANINGS = {
+    "silhouette_umap": "how well the types are apart on the UMAP, from -1 to 1 (best)",
+    "silhouette_latent": "how well the types are apart in the latent space, from -1 to 1 (best)",
+    "silhouette_modality": "how far the modalities are apart, from -1 to 1; best is 0 or less",
+    "modality_mixing": "neighbours of the other modality over chance: 0 apart, 1 perfectly mixed",
+    "calibration_error": "mean gap between confidence and accuracy; 0 is best",
+    "peak_memory_mb": "largest memory in use, MB",
+}
+# Of the matching: the warnings head the page, and the types stand in the lines above the table.
+TOLD_ELSEWHERE = ("warnings", "rna_types")
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """What a report tells.
+
+    Parameters
+    ----------
+    title, dataset : heading of the page.
+    summary : sentences under the heading.
+    scores : the content of metrics.json.
+    matching : the account of what matched between the modalities, name -> value; its warnings and
+        rna_types are not shown, since other parts of the page tell them.
+    matching_lines : the same as plain lines.
+    settings : the run's configuration; may be nested.
+    figures : (caption, path of a PNG or its bytes); the caption is also the text for those who
+        cannot see the picture.
+    warnings : plain sentences, such as `advice.plain_warnings` gives.
+    versions : package -> version.
+    seconds : stage -> seconds; when empty, those of the scores.
+    files : name of a written file -> what it is.
+    """
+
+    title: str
+    dataset: str
+    summary: Sequence[str] = ()
+    scores: Mapping = field(default_factory=dict)
+    matching: Mapping = field(default_factory=dict)
+    matching_lines: Sequence[str] = ()
+    settings: Mapping = field(default_factory=dict)
+    figures: Sequence[tuple[str, str | Path | bytes]] = ()
+    warnings: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(path: str | Path, content: ReportContent) -> Path:
+    """Write one self-contained HTML page, whole or not at all.
+
+    It needs no script, no network and no other file; pictures are inside. All text is escaped.
+
+    Returns
+    -------
+    Path of the page.
+    """
+    template = Template((resources.files(__package__) / "report_template.html").read_text("utf-8"))
+    sections = [
+        _cards(content.scores),
+        _warnings(content.warnings),
+        _scores(content.scores),
+        section("Pictures", "".join(_figure(*figure) for figure in content.figures)),
+        _matching(content),
+        _seconds(content.seconds or content.scores.get("seconds") or {}),
+        section("Settings", _settings(content.settings)),
+        section("Files", pairs(content.files, "File", "What it is")),
+        section("Versions", pairs(content.versions, "Package", "Version")),
+    ]
+    page = template.substitute(
+        title=html.escape(content.title),
+        dataset=html.escape(content.dataset),
+        summary=bullets(content.summary, "summary"),
+        body="\n".join(filter(None, sections)),
+    )
+    return write_whole(path, page.encode("utf-8"))
+
+
+def _cards(scores: Mapping) -> str:
+    """Render the numbers that most readers look for, as large figures."""
+    headline = scores.get("label_transfer") or {}
+    values = {
+        "Macro F1": headline.get("macro_f1"),
+        "Accuracy": headline.get("accuracy"),
+        "Weighted F1": headline.get("weighted_f1"),
+        "Modality mixing": scores.get("modality_mixing"),
+        "UMAP silhouette": scores.get("silhouette_umap"),
+    }
+    if not scores:
+        return ""
+    cards = []
+    for name, value in values.items():
+        shown = (
+            f'<dd class="none">{NO_VALUE}</dd>' if is_missing(value) else f"<dd>{value:.2f}</dd>"
+        )
+        cards.append(f'<div class="card"><dt>{html.escape(name)}</dt>{shown}</div>')
+    return f'<dl class="cards">{"".join(cards)}</dl>'
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return '<p class="fine">Nothing in this run calls for a warning.</p>'
+    return (
+        '<section class="warnings" aria-labelledby="warnings"><h2 id="warnings">Please note</h2>'
+        f"{bullets(warnings)}</section>"
+    )
+
+
+def _scores(scores: Mapping) -> str:
+    """Render the table of the routes, of the other numbers, and of the F1 a type."""
+    if not scores:
+        return ""
+    columns = ("macro_f1", "weighted_f1", "accuracy")
+    known = {route: scores[route] for route in ROUTES if scores.get(route)}
+    places = list(known)
+    routes = table(
+        ["Route", *map(readable, columns)],
+        (
+            [ROUTES[route], *(f"{row[name]:.3f}" for name in columns)]
+            for route, row in known.items()
+        ),
+        "Agreement with the known labels of the ATAC cells, which training never sees.",
+        places.index("label_transfer") if "label_transfer" in places else -1,
+    )
+    if not routes:
+        routes = (
+            "<p>The ATAC cells came without labels, so how many predictions are right is not "
+            "known. Look at the confidence, the marker genes and the pictures instead.</p>"
+        )
+    others = table(
+        ["Number", "Value", "What it says"],
+        (
+            [readable(name), _rounded(scores[name]), MEANINGS[name]]
+            for name in MEANINGS
+            if name in scores
+        ),
+    )
+    return section("Scores", routes + others + _per_type(scores.get("label_transfer")))
+
+
+def _rounded(value: float | None) -> str | None:
+    """Two decimals for a score, none for megabytes."""
+    if is_missing(value):
+        return None
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _per_type(scores: Mapping | None) -> str:
+    columns = ("f1", "precision", "recall")
+    types = (scores or {}).get("per_type") or {}
+    order = sorted(types, key=lambda name: (-types[name]["cells"], name))
+    rows = [
+        [name, types[name]["cells"], *(f"{types[name][column]:.3f}" for column in columns)]
+        for name in order
+    ]
+    by_type = table(["Type", "ATAC cells", *map(readable, columns)], rows)
+    return f"<h3>By cell type (headline)</h3>{by_type}" if by_type else ""
+
+
+def _figure(caption: str, picture: str | Path | bytes) -> str:
+    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    if not content.startswith(PNG_SIGNATURE):
+        raise InputError(
+            what=f"The picture '{caption}' cannot be put into the report.",
+            expected="a PNG",
+            received=f"{len(content)} bytes that begin with {content[:8]!r}",
+            advice="Save the figure with the suffix .png.",
+        )
+    # The size stands in the header of a PNG, so that a page keeps its place while it loads.
+    width, height = (
+        round(int.from_bytes(content[at : at + 4], "big") * PIXELS_PER_DOT) for at in (16, 20)
+    )
+    caption = html.escape(caption)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return (
+        f'<figure><img src="{source}" width="{width}" height="{height}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _matching(content: ReportContent) -> str:
+    shown = {
+        readable(name): value
+        for name, value in content.matching.items()
+        if name not in TOLD_ELSEWHERE
+    }
+    return section(
+        "What was matched",
+        bullets(content.matching_lines, "summary") + pairs(shown, "What", "Value"),
+    )
+
+
+def _seconds(seconds: Mapping[str, float]) -> str:
+    rows = [[readable(stage), f"{taken:,.1f}"] for stage, taken in seconds.items()]
+    if len(rows) > 1:
+        rows.append(["All stages", f"{sum(seconds.values()):,.1f}"])
+    return section("Time", table(["Stage", "Seconds"], rows))
+
+
+def _settings(settings: Mapping) -> str:
+    """Render the settings; each nested group has its own table."""
+
+    def table_of(group: Mapping) -> str:
+        return pairs({name: exact(value) for name, value in group.items()}, "Setting", "Value")
+
+    groups = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    body = table_of({name: value for name, value in settings.items() if name not in groups})
+    parts = [
+        f"<div><h3>{html.escape(readable(name))}</h3>{table_of(group)}</div>"
+        for name, group in groups.items()
+        if group
+    ]
+    return body + (f'<div class="columns">{"".join(parts)}</div>' if parts else "")

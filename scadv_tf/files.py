@@ -1,0 +1,43 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Lend a path to write to, and give the file its own name once it is whole.
+
+    The lent path lies in the same folder, which is made if missing, since only a rename within one
+    file system is atomic; it keeps the suffixes, since many a writer goes by them. When the block
+    fails, an older file stays as it was and nothing else is left behind.
+
+    Yields
+    ------
+    Path to write to; it does not exist yet.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{uuid.uuid4().hex}-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, content: bytes) -> Path:
+    """Write a file whole or not at all, in a folder that is made if missing.
+
+    Returns
+    -------
+    Path of the file.
+    """
+    with whole_file(path) as part:
+        part.write_bytes(content)
+    return Path(path)

@@ -1,0 +1,177 @@
+"""Preprocessed cells in, a trained model out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from scadv_tf.config import RunConfig, TrainingConfig
+from scadv_tf.data.pipeline import steps_of_pass, training_batches
+from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.preprocessor_file import save_preprocessor
+from scadv_tf.files import whole_file, write_whole
+from scadv_tf.models.callbacks import AtacPredictions, Hook, LabelChange, SoftLabelUpdate
+from scadv_tf.models.phases import PhaseSchedule
+from scadv_tf.models.scadv import ScAdv
+from scadv_tf.models.soft_labels import final_probabilities
+from scadv_tf.progress import training_progress
+from scadv_tf.serving.export import export
+
+PREDICTION_BATCH = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What a trained model says of cells: latent [cells, Z], probabilities [cells, K]."""
+
+    latent: np.ndarray
+    probabilities: np.ndarray
+
+
+def encode(model: ScAdv, cells: TrainingCells, modality: str) -> Encoded:
+    """Latent vectors and probabilities of all training cells of a modality."""
+    count = cells.cells(modality)
+    starts = range(0, count, PREDICTION_BATCH)
+    parts = [
+        model.encode(cells.batch(modality, slice(start, start + PREDICTION_BATCH)), modality)
+        for start in starts
+    ]
+    latent, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Encoded(latent, probabilities)
+
+
+def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
+    rate = learning_rate
+    if config.learning_rate_schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
+    clip = config.gradient_clip_norm or None
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(rate, global_clipnorm=clip)
+    return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, global_clipnorm=clip)
+
+
+def build_model(cells: TrainingCells, types: int, config: RunConfig) -> ScAdv:
+    """A compiled model for these cells, its fixed projection set."""
+    preprocessor, training = cells.preprocessor, config.training
+    components = preprocessor.components
+    steps = steps_of_pass(cells, training.batch_size) * training.epochs
+    shape = {
+        "genes": len(preprocessor.genes),
+        "types": types,
+        "projection_size": 0 if components is None else components.shape[1],
+        "reversal_strength": training.reversal_strength,
+    }
+    model = ScAdv(**shape, network=config.network, loss=config.loss)
+    model.total_steps = steps * len(model.phases)
+    if components is not None:
+        model.set_projection(components)
+    model.synchronize_teacher()
+    model.compile(
+        _optimizer(training, training.learning_rate, steps),
+        _optimizer(training, training.alignment_learning_rate, steps),
+        jit_compile=False,
+    )
+    return model
+
+
+def fit(
+    cells: TrainingCells,
+    rna_labels: np.ndarray,
+    types: int,
+    config: RunConfig,
+    hooks: Sequence[Hook] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> tuple[ScAdv, pd.DataFrame]:
+    """Trains a model by Algorithm 1; no label of an ATAC cell comes in here.
+
+    Parameters
+    ----------
+    rna_labels : type codes [R].
+    hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`).
+    callbacks : further Keras callbacks.
+
+    Returns
+    -------
+    The model, and the history: a row an epoch with the mean losses and what the hooks logged.
+    """
+    training, loss = config.training, config.loss
+    keras.utils.set_random_seed(training.seed)
+    model = build_model(cells, types, config)
+    soft = np.zeros((cells.cells("atac"), types), dtype=np.float32)
+    batches = training_batches(
+        cells,
+        rna_labels.astype(np.int32),
+        soft,
+        training.batch_size,
+        len(model.phases),
+        training.seed,
+        mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
+        partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
+    )
+    update = SoftLabelUpdate(
+        soft,
+        cells.neighbors,
+        np.bincount(rna_labels, minlength=types) / len(rna_labels),
+        max(1, round(loss.centroid_warmup * training.epochs)),
+        loss.prior_power,
+        loss.sharpening,
+    )
+    stop = LabelChange(model, training.early_stopping_patience, training.early_stopping_change)
+    predictions = AtacPredictions(
+        lambda: encode(model, cells, "atac").probabilities, [update, stop, *hooks]
+    )
+    steps = steps_of_pass(cells, training.batch_size)
+    schedule = PhaseSchedule(steps)
+    progress = training_progress(training.epochs, steps * len(model.phases))
+    history = model.fit(
+        batches,
+        epochs=training.epochs,
+        callbacks=[schedule, predictions, *callbacks, progress],
+        shuffle=False,
+        verbose=0,
+    )
+    table = pd.DataFrame(history.history)
+    table.insert(0, "epoch", np.arange(1, len(table) + 1))
+    return model, table
+
+
+def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]:
+    """TensorBoard, where the configuration asks for it."""
+    if not config.output.tensorboard:
+        return []
+    return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
+
+
+def atac_probabilities(encoded: Encoded, cells: TrainingCells, config: RunConfig) -> np.ndarray:
+    """The final probabilities of the ATAC cells [A, K]: the classifier's and the neighbours' vote."""
+    return final_probabilities(
+        encoded.probabilities, cells.neighbors, config.evaluation.neighbor_vote
+    )
+
+
+def save(
+    model: ScAdv,
+    cells: TrainingCells,
+    types: Sequence[str],
+    config: RunConfig,
+    checkpoints: Path,
+    export_dir: Path,
+) -> Path:
+    """Writes the checkpoint (all weights, preprocessing, settings) and exports the encoder.
+
+    Returns
+    -------
+    The folder of the export's new version.
+    """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with whole_file(checkpoints / "model.weights.h5") as temporary:
+        model.save_weights(temporary)
+    save_preprocessor(checkpoints / "preprocessing.npz", cells.preprocessor)
+    write_whole(checkpoints / "config.json", config.to_json().encode())
+    extra_files = [checkpoints / "preprocessing.npz", checkpoints / "config.json"]
+    return export(model, cells.preprocessor.genes, types, export_dir, extra_files)

@@ -1,0 +1,1 @@
+"""The networks, losses and phases of scadv_tf, in Keras."""

@@ -1,0 +1,90 @@
+"""What happens between epochs: one prediction of all ATAC cells, and those who use it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from scadv_tf.models.soft_labels import soft_labels
+
+# A hook gets the number of the finished epoch (from 1), the predicted probabilities [A, K] and the
+# epoch's logs, to which it may add.
+Hook = Callable[[int, np.ndarray, dict], None]
+
+
+class AtacPredictions(keras.callbacks.Callback):
+    """Predicts all ATAC cells once after each epoch and hands the result to hooks.
+
+    Parameters
+    ----------
+    predict : returns probabilities [A, K].
+    hooks : called in order.
+    """
+
+    def __init__(self, predict: Callable[[], np.ndarray], hooks: list[Hook]):
+        super().__init__()
+        self.predict = predict
+        self.hooks = hooks
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predicts and calls the hooks."""
+        probabilities = self.predict()
+        for hook in self.hooks:
+            hook(epoch + 1, probabilities, logs)
+
+
+class SoftLabelUpdate:
+    """A hook that refreshes the soft labels in place once the warm-up is over.
+
+    Parameters
+    ----------
+    labels : the array [A, K] that batches are made from; zeros mean no label.
+    neighbors : int [A, k] or None.
+    rna_shares : share of each type among RNA cells [K].
+    warmup_epochs : epochs without soft labels.
+    """
+
+    def __init__(self, labels, neighbors, rna_shares, warmup_epochs, prior_power, sharpening):
+        self.labels = labels
+        self.neighbors = neighbors
+        self.rna_shares = rna_shares
+        self.warmup_epochs = warmup_epochs
+        self.settings = prior_power, sharpening
+
+    def __call__(self, epoch, probabilities, logs):
+        if epoch >= self.warmup_epochs:
+            self.labels[:] = soft_labels(
+                probabilities, self.neighbors, self.rna_shares, *self.settings
+            )
+
+
+class LabelChange:
+    """A hook that logs the share of ATAC cells whose predicted type changed, and may stop.
+
+    The rule needs no ATAC label: a training is over when its answers no longer change.
+
+    Parameters
+    ----------
+    model : gets ``stop_training`` set.
+    patience : stop after so many epochs in a row below `threshold`; 0 never stops.
+    threshold : the share of cells that counts as almost none.
+    """
+
+    def __init__(self, model, patience: int = 0, threshold: float = 0.0):
+        self.model = model
+        self.patience = patience
+        self.threshold = threshold
+        self.last = None
+        self.calm_epochs = 0
+
+    def __call__(self, epoch, probabilities, logs):
+        types = probabilities.argmax(axis=1)
+        change = math.nan if self.last is None else float(np.mean(types != self.last))
+        self.last = types
+        logs["atac_label_change"] = change
+        self.calm_epochs = self.calm_epochs + 1 if change <= self.threshold else 0
+        if self.patience and self.calm_epochs >= self.patience:
+            self.model.stop_training = True

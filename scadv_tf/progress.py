@@ -1,0 +1,77 @@
+"""How far a run is: seconds a stage, and a training bar with losses and the time left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import sys
+import time
+
+logger = logging.getLogger(__name__)
+
+
+class Stages:
+    """Names the stages of a run to the user and keeps their seconds."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str, announcement: str):
+        """Times the body under `name`, which may come several times."""
+        logger.info("%s …", announcement)
+        start = time.perf_counter()
+        yield
+        passed = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + passed, 2)
+
+
+def peak_memory_mb() -> float:
+    """The largest resident memory of this process so far, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return round(peak / unit, 1)
+
+
+def training_progress(epochs: int, steps: int):
+    """A Keras callback: a bar on a terminal, a line every few epochs elsewhere.
+
+    Parameters
+    ----------
+    epochs : of the training.
+    steps : of an epoch.
+    """
+    import keras
+    from tqdm import tqdm
+
+    class Progress(keras.callbacks.Callback):
+        """Shows losses and the time left."""
+
+        def on_train_begin(self, logs=None):
+            hidden = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
+            self.start = time.perf_counter()
+            self.bar = tqdm(
+                total=epochs * steps, unit="step", desc="training", disable=hidden, leave=False
+            )
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.bar.update()
+            if batch == 0 or (batch + 1) % 10 == 0:
+                self.bar.set_postfix_str(_text(logs))
+
+        def on_epoch_end(self, epoch, logs=None):
+            done = epoch + 1
+            if not self.bar.disable or done % max(1, epochs // 10):
+                return
+            left = (time.perf_counter() - self.start) / done * (epochs - done)
+            logger.info("  epoch %d/%d, %.0f s left: %s", done, epochs, left, _text(logs))
+
+        def on_train_end(self, logs=None):
+            self.bar.close()
+
+    return Progress()
+
+
+def _text(logs: dict | None) -> str:
+    return ", ".join(f"{name} {float(value):.3g}" for name, value in (logs or {}).items())

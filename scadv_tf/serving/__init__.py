@@ -1,0 +1,1 @@
+"""The trained encoder for others: export as a SavedModel."""

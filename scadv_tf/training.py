@@ -1,0 +1,222 @@
+"""The main job: read, preprocess, fit, evaluate, export, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+
+from scadv_tf.config import DataConfig, RunConfig
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource, available, load_dataset
+from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.data.preprocessing import MODALITIES
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import (
+    expected_calibration_error,
+    knn_transfer,
+    label_scores,
+    modality_mixing,
+    silhouette,
+    svm_transfer,
+    umap_2d,
+)
+from scadv_tf.progress import Stages, peak_memory_mb
+from scadv_tf.results import Results, warnings_of, write_json, write_results
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: RunConfig) -> dict:
+    """Trains on the configured cells and writes every result.
+
+    Nothing is written before the input has been read and found good.
+
+    Returns
+    -------
+    The content of ``metrics.json``.
+
+    Raises
+    ------
+    InputError : the input or a setting is unfit.
+    """
+    stages = Stages()
+    name = dataset_name(config.data)
+    folder = Path(config.output.output_dir or Path("runs") / name)
+    export_dir = Path(config.output.export_dir or Path("savedmodels") / name)
+    for path in (folder, export_dir):
+        _check_writable(path)
+    with stages.stage("read", f"Reading {name}"):
+        data, truth = read(config)
+    for line in data.matching.text().splitlines():
+        logger.info("  %s", line)
+    with stages.stage("start", "Starting TensorFlow"):
+        from scadv_tf import fitting
+    with stages.stage("preprocess", "Preprocessing, finding neighbours"):
+        cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with stages.stage("train", f"Training {config.training.epochs} epochs"):
+        hooks = [] if truth is None else [learning_curve_hook(data.types, truth)]
+        model, history = fitting.fit(
+            cells,
+            data.rna_labels,
+            len(data.types),
+            config,
+            hooks,
+            fitting.reporters(config, folder),
+        )
+    with stages.stage("transfer", "Transferring labels"):
+        encoded = {name: fitting.encode(model, cells, name) for name in MODALITIES}
+        probabilities = fitting.atac_probabilities(encoded["atac"], cells, config)
+        latent = np.concatenate([encoded[name].latent for name in MODALITIES])
+        routes = transfer(encoded, probabilities, data, config)
+    with stages.stage("umap", "Drawing the UMAP"):
+        umap = umap_2d(latent, config.training.seed, config.evaluation.umap_neighbors)
+    with stages.stage("score", "Scoring"):
+        metrics = score(routes, probabilities, latent, umap, data, truth, config.training.seed)
+    with stages.stage("export", "Exporting the encoder"):
+        export = fitting.save(model, cells, data.types, config, folder / "checkpoints", export_dir)
+    metrics |= {"epochs_trained": len(history), "export": str(export)}
+    results = Results(
+        config=config,
+        data=data,
+        truth=truth,
+        routes=routes,
+        probabilities=probabilities,
+        rna_probabilities=encoded["rna"].probabilities,
+        latent=latent,
+        umap=umap,
+        history=history,
+        metrics=metrics,
+        export=export,
+    )
+    with stages.stage("write", f"Writing results to {folder}"):
+        metrics |= {"seconds": stages.seconds, "peak_memory_mb": peak_memory_mb()}
+        write_results(folder, results)
+    write_json(folder / "metrics.json", metrics)
+    for line in summary(metrics, warnings_of(results), folder, export):
+        logger.info("%s", line)
+    return metrics
+
+
+def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth):
+    """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
+
+    def log(epoch, probabilities, logs):
+        predicted = truth.coarsen(np.array(types)[probabilities.argmax(axis=1)])
+        logs["macro_f1"] = label_scores(truth.labels, predicted)["macro_f1"]
+
+    return log
+
+
+def transfer(encoded: dict, probabilities: np.ndarray, data: PairedData, config: RunConfig) -> dict:
+    """Route -> types of the ATAC cells [A].
+
+    ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
+    neighbours; ``classifier`` is the classifier alone; ``svm`` and ``knn`` learn on the latent
+    vectors of the RNA cells.
+    """
+    types = np.array(data.types)
+    rna, atac = (encoded[name].latent for name in MODALITIES)
+    rna_types = types[data.rna_labels]
+    return {
+        "label_transfer": types[probabilities.argmax(axis=1)],
+        "classifier": types[encoded["atac"].probabilities.argmax(axis=1)],
+        "svm": svm_transfer(rna, rna_types, atac, config.training.seed),
+        "knn": knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors),
+    }
+
+
+def score(
+    routes: dict,
+    probabilities: np.ndarray,
+    latent: np.ndarray,
+    umap: np.ndarray,
+    data: PairedData,
+    truth: AtacTruth | None,
+    seed: int,
+) -> dict:
+    """The scores of ``metrics.json``; those that need ATAC labels are None without them."""
+    modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
+    metrics = dict.fromkeys([*routes, "silhouette_umap", "silhouette_latent", "calibration_error"])
+    if truth is not None:
+        coarse = {name: truth.coarsen(labels) for name, labels in routes.items()}
+        metrics |= {name: label_scores(truth.labels, labels) for name, labels in coarse.items()}
+        rna_types = truth.coarsen(np.array(data.types)[data.rna_labels])
+        known = np.concatenate([rna_types, truth.labels])
+        labelled = known != ""
+        metrics["silhouette_umap"] = silhouette(umap[labelled], known[labelled], seed)
+        metrics["silhouette_latent"] = silhouette(latent[labelled], known[labelled], seed)
+        answered = truth.labels != ""
+        metrics["calibration_error"] = expected_calibration_error(
+            probabilities.max(axis=1)[answered],
+            (coarse["label_transfer"] == truth.labels)[answered],
+        )
+    metrics["modality_mixing"] = modality_mixing(latent, modality, seed=seed)
+    metrics["silhouette_modality"] = silhouette(latent, modality, seed)
+    return metrics
+
+
+def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> list[str]:
+    """The last lines that a user sees."""
+    lines = []
+    for route in ("label_transfer", "classifier", "svm", "knn"):
+        if metrics[route] is not None:
+            scores = metrics[route]
+            lines.append(
+                f"{route:15s} macro F1 {scores['macro_f1']:.3f}   weighted F1 "
+                f"{scores['weighted_f1']:.3f}   accuracy {scores['accuracy']:.3f}"
+            )
+    lines += [f"warning: {text}" for text in warnings]
+    lines.append(f"modality mixing {metrics['modality_mixing']:.2f}")
+    return [*lines, f"report: {folder / 'report.html'}", f"export: {export}"]
+
+
+def dataset_name(data: DataConfig) -> str:
+    """The name of the data set: the user's, or 'custom' for files without a name."""
+    if not data.dataset and not (data.rna or data.atac):
+        raise InputError(
+            what="No data set was named.",
+            expected="--dataset=" + "|".join(available()) + ", or --rna and --atac",
+            received="neither",
+            advice="Try --dataset=pbmc, or give two files: --rna=FILE --atac=FILE.",
+        )
+    return data.dataset or "custom"
+
+
+def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
+    """The configured cells, paired; the known ATAC labels apart from them."""
+    values = dataclasses.asdict(config.data)
+    name = values.pop("dataset")
+    values["cells"] = values.pop("synthetic_cells")
+    values["difficulty"] = values.pop("synthetic_difficulty")
+    source = DatasetSource(**values, seed=config.training.seed)
+    own = bool(source.rna or source.atac)
+    # A name of their own for the user's files only names the folders of the results.
+    recipe = "custom" if own and name not in available() else name
+    data, truth = load_dataset(recipe, source)
+    if data.rna_labels is None:
+        raise InputError(
+            what="The RNA cells have no labels to transfer.",
+            expected="the column of the RNA cells' types",
+            received=f"--label_key={config.data.label_key!r}",
+            advice="Give --label_key=COLUMN.",
+        )
+    return data, truth
+
+
+def _check_writable(folder: Path) -> None:
+    """Fails before any work if results could not be written."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(
+            what="Results cannot be written there.",
+            expected="a folder that may be written to, or one that can be made",
+            received=f"{folder} ({existing} is {'read-only' if existing.is_dir() else 'a file'})",
+            advice="Give another --output_dir or --export_dir.",
+        )

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import mudata
+import numpy as np
+import pytest
+
+from scadv_tf.data import datasets
+from scadv_tf.data.datasets import DatasetSource, available, load, load_dataset
+from scadv_tf.errors import InputError
+
+LABELS = ["x", "y"] * 10
+
+
+@pytest.fixture
+def files(tmp_path, adata):
+    """Two genes, A at chr1:0-100 and B at chr1:200-300, in four forms of input."""
+    rna = adata(np.arange(40).reshape(20, 2), ["A", "B"], cell_type=LABELS)
+    peaks = adata(
+        [[1, 2, 4, 8], [0, 1, 0, 1], [3, 0, 0, 0]],
+        ["chr1:10-20", "chr1:50-60", "chr1:210-220", "chr1:900-950"],
+        ["a0", "a1", "a2"],
+        cell_type=["x", "y", "x"],
+    )
+    activity = adata([[5, 6], [7, 8]], ["B", "A"], ["a2", "a0"])
+    names = {"rna": rna, "peaks": peaks, "activity": activity}
+    for name, content in names.items():
+        content.write_h5ad(tmp_path / f"{name}.h5ad")
+    (tmp_path / "genes.bed").write_text("chr1\t0\t100\tA\t0\t+\n1\t200\t300\tB\t0\t-\n")
+    paths = {name: str(tmp_path / f"{name}.h5ad") for name in names}
+    return paths | {"genes": str(tmp_path / "genes.bed")}
+
+
+def source(**fields) -> DatasetSource:
+    return DatasetSource(
+        **({"label_key": "cell_type", "min_shared_genes": 1, "upstream": 0} | fields)
+    )
+
+
+def test_peaks_become_gene_activity_and_are_kept(files):
+    data, truth = load(source(rna=files["rna"], atac=files["peaks"], genes=files["genes"]))
+    assert list(data.genes) == ["A", "B"]
+    np.testing.assert_array_equal(data.atac.toarray(), [[3, 4], [1, 0], [3, 0]])
+    np.testing.assert_array_equal(data.peaks.toarray(), [[1, 2, 4, 8], [0, 1, 0, 1], [3, 0, 0, 0]])
+    assert truth.labels.tolist() == ["x", "y", "x"]
+    assert data.matching.peaks == 4 and data.matching.peaks_in_genes == 3
+
+
+def test_upstream_is_passed_on(files):
+    # 650 bases before the start of B, which lies on the minus strand, reach the last peak.
+    data, _ = load(
+        source(rna=files["rna"], atac=files["peaks"], genes=files["genes"], upstream=650)
+    )
+    np.testing.assert_array_equal(data.atac.toarray()[:, 1], [12, 1, 0])
+
+
+def test_gene_activity_needs_no_coordinates(files):
+    data, truth = load(source(rna=files["rna"], atac=files["activity"]))
+    np.testing.assert_array_equal(data.atac.toarray(), [[6, 5], [8, 7]])
+    assert data.peaks is None and truth is None
+
+
+def test_peaks_beside_gene_activity_follow_the_order_of_its_cells(files):
+    data, _ = load(source(rna=files["rna"], atac=files["activity"], atac_peaks=files["peaks"]))
+    assert data.atac_cells.tolist() == ["a2", "a0"]
+    np.testing.assert_array_equal(data.peaks.toarray(), [[3, 0, 0, 0], [1, 2, 4, 8]])
+
+
+def test_peaks_beside_gene_activity_must_have_its_cells(files):
+    with pytest.raises(InputError, match="20 of 20 ATAC cells are not in --atac_peaks"):
+        load(source(rna=files["rna"], atac=files["rna"], atac_peaks=files["peaks"]))
+    with pytest.raises(InputError, match="are not peaks"):
+        load(source(rna=files["rna"], atac=files["activity"], atac_peaks=files["activity"]))
+
+
+def test_peaks_without_coordinates_tell_both_ways_out(files):
+    with pytest.raises(InputError, match="not known where the genes lie") as error:
+        load(source(rna=files["rna"], atac=files["peaks"]))
+    assert "--genome" in error.value.advice and "--genes" in error.value.advice
+
+
+def test_ensembl_identifiers_meet_the_ids_of_a_gtf(tmp_path, files, adata):
+    ids = ["ENSG00000000001", "ENSG00000000002"]
+    adata(np.ones((20, 2)), ids, cell_type=LABELS).write_h5ad(tmp_path / "ids.h5ad")
+    lines = [("1", "100", ids[0], "A"), ("201", "300", ids[1], "B")]
+    gtf = "".join(
+        f'1\tx\tgene\t{s}\t{e}\t.\t+\t.\tgene_id "{i}.7"; gene_name "{n}";\n'
+        for s, e, i, n in lines
+    )
+    (tmp_path / "genes.gtf").write_text(gtf)
+    data, _ = load(
+        source(
+            rna=str(tmp_path / "ids.h5ad"), atac=files["peaks"], genes=str(tmp_path / "genes.gtf")
+        )
+    )
+    assert data.genes.tolist() == ids
+    np.testing.assert_array_equal(data.atac.toarray(), [[3, 4], [1, 0], [3, 0]])
+    assert data.matching.atac_names_from == "gene_id"
+
+
+def test_both_modalities_from_one_h5mu(tmp_path, files, adata):
+    cells = [f"c{i}" for i in range(20)]
+    rna = adata(np.ones((20, 2)), ["A", "B"], cells)
+    atac = adata(np.ones((20, 2)), ["chr1:10-20", "chr1:210-220"], cells)
+    with mudata.set_options(pull_on_update=False):
+        both = mudata.MuData({"rna": rna, "atac": atac})
+        both.obs["cell_type"] = LABELS
+        both.write(tmp_path / "both.h5mu")
+    path = str(tmp_path / "both.h5mu")
+    data, truth = load(source(rna=path, atac=path, genes=files["genes"]))
+    assert data.types == ("x", "y") and truth.labels.tolist() == LABELS
+
+
+def test_both_modalities_from_one_10x_file(write_10x_h5, files):
+    kinds = ["Gene Expression"] * 2 + ["Peaks"] * 2
+    names = ["A", "B", "chr1:10-20", "chr1:210-220"]
+    path = str(write_10x_h5([[1, 0, 2, 3], [0, 1, 4, 5]], names, names, kinds))
+    data, truth = load(source(rna=path, atac=path, genes=files["genes"], label_key=""))
+    np.testing.assert_array_equal(data.rna.toarray(), [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(data.atac.toarray(), [[2, 3], [4, 5]])
+    assert data.rna_labels is None and truth is None
+
+
+def test_labels_are_checked_before_atac_is_read(files, monkeypatch):
+    read = []
+    original = datasets.read_modality
+    monkeypatch.setattr(
+        datasets, "read_modality", lambda *a: (read.append(a[1]), original(*a))[1]
+    )  # fmt: skip
+    with pytest.raises(InputError, match="no column 'type'"):
+        load(source(rna=files["rna"], atac=files["activity"], label_key="type"))
+    assert read == ["rna"]
+
+
+@pytest.mark.parametrize("missing", ["rna", "atac", "atac_peaks", "genes"])
+def test_missing_files_are_told_before_anything_is_read(files, missing, monkeypatch):
+    monkeypatch.setattr(datasets, "read_modality", lambda *a: pytest.fail("was read"))
+    given = {"rna": files["rna"], "atac": files["peaks"]} | {missing: "no/such.h5ad"}
+    with pytest.raises(InputError, match=f"the file of --{missing} does not exist"):
+        load(source(**given))
+
+
+@pytest.mark.parametrize("missing", ["rna", "atac"])
+def test_own_data_need_both_files(files, missing):
+    given = {"rna": files["rna"], "atac": files["activity"]} | {missing: ""}
+    with pytest.raises(InputError, match=f"--{missing} is not given") as error:
+        load_dataset("custom", source(**given))
+    assert "pbmc" in error.value.advice
+
+
+def test_unknown_name_lists_the_names_and_own_files():
+    assert available() == ["custom", "pbmc", "synthetic"]
+    with pytest.raises(InputError, match="custom, pbmc, synthetic") as error:
+        load_dataset("pbcm")
+    assert "--rna=FILE --atac=FILE" in error.value.advice
+
+
+def test_files_are_refused_where_the_data_set_has_its_own(files):
+    with pytest.raises(InputError, match="brings its own cells"):
+        load_dataset("pbmc", source(rna=files["rna"]))
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("genome", "hg17"),
+        ("upstream", -1),
+        ("min_shared_genes", 0),
+        ("difficulty", 1.1),
+        ("cells", 0),
+    ],
+)
+def test_a_source_checks_itself(field, value):
+    with pytest.raises(InputError, match=f"--{field} is out of range"):
+        DatasetSource(**{field: value})
+
+
+def test_a_recipe_can_be_added(monkeypatch):
+    monkeypatch.setattr(datasets, "_RECIPES", dict(datasets._RECIPES))
+
+    @datasets.recipe("mine")
+    def mine(given):
+        return given.seed, None
+
+    assert "mine" in available()
+    assert load_dataset("mine", DatasetSource(seed=7)) == (7, None)
+
+
+@pytest.fixture(scope="module")
+def pbmc():
+    return load_dataset("pbmc")
+
+
+def test_pbmc(pbmc):
+    data, truth = pbmc
+    assert data.rna.shape[0] == 2638 and data.atac.shape[0] == 2252
+    assert 1050 <= len(data.genes) <= 1110 and len(set(data.genes)) == len(data.genes)
+    assert data.peaks.shape == (2252, 4512)
+    assert len(data.types) == 9
+    assert set(truth.level.values()) == {"T/NK", "Myeloid", "B", "Platelet"}
+    assert set(truth.labels) == {"T/NK", "Myeloid", "B"}
+    assert data.matching.rare_types == {}
+
+
+def test_pbmc_gene_activity_knows_its_biology(pbmc):
+    """Markers on chromosomes 10 and 11: MS4A1 is open in B, CD3E in T, LMO2 in myeloid cells."""
+    data, truth = pbmc
+    depth = np.asarray(data.peaks.sum(axis=1)).ravel()
+    rates = data.atac.toarray() / depth[:, None]
+    groups = ["B", "T/NK", "Myeloid"]
+    for gene, group in {"MS4A1": "B", "CD3E": "T/NK", "LMO2": "Myeloid"}.items():
+        of_gene = rates[:, list(data.genes).index(gene)]
+        means = [of_gene[truth.labels == name].mean() for name in groups]
+        assert groups[int(np.argmax(means))] == group, (gene, means)
+
+
+def test_pbmc_takes_the_users_choices():
+    data, truth = load_dataset(
+        "pbmc", DatasetSource(label_key="cell_type_broad", drop_types=("B",))
+    )
+    assert data.types == ("Myeloid", "Platelet", "T/NK")
+    assert set(truth.labels) == {"Myeloid", "T/NK"}
+
+
+def test_synthetic_goes_the_way_of_files():
+    data, truth = load_dataset("synthetic", DatasetSource(cells=60, difficulty=0.2, seed=3))
+    assert data.rna.shape[0] == data.atac.shape[0] == 60
+    assert data.peaks.shape[1] > len(data.genes) > 500
+    assert set(truth.labels) == set(data.types)
+    assert data.matching.peaks_in_genes < data.matching.peaks
+
+
+def test_the_import_is_light_and_free_of_models():
+    code = (
+        "import sys, scadv_tf.data; "
+        "heavy = {'tensorflow', 'keras', 'absl', 'anndata', 'scanpy', 'bioframe', 'matplotlib', "
+        "'sklearn', 'h5py'}; sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

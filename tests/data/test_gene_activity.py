@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from scadv_tf.data.gene_activity import count_linked, gene_activity, link_peaks, peak_intervals
+from scadv_tf.errors import InputError
+
+
+def intervals(rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["chrom", "start", "end"])
+
+
+def gene_table(rows) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["chrom", "start", "end", "gene", "strand"])
+
+
+@pytest.mark.parametrize("name", ["chr1:10-20", "1:10-20", "chr1-10-20", "chr1_10_20", "1_10_20"])
+def test_peak_names(name):
+    peaks = peak_intervals(pd.DataFrame(index=[name]))
+    assert peaks.iloc[0].tolist() == ["chr1", 10, 20]
+
+
+def test_peak_names_on_scaffolds():
+    names = ["chr1_KI270706v1_random-5-9", "GL000194.1:5-9", "chrUn_KI270742v1_5_9", "MT:5-9"]
+    peaks = peak_intervals(pd.DataFrame(index=names))
+    assert list(peaks["chrom"]) == [
+        "chr1_KI270706v1_random", "chrGL000194.1", "chrUn_KI270742v1", "chrM",
+    ]  # fmt: skip
+    assert set(peaks["start"]) == {5} and set(peaks["end"]) == {9}
+
+
+def test_repeated_peaks_are_parsed_by_their_original_names():
+    var = pd.DataFrame({"original_name": ["chr1:1-9"] * 2}, index=["chr1:1-9", "chr1:1-9-1"])
+    assert peak_intervals(var)["end"].tolist() == [9, 9]
+
+
+@pytest.mark.parametrize(
+    "columns", [("chrom", "start", "end"), ("seqnames", "start", "end"), ("Chr", "Start", "End")]
+)
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_peaks_from_columns(columns, kind):
+    values = dict(
+        zip(columns, (["1", "chrX"], [kind(5), kind(6)], [kind(15), kind(16)]), strict=True)
+    )
+    peaks = peak_intervals(pd.DataFrame(values, index=["peak_a", "peak_b"]))
+    assert peaks.to_numpy().tolist() == [["chr1", 5, 15], ["chrX", 6, 16]]
+
+
+def test_peaks_from_the_column_interval():
+    var = pd.DataFrame({"interval": ["chr1:5-15"]}, index=["peak_a"])
+    assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
+
+
+def test_genes_are_no_peaks():
+    genes = ["CD4", "HLA-A", "RP11-34-1", *(f"Gene{i}" for i in range(97))]  # 1 % look like peaks
+    assert peak_intervals(pd.DataFrame(index=genes)) is None
+
+
+def test_genes_with_coordinates_are_no_peaks():
+    place = {"chrom": ["chr1", "chr2"], "start": [0, 0], "end": [25_000, 40_000]}
+    assert peak_intervals(pd.DataFrame(place, index=["A", "B"])) is None
+    from_10x = {"feature_types": ["Gene Expression"], "interval": ["chr1:5-15"]}
+    assert peak_intervals(pd.DataFrame(from_10x, index=["A"])) is None
+
+
+def test_part_peaks_part_genes_is_refused():
+    names = [*(f"chr1:{i}-{i + 5}" for i in range(60)), *(f"Gene{i}" for i in range(40))]
+    with pytest.raises(InputError, match="60 peaks such as chr1:0-5 and 40 others such as Gene0"):
+        peak_intervals(pd.DataFrame(index=names))
+
+
+def test_a_few_odd_names_among_peaks_have_no_interval():
+    names = [*(f"chr1:{i}-{i + 5}" for i in range(99)), "odd"]
+    peaks = peak_intervals(pd.DataFrame(index=names))
+    assert peaks.iloc[-1].tolist() == ["", 0, 0]
+    genes = gene_table([("chr1", 0, 1000, "A", "+"), ("", 0, 10, "B", "+")])
+    assert link_peaks(peaks, genes, 0).sum() == 99
+
+
+def test_upstream_depends_on_the_strand():
+    genes = gene_table([
+        ("chr1", 1000, 2000, "plus", "+"),
+        ("chr1", 1000, 2000, "minus", "-"),
+        ("chr1", 1000, 2000, "unknown", "."),
+    ])  # fmt: skip
+    peaks = intervals([
+        ("chr1", 899, 900),  # 1 base too far from the extended start at 900
+        ("chr1", 899, 901),
+        ("chr1", 1500, 1510),
+        ("chr1", 2099, 2200),
+        ("chr1", 2100, 2200),
+        ("chr2", 1500, 1510),
+    ])  # fmt: skip
+    expected = [[0, 0, 0], [1, 0, 1], [1, 1, 1], [0, 1, 1], [0, 0, 0], [0, 0, 0]]
+    links = link_peaks(peaks, genes, 100)
+    np.testing.assert_array_equal(links.toarray(), expected)
+    assert count_linked(links) == 3
+
+
+def test_activity_is_the_sum_of_the_linked_peaks():
+    peaks = intervals([("chr1", 0, 10), ("chr1", 20, 30), ("chr1", 40, 50)])
+    genes = gene_table([
+        ("chr1", 5, 25, "A", "+"),  # the first two
+        ("chr1", 500, 600, "none", "+"),
+        ("chr1", 22, 45, "B", "+"),  # the last two
+    ])  # fmt: skip
+    counts = sparse.csr_matrix([[1, 2, 4], [0, 0, 1.5]])
+    activity, names = gene_activity(counts, peaks, genes, 0)
+    assert list(names) == ["A", "B"]
+    assert activity.dtype == np.float32 and sparse.isspmatrix_csr(activity)
+    np.testing.assert_array_equal(activity.toarray(), [[3, 6], [0, 1.5]])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_links_agree_with_a_double_loop(seed):
+    rng = np.random.default_rng(seed)
+
+    def draw(n, width):
+        start = rng.integers(0, 3000, n)
+        chrom = rng.choice(["chr1", "chr2", "chrX"], n)
+        return pd.DataFrame(
+            {"chrom": chrom, "start": start, "end": start + rng.integers(1, width, n)}
+        )
+
+    peaks, upstream = draw(80, 60), 150
+    genes = draw(50, 900).assign(gene="g", strand=rng.choice(["+", "-", "."], 50))
+    expected = np.zeros((80, 50))
+    for i, p in enumerate(peaks.itertuples()):
+        for j, g in enumerate(genes.itertuples()):
+            start = g.start - (0 if g.strand == "-" else upstream)
+            end = g.end + (0 if g.strand == "+" else upstream)
+            expected[i, j] = p.chrom == g.chrom and p.start < end and p.end > start
+    assert 0 < expected.mean() < 0.9
+    np.testing.assert_array_equal(link_peaks(peaks, genes, upstream).toarray(), expected)
+
+
+def test_no_overlap_advises_another_genome():
+    genes = gene_table([("chr1", 5, 25, "A", "+")])
+    with pytest.raises(InputError, match="no peak lies in any gene") as error:
+        gene_activity(sparse.csr_matrix([[1]]), intervals([("chr2", 5, 25)]), genes, 0)
+    assert "--genome" in error.value.advice
+    assert "chr2" in error.value.received and "chr1" in error.value.received
+
+
+def test_few_peaks_in_genes_are_told(caplog):
+    peaks = intervals([("chr1", 1000 * i, 1000 * i + 10) for i in range(20)])
+    genes = gene_table([("chr1", 0, 25, "A", "+")])
+    with caplog.at_level(logging.WARNING):
+        gene_activity(sparse.csr_matrix(np.ones((1, 20))), peaks, genes, 0)
+    assert "only 5.0 % of the peaks lie in a gene" in caplog.text
+
+
+def test_negative_upstream():
+    with pytest.raises(InputError, match="negative"):
+        gene_activity(sparse.csr_matrix([[1]]), intervals([]), gene_table([]), -1)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from scadv_tf.data.gene_coordinates import GENOMES, MAX_GENE_LENGTH, chromosomes, load_genes
+from scadv_tf.errors import InputError
+
+
+def rows(genes: pd.DataFrame) -> list[tuple]:
+    return list(
+        genes[["chrom", "start", "end", "gene", "strand"]].itertuples(index=False, name=None)
+    )
+
+
+@pytest.mark.parametrize("genome", GENOMES)
+def test_embedded_genomes(genome):
+    genes = load_genes(genome)
+    assert len(genes) > 24_000
+    assert genes["gene"].is_unique
+    lengths = genes["end"] - genes["start"]
+    assert lengths.min() > 0 and lengths.max() <= MAX_GENE_LENGTH
+    assert set(genes["strand"]) == {"+", "-"}
+    assert {"chr1", "chrX"} <= set(genes["chrom"])
+
+
+def test_a_gene_in_the_right_place():
+    genes = load_genes("hg38").set_index("gene")
+    gapdh = genes.loc["GAPDH"]  # chr12:6,534,512-6,538,374 (+) in GRCh38
+    assert gapdh["chrom"] == "chr12" and gapdh["strand"] == "+"
+    assert abs(gapdh["start"] - 6_534_511) < 1000 and abs(gapdh["end"] - 6_538_374) < 1000
+
+
+def test_chromosomes_have_one_normal_form():
+    names = ["1", "chr1", "Chr1", "CHR1", "MT", "chrM", "M", "chrMT", "x", "chrX", "GL000194.1"]
+    expected = ["chr1"] * 4 + ["chrM"] * 4 + ["chrX"] * 2 + ["chrGL000194.1"]
+    assert list(chromosomes(pd.Series(names))) == expected
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_bed(tmp_path, gzipped):
+    text = "track name=x\n# note\nchr1\t10\t20\tA\t0\t-\n2\t5\t7\tB\t0\t+\nMT\t0\t9\tNA\t0\t.\n"
+    path = tmp_path / ("genes.bed.gz" if gzipped else "genes.bed")
+    path.write_bytes(gzip.compress(text.encode()) if gzipped else text.encode())
+    assert rows(load_genes(str(path))) == [
+        ("chr1", 10, 20, "A", "-"),
+        ("chr2", 5, 7, "B", "+"),
+        ("chrM", 0, 9, "NA", "."),
+    ]
+
+
+def test_bed_without_strand(tmp_path):
+    (tmp_path / "g.bed").write_text("chr1\t10\t20\tA\n")
+    assert rows(load_genes(str(tmp_path / "g.bed"))) == [("chr1", 10, 20, "A", ".")]
+
+
+def test_loci_of_one_symbol(tmp_path):
+    far = MAX_GENE_LENGTH + 1000
+    lines = [
+        ("chr1", 100, 200, "near", "+"),
+        ("1", 500, 900, "near", "+"),  # one span with the first
+        ("chr1", 100, 200, "both", "+"),
+        ("chr1", 150, 300, "both", "-"),  # merged, the strand is not known
+        ("chr1", 100, 200, "two", "+"),
+        ("chr2", 100, 900, "two", "-"),  # another chromosome: the longest stays
+        ("chr1", 100, 200, "far", "+"),
+        ("chr1", far, far + 500, "far", "-"),  # too far for one gene: the longest stays
+        ("chr1", 0, far, "huge", "+"),  # longer than any gene
+    ]
+    text = "".join(f"{c}\t{s}\t{e}\t{g}\t0\t{d}\n" for c, s, e, g, d in lines)
+    (tmp_path / "g.bed").write_text(text)
+    found = {row[3]: row for row in rows(load_genes(str(tmp_path / "g.bed")))}
+    assert found == {
+        "near": ("chr1", 100, 900, "near", "+"),
+        "both": ("chr1", 100, 300, "both", "."),
+        "two": ("chr2", 100, 900, "two", "-"),
+        "far": ("chr1", far, far + 500, "far", "-"),
+    }
+
+
+def gtf_line(feature: str, start: int, end: int, attributes: str, strand="+", chrom="1") -> str:
+    return (
+        "\t".join([chrom, "src", feature, str(start), str(end), ".", strand, ".", attributes])
+        + "\n"
+    )
+
+
+def test_gtf_with_gene_rows(tmp_path):
+    text = "#!genome-build x\n"
+    text += gtf_line("gene", 11, 20, 'gene_id "ENSG1.3"; gene_name "A"; note "x # y";', "-")
+    text += gtf_line("transcript", 1, 99, 'gene_id "ENSG1.3"; gene_name "A";')  # not looked at
+    text += gtf_line("gene", 31, 40, 'gene_id "ENSG2";')
+    (tmp_path / "g.gtf").write_text(text)
+    genes = load_genes(str(tmp_path / "g.gtf"))
+    # 1-based closed 11..20 is 0-based half-open [10, 20)
+    assert rows(genes) == [("chr1", 10, 20, "A", "-"), ("chr1", 30, 40, "ENSG2", "+")]
+    assert list(genes["gene_id"]) == ["ENSG1.3", "ENSG2"]
+
+
+@pytest.mark.parametrize("feature", ["transcript", "exon"])
+def test_gtf_without_gene_rows_is_merged_by_gene(tmp_path, feature):
+    text = "".join(
+        gtf_line(feature, start, end, f'gene_id "{gene}"; transcript_id "t{start}";')
+        for gene, start, end in [("A", 11, 20), ("A", 41, 60), ("B", 5, 9)]
+    )
+    (tmp_path / "g.gtf.gz").write_bytes(gzip.compress(text.encode()))
+    assert rows(load_genes(str(tmp_path / "g.gtf.gz"))) == [
+        ("chr1", 4, 9, "B", "+"),
+        ("chr1", 10, 60, "A", "+"),
+    ]
+
+
+def test_gff3(tmp_path):
+    text = "##gff-version 3\n"
+    text += gtf_line("gene", 11, 20, "ID=gene:ENSG1;Name=A;gene_id=ENSG1")
+    text += "###\n" + gtf_line("mRNA", 11, 15, "ID=t1;Parent=gene:ENSG1;Name=A-201")
+    (tmp_path / "g.gff3").write_text(text)
+    genes = load_genes(str(tmp_path / "g.gff3"))
+    assert rows(genes) == [("chr1", 10, 20, "A", "+")]
+    assert list(genes["gene_id"]) == ["ENSG1"]
+
+
+@pytest.mark.parametrize("source", ["hg17", "", "no/such.bed"])
+def test_unknown_source(source):
+    with pytest.raises(InputError, match="hg38, hg19, mm10") as error:
+        load_genes(source)
+    assert "--genes=FILE" in error.value.advice
+
+
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("g.bed", ""),
+        ("g.bed", "chr1\t1\t2\n"),
+        ("g.bed", "chr1 1 2 A\n"),
+        ("g.bed", "chr1\t1\tx\tA\n"),
+        ("g.bed", "chr1\t9\t9\tA\n"),
+        ("g.gtf", ""),
+        ("g.gtf", gtf_line("CDS", 1, 2, 'gene_id "A";')),
+        ("g.gtf", gtf_line("gene", 1, 2, 'other "A";')),
+        ("g.gtf", gtf_line("gene", 1, 2, 'gene_id "A";').replace("\t1\t2", "\tx\t2")),
+        ("g.bed.gz", "not gzipped"),
+    ],
+)
+def test_malformed_files(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="no gene coordinates could be read"):
+        load_genes(str(tmp_path / name))

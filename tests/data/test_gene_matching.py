@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scadv_tf.data.gene_matching import choose_names, match_features, match_genes
+from scadv_tf.errors import InputError
+
+
+def match(rna, atac):
+    return match_genes(np.array(rna), np.array(atac))
+
+
+def test_exact_names_in_the_order_of_rna():
+    found = match(["C", "A", "B"], ["A", "X", "C"])
+    assert list(found.genes) == ["C", "A"]
+    np.testing.assert_array_equal(found.rna_sum.toarray(), [[1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(found.atac_sum.toarray(), [[0, 1], [0, 0], [1, 0]])
+    assert found.matched_how == {"exact": 2, "version": 0, "case": 0}
+    assert found.duplicates_summed == 0
+
+
+def test_versions_of_ensembl_identifiers_only():
+    rna = ["ENSG00000000001.4", "ENSMUSG00000000002", "AL627309.1", "ENSG00000000003.1_PAR_Y"]
+    atac = ["ENSG00000000001.12", "ENSMUSG00000000002.2", "AL627309.2", "ENSG00000000003"]
+    found = match(rna, atac)
+    assert list(found.genes) == [rna[0], rna[1], rna[3]]  # AL627309.1 is another gene than .2
+    assert found.matched_how == {"exact": 0, "version": 3, "case": 0}
+
+
+def test_case_comes_last():
+    found = match(["Actb", "GAPDH", "Cd4"], ["ACTB", "GAPDH", "CD8A"])
+    assert list(found.genes) == ["Actb", "GAPDH"]
+    assert found.matched_how == {"exact": 1, "version": 0, "case": 1}
+
+
+def test_an_exact_match_is_not_diluted_by_another_case():
+    found = match(["ACTB"], ["ACTB", "Actb"])  # a mixed-species file has both
+    np.testing.assert_array_equal(found.atac_sum.toarray(), [[1], [0]])
+    assert found.duplicates_summed == 0
+
+
+def test_repeated_names_are_added_up():
+    found = match(["A", "B", "A"], ["B", "A", "B", "B"])
+    assert list(found.genes) == ["A", "B"]
+    np.testing.assert_array_equal(found.rna_sum.toarray(), [[1, 0], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(found.atac_sum.toarray(), [[0, 1], [1, 0], [0, 1], [0, 1]])
+    assert found.duplicates_summed == 3
+
+
+def test_versions_of_one_gene_are_added_up():
+    found = match(["ENSG00000000001.1", "ENSG00000000001.2"], ["ENSG00000000001"])
+    assert found.genes.tolist() == ["ENSG00000000001.1"]
+    assert found.rna_sum.sum() == 2 and found.duplicates_summed == 1
+
+
+def test_nothing_in_common_and_empty_names():
+    found = match(["A", ""], ["", "B"])
+    assert len(found.genes) == 0
+    assert found.rna_sum.shape == (2, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_column_is_used_at_most_once(seed):
+    rng = np.random.default_rng(seed)
+    alphabet = np.array(["a", "A", "b", "B", "ENSG00000000001.1", "ENSG00000000001.2", "c"])
+    rna, atac = rng.choice(alphabet, 12), rng.choice(alphabet, 9)
+    found = match(rna, atac)
+    for columns in (found.rna_sum, found.atac_sum):
+        assert columns.sum(axis=1).max() <= 1
+        assert columns.sum(axis=0).min() >= 1
+    assert sum(found.matched_how.values()) == len(found.genes)
+    used = found.rna_sum.sum() + found.atac_sum.sum()
+    assert found.duplicates_summed == used - 2 * len(found.genes)
+
+
+IDS = [f"ENSG{i:011d}" for i in range(6)]
+SYMBOLS = [f"GENE{i}" for i in range(6)]
+
+
+def test_a_column_that_matches_far_better_is_used():
+    rna = pd.DataFrame({"gene_name": SYMBOLS}, index=IDS)
+    atac = pd.DataFrame(index=SYMBOLS)
+    found = match_features(rna, atac, minimum=6)
+    assert found.names_from == ("gene_name", "index")
+    assert list(found.genes) == SYMBOLS
+    assert match_features(atac, rna, minimum=6).names_from == ("index", "gene_name")
+
+
+def test_columns_of_both_sides():
+    rna = pd.DataFrame({"gene_ids": [f"{i}.3" for i in IDS]}, index=SYMBOLS)
+    atac = pd.DataFrame({"gene_id": IDS}, index=[f"other{i}" for i in range(6)])
+    assert choose_names(rna, atac) == ("gene_ids", "gene_id")
+
+
+def test_the_index_is_kept_unless_a_column_is_far_better():
+    rna = pd.DataFrame({"gene_name": SYMBOLS}, index=[*SYMBOLS[:3], "x", "y", "z"])
+    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == ("index", "index")  # 6 against 3
+    rna.index = [*SYMBOLS[:2], "w", "x", "y", "z"]
+    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == ("gene_name", "index")  # 6 against 2
+
+
+def test_missing_names_in_a_column_match_nothing():
+    rna = pd.DataFrame({"gene_name": [*SYMBOLS[:4], None, np.nan]}, index=IDS)
+    atac = pd.DataFrame({"gene_name": [*SYMBOLS[:4], None, np.nan]}, index=list("abcdef"))
+    assert list(match_features(rna, atac, minimum=1).genes) == SYMBOLS[:4]
+
+
+def test_too_few_shared_genes_shows_names_of_both_sides():
+    rna, atac = pd.DataFrame(index=["A", "B", "C", "D"]), pd.DataFrame(index=["D", "x", "y", "z"])
+    with pytest.raises(InputError, match="share only 1 genes") as error:
+        match_features(rna, atac, minimum=2)
+    assert error.value.received == "RNA names such as A, B, C; ATAC names such as D, x, y"

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from scadv_tf.data.pairing import AtacTruth, PairedData, pair
+from scadv_tf.errors import InputError
+
+GENES = ["A", "B", "C"]
+FINE = ["T1", "T2", "B", "T1", "B"]
+BROAD = ["T", "T", "B", "T", "B"]
+
+
+@pytest.fixture
+def rna(adata):
+    counts = np.arange(15).reshape(5, 3)
+    return adata(counts, GENES, [f"r{i}" for i in range(5)], fine=FINE, broad=BROAD)
+
+
+@pytest.fixture
+def atac(adata):
+    return adata([[1, 2], [3, 4], [5, 6]], ["C", "A"], ["a0", "a1", "a2"], broad=["B", "T", "B"])
+
+
+def test_shared_genes_in_the_order_of_rna_and_sorted_types(rna, atac):
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert list(data.genes) == ["A", "C"]
+    np.testing.assert_array_equal(data.rna.toarray(), rna.X.toarray()[:, [0, 2]])
+    np.testing.assert_array_equal(data.atac.toarray(), [[2, 1], [4, 3], [6, 5]])
+    assert data.types == ("B", "T1", "T2")
+    assert data.rna_labels.tolist() == [1, 2, 0, 1, 0] and data.rna_labels.dtype == np.int32
+    assert data.rna_cells.tolist() == ["r0", "r1", "r2", "r3", "r4"]
+    assert data.atac_cells.tolist() == ["a0", "a1", "a2"]
+    for counts in (data.rna, data.atac):
+        assert sparse.isspmatrix_csr(counts) and counts.dtype == np.float32
+
+
+def test_repeated_genes_are_added_up(rna, adata):
+    names = {"original_name": ["A", "C", "A"]}  # as the reader leaves repeated names
+    atac = adata([[1, 2, 4]], ["A", "C", "A-1"], ["a0"], var=names)
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    np.testing.assert_array_equal(data.atac.toarray(), [[5, 2]])
+    assert data.matching.duplicates_summed == 1
+
+
+def test_coarse_atac_labels_give_the_level(rna, atac):
+    data, truth = pair(rna, atac, "fine", "broad", min_shared_genes=1)
+    assert data.types == ("B", "T1", "T2")
+    assert truth.level == {"B": "B", "T1": "T", "T2": "T"}
+    assert truth.labels.tolist() == ["B", "T", "B"]
+    assert truth.coarsen(["T2", "B", "unknown"]).tolist() == ["T", "B", "unknown"]
+
+
+def test_the_same_column_in_both_is_the_same_level(rna, atac):
+    _, truth = pair(rna, atac, "broad", min_shared_genes=1)
+    assert truth.level == {"B": "B", "T": "T"}
+
+
+def test_without_a_column_of_that_name_the_levels_are_equal(rna, atac):
+    atac.obs["known"] = ["T1", "B", "T2"]
+    _, truth = pair(rna, atac, "fine", "known", min_shared_genes=1)
+    assert truth.level == {"B": "B", "T1": "T1", "T2": "T2"}
+
+
+def test_a_type_with_two_coarse_labels_is_refused(rna, atac):
+    rna.obs["broad"] = ["T", "T", "B", "B", "B"]
+    with pytest.raises(InputError, match="'T1' has 2 labels") as error:
+        pair(rna, atac, "fine", "broad", min_shared_genes=1)
+    assert error.value.received == "B, T"
+
+
+def test_no_truth_without_atac_labels(rna, atac):
+    assert pair(rna, atac, "fine", min_shared_genes=1)[1] is None
+    atac.obs["fine"] = [None, "", "nan"]
+    assert pair(rna, atac, "fine", min_shared_genes=1)[1] is None
+
+
+def test_atac_labels_do_not_change_what_training_sees(rna, atac):
+    seen, _ = pair(rna, atac, "fine", "broad", min_shared_genes=1)
+    atac.obs["broad"] = ["T", "B", "T"]
+    again, _ = pair(rna, atac, "fine", "broad", min_shared_genes=1)
+    for name in set(PairedData.__dataclass_fields__) - {"atac_obs", "rna_obs", "peaks", "matching"}:
+        first, second = getattr(seen, name), getattr(again, name)
+        if sparse.issparse(first):
+            first, second = first.toarray(), second.toarray()
+        np.testing.assert_array_equal(first, second)
+    assert not any(isinstance(getattr(seen, n), AtacTruth) for n in PairedData.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("modality, keys", [("RNA", ("type", "")), ("ATAC", ("fine", "type"))])
+def test_a_missing_label_column_lists_those_there_are(rna, atac, modality, keys):
+    with pytest.raises(InputError, match=f"the {modality} cells have no column 'type'") as error:
+        pair(rna, atac, *keys, min_shared_genes=1)
+    assert "broad" in error.value.expected
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "", " ", "nan"])
+def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, caplog):
+    rna.obs["fine"] = ["T1", missing, "B", "T1", missing]
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert data.rna_cells.tolist() == ["r0", "r2", "r3"]
+    assert data.rna.shape == (3, 2) and len(data.rna_obs) == 3
+    assert data.matching.cells_without_label == 2
+    assert "2 RNA cells without a label" in caplog.text
+    assert any("without a label" in warning for warning in data.matching.warnings)
+
+
+def test_categories_and_numbers_are_labels_too(rna, atac):
+    rna.obs["cluster"] = [3, 10, 3, 10, None]
+    data, _ = pair(rna, atac, "cluster", min_shared_genes=1)
+    assert data.types == ("10", "3")
+    rna.obs["fine"] = pd.Categorical(FINE, categories=["T2", "T1", "B", "unused"])
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert data.types == ("B", "T1", "T2")
+
+
+def test_dropped_types_leave_both_modalities(rna, atac):
+    atac.obs["fine"] = ["T2", "B", ""]
+    peaks = sparse.csr_matrix([[1, 0], [0, 2], [3, 0]])
+    data, truth = pair(rna, atac, "fine", peaks=peaks, drop_types=["T2"], min_shared_genes=1)
+    assert data.types == ("B", "T1")
+    assert data.rna_cells.tolist() == ["r0", "r2", "r3", "r4"]
+    assert data.atac_cells.tolist() == ["a1", "a2"]
+    np.testing.assert_array_equal(data.peaks.toarray(), [[0, 2], [3, 0]])
+    assert truth.labels.tolist() == ["B", ""] and truth.level == {"B": "B", "T1": "T1"}
+    assert data.matching.dropped_cells == {"rna": 1, "atac": 1}
+
+
+def test_dropping_across_levels(rna, atac):
+    rna.obs["fine"] = ["T1", "T2", "B1", "T1", "B2"]
+    # One fine type of several: its coarse label stays in ATAC.
+    data, _ = pair(rna, atac, "fine", "broad", drop_types=["T2"], min_shared_genes=1)
+    assert data.types == ("B1", "B2", "T1") and len(data.atac_cells) == 3
+    # A coarse label takes its types along, and all its types take the coarse label along.
+    for dropped in (["T"], ["T1", "T2"]):
+        data, _ = pair(rna, atac, "fine", "broad", drop_types=dropped, min_shared_genes=1)
+        assert data.types == ("B1", "B2")
+        assert data.atac_cells.tolist() == ["a0", "a2"]
+
+
+def test_an_unknown_type_to_drop_lists_the_types(rna, atac):
+    with pytest.raises(InputError, match="the type Mis") as error:
+        pair(rna, atac, "fine", drop_types=["Mis"], min_shared_genes=1)
+    assert error.value.expected == "one of: B, T1, T2"
+
+
+@pytest.mark.parametrize("labels", [["T"] * 5, [None] * 5])
+def test_fewer_than_two_types_are_refused(rna, atac, labels):
+    rna.obs["fine"] = labels
+    with pytest.raises(InputError, match="fewer than two cell types|no cell is left"):
+        pair(rna, atac, "fine", min_shared_genes=1)
+
+
+def test_no_atac_cell_left(rna, atac):
+    atac.obs["broad"] = ["B"] * 3
+    rna.obs["broad"] = ["B", "T", "C", "T", "C"]
+    with pytest.raises(InputError, match="no cell is left"):
+        pair(rna, atac, "broad", drop_types=["B"], min_shared_genes=1)
+
+
+def test_no_labels_at_all(rna, atac):
+    data, truth = pair(rna, atac, "", min_shared_genes=1)
+    assert data.rna_labels is None and data.types == () and truth is None
+    assert data.rna.shape == (5, 2)
+
+
+def test_too_few_shared_genes(rna, atac):
+    with pytest.raises(InputError, match="share only 2 genes"):
+        pair(rna, atac, "fine")
+
+
+def test_the_report(rna, atac):
+    rna.obs["fine"] = ["T1", None, "B", "T1", "B"]
+    atac.obs["fine"] = ["T1", "Z", "B"]
+    peaks = sparse.csr_matrix((3, 7))
+    report = pair(rna, atac, "fine", peaks=peaks, peaks_in_genes=4, min_shared_genes=1)[0].matching
+    assert json.loads(json.dumps(report.to_dict())) == {
+        "rna_cells": 4, "atac_cells": 3, "rna_genes": 3, "atac_genes": 2, "shared_genes": 2,
+        "matched_how": {"exact": 2, "version": 0, "case": 0}, "duplicates_summed": 0,
+        "rna_names_from": "index", "atac_names_from": "index", "peaks": 7, "peaks_in_genes": 4,
+        "cells_without_label": 1, "dropped_cells": {"rna": 0, "atac": 0},
+        "rna_types": {"B": 2, "T1": 2}, "rare_types": {"B": 2, "T1": 2},
+        "warnings": report.warnings,
+    }  # fmt: skip
+    assert len(report.warnings) == 3  # no label, rare, Z
+    assert any("Z" in warning for warning in report.warnings)
+    lines = report.text().splitlines()
+    assert lines[0] == "RNA: 4 cells, 3 genes"
+    assert lines[1] == "ATAC: 3 cells, 2 genes, 7 peaks (4 in genes)"
+    assert lines[2].startswith("shared genes: 2 (2 by exact name")
+
+
+def test_rare_means_fewer_than_ten_cells(adata, atac):
+    labels = ["many"] * 10 + ["few"] * 9
+    rna = adata(np.ones((19, 3)), GENES, fine=labels)
+    assert pair(rna, atac, "fine", min_shared_genes=1)[0].matching.rare_types == {"few": 9}
+
+
+def test_cells_without_a_count_in_the_shared_genes_are_told(rna, atac):
+    atac.X = sparse.csr_matrix([[0, 0], [1, 0], [0, 0]], dtype=np.float32)
+    report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
+    assert any(w.startswith("2 ATAC cells have no count") for w in report.warnings)
+
+
+def test_another_species_is_suspected(adata):
+    rna = adata(np.ones((20, 2)), ["ACTB", "CD4"], fine=["a", "b"] * 10)
+    atac = adata(np.ones((2, 2)), ["Actb", "Cd4"])
+    report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
+    assert any("same species" in warning for warning in report.warnings)

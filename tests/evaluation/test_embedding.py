@@ -1,0 +1,82 @@
+"""UMAP: repeatable, quiet, and able to take any number of cells."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.embedding import umap_2d
+from scadv_tf.evaluation.metrics import silhouette
+
+
+def blobs(cells: int, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    codes = np.arange(cells) % 3
+    return 8 * np.eye(width)[codes] + random.normal(size=(cells, width)), codes.astype(str)
+
+
+@pytest.fixture(scope="module")
+def three_blobs():
+    latent, labels = blobs(240)
+    return latent, labels, umap_2d(latent, seed=0, neighbors=15)
+
+
+def test_types_that_are_apart_stay_apart(three_blobs):
+    _, labels, coordinates = three_blobs
+    assert coordinates.shape == (240, 2)
+    assert coordinates.dtype == np.float32
+    assert silhouette(coordinates, labels, seed=0) > 0.7
+
+
+def test_the_seed_decides_the_picture(three_blobs):
+    latent, _, coordinates = three_blobs
+    np.testing.assert_array_equal(umap_2d(latent, seed=0, neighbors=15), coordinates)
+    assert not np.allclose(umap_2d(latent, seed=1, neighbors=15), coordinates)
+
+
+def test_nothing_is_said_about_threads(three_blobs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        umap_2d(three_blobs[0][:40], seed=0)
+
+
+@pytest.mark.parametrize("cells", [4, 5, 30, 31, 32])
+def test_fewer_cells_than_neighbours_work(cells):
+    coordinates = umap_2d(blobs(cells)[0], seed=0, neighbors=30)
+    assert coordinates.shape == (cells, 2)
+    assert np.isfinite(coordinates).all()
+    assert len(np.unique(coordinates, axis=0)) == cells
+
+
+def test_a_collapsed_latent_space_works():
+    assert np.isfinite(umap_2d(np.zeros((60, 4)), seed=0)).all()
+
+
+def test_three_cells_fall_back_on_principal_components():
+    latent = np.array([[0.0, 0, 0], [3, 0, 0], [0, 4, 0]])
+    coordinates = umap_2d(latent, seed=0)
+    # Three points lie in a plane, so that components keep the distances 3, 4 and 5.
+    gaps = np.linalg.norm(coordinates[[0, 0, 1]] - coordinates[[1, 2, 2]], axis=1)
+    np.testing.assert_allclose(gaps, [3, 4, 5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (1, 5), (3, 1)])
+def test_next_to_nothing_gives_zeros_where_there_is_no_second_component(shape):
+    coordinates = umap_2d(np.ones(shape), seed=0)
+    assert coordinates.shape == (shape[0], 2)
+    np.testing.assert_array_equal(coordinates, 0)
+
+
+def test_cells_beyond_the_limit_are_placed_among_their_like(three_blobs):
+    latent, labels, _ = three_blobs
+    coordinates = umap_2d(latent, seed=0, neighbors=15, max_cells=150)
+    assert np.isfinite(coordinates).all()
+    assert silhouette(coordinates, labels, seed=0) > 0.6
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(InputError, match="1 of 5 cells"):
+        umap_2d(np.where(np.eye(5, 3) * [0, 0, 1] > 0, np.inf, 0.0), seed=0)

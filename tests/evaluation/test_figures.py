@@ -1,0 +1,103 @@
+"""Pictures of a run show what they were given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.evaluation import figures
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_package_loads_without_heavy_libraries():
+    heavy = {"anndata", "absl", "matplotlib", "sklearn", "tensorflow", "umap", "scipy"}
+    code = f"import sys, scadv_tf.evaluation; print({heavy!r} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_figures_need_no_pyplot():
+    code = (
+        "import sys; from scadv_tf.evaluation import figures;"
+        "figures.learning_curve({'a': [0.1, 0.2]}); print('matplotlib.pyplot' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_confusion_shows_row_shares_of_a_matrix_that_need_not_be_square(texts_of):
+    counts = pd.DataFrame([[3, 1, 0], [0, 0, 8]], index=["B", "T"], columns=["b1", "b2", "t"])
+    ax = figures.confusion_matrix(counts).axes[0]
+    np.testing.assert_allclose(ax.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 1]])
+    assert texts_of(ax) == ["75", "25", "100"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["B (4)", "T (8)"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["b1", "b2", "t"]
+
+
+def test_a_row_without_cells_is_no_division_by_zero():
+    counts = pd.DataFrame([[0, 0], [1, 1]], index=["a", "b"], columns=["a", "b"])
+    with np.errstate(all="raise"):
+        ax = figures.confusion_matrix(counts).axes[0]
+    np.testing.assert_array_equal(ax.images[0].get_array()[0], 0)
+
+
+def test_a_large_confusion_matrix_has_no_numbers(texts_of):
+    names = [f"type {i}" for i in range(21)]
+    ax = figures.confusion_matrix(pd.DataFrame(np.eye(21, dtype=int), names, names)).axes[0]
+    assert texts_of(ax) == []
+
+
+def test_learning_curve_starts_at_epoch_one_unless_told(legend_of):
+    series = pd.Series([0.1, np.nan, 0.3], index=[5, 10, 15])
+    ax = figures.learning_curve({"a": [0.2, 0.4], "b": series}).axes[0]
+    first, second = ax.lines
+    np.testing.assert_array_equal(first.get_xydata(), [[1, 0.2], [2, 0.4]])
+    np.testing.assert_array_equal(second.get_xydata(), [[5, 0.1], [15, 0.3]])
+    assert legend_of(ax) == ["a", "b"]
+
+
+def test_a_single_learning_curve_names_its_last_value(texts_of):
+    ax = figures.learning_curve({"classifier": [0.2, 0.876]}).axes[0]
+    assert texts_of(ax) == ["0.88"]
+    assert ax.get_legend() is None
+
+
+def test_loss_curves_have_a_panel_for_each_loss():
+    history = pd.DataFrame(
+        {
+            "epoch": [2, 4],
+            "cross_entropy": [1.0, 0.5],
+            "atac_adversarial": [0.7, 0.6],
+            "never": [np.nan] * 2,
+            "note": ["x", "y"],
+        }
+    )
+    shown = [ax for ax in figures.loss_curves(history).axes if ax.lines]
+    assert [ax.get_title("left") for ax in shown] == ["Cross entropy", "ATAC adversarial"]
+    np.testing.assert_array_equal(shown[0].lines[0].get_xydata(), [[2, 1.0], [4, 0.5]])
+
+
+def test_confidence_histogram_counts_right_and_wrong_cells(legend_of):
+    confidence = np.array([0.05, 0.97, 0.98, 0.99])
+    ax = figures.confidence_histogram(confidence, [False, True, True, False]).axes[0]
+    right, wrong = ([bar.get_height() for bar in group] for group in ax.containers)
+    assert (sum(right), right[-1]) == (2, 2)
+    assert (sum(wrong), wrong[1], wrong[-1]) == (2, 1, 1)
+    assert legend_of(ax) == ["right (2)", "wrong (2)"]
+    alone = figures.confidence_histogram(confidence).axes[0]
+    assert sum(bar.get_height() for bar in alone.patches) == 4
+    assert alone.get_legend() is None
+
+
+def test_every_picture_can_be_had_from_one_module():
+    assert all(callable(getattr(figures, name)) for name in figures.__all__)
+    assert {"umap_panels", "per_type_f1", "score_bars", "save"} <= set(figures.__all__)

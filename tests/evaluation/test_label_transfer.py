@@ -1,0 +1,115 @@
+"""SVM and nearest neighbours on a latent space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
+
+CENTERS = np.array([[6.0, 0, 0], [0, 6, 0], [0, 0, 6]])
+TYPES = np.array(["T cell", "B cell", "NK"])
+
+
+def cells(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    codes = random.integers(0, 3, count)
+    return CENTERS[codes] + random.normal(size=(count, 3)), TYPES[codes]
+
+
+def by_svm(rna, labels, atac):
+    return svm_transfer(rna, labels, atac, seed=0)
+
+
+both = pytest.mark.parametrize("transfer", [by_svm, knn_transfer])
+
+
+@both
+def test_well_separated_types_are_found(transfer):
+    (rna, labels), (atac, truth) = cells(200, 0), cells(150, 1)
+    predicted = transfer(rna, labels, atac)
+    assert predicted.dtype.kind == "U"
+    assert predicted.shape == (150,)
+    assert np.mean(predicted == truth) > 0.97
+
+
+@both
+def test_rna_cells_without_label_have_no_say(transfer):
+    (rna, labels), (atac, _) = cells(120, 2), cells(80, 3)
+    expected = transfer(rna, labels, atac)
+    more = np.concatenate([rna, atac])
+    none = np.concatenate([labels, [""] * 80])
+    np.testing.assert_array_equal(transfer(more, none, atac), expected)
+
+
+@both
+def test_no_atac_cells_give_no_labels(transfer):
+    rna, labels = cells(20, 4)
+    assert transfer(rna, labels, np.empty((0, 3))).shape == (0,)
+
+
+@both
+def test_bad_input_is_refused(transfer):
+    rna, labels = cells(20, 5)
+    with pytest.raises(InputError, match="nothing to tell apart"):
+        transfer(rna, ["T cell"] * 20, rna)
+    with pytest.raises(InputError, match="3 and 2"):
+        transfer(rna, labels, rna[:, :2])
+    with pytest.raises(InputError, match="do not describe the same cells"):
+        transfer(rna, labels[1:], rna)
+    with pytest.raises(InputError, match="ATAC cells cannot be used"):
+        transfer(rna, labels, np.full((2, 3), np.nan))
+
+
+def test_svm_does_not_depend_on_the_units_of_a_feature():
+    (rna, labels), (atac, _) = cells(150, 6), cells(300, 7)
+    rna, atac = rna + np.array([0, 0, 2.0]), atac * 0.8
+    scale, shift = np.array([1e-3, 1.0, 1e4]), np.array([5.0, 0.0, -1e4])
+    np.testing.assert_array_equal(
+        by_svm(rna * scale + shift, labels, atac * scale + shift), by_svm(rna, labels, atac)
+    )
+
+
+def test_svm_on_a_subsample_repeats_with_its_seed():
+    (rna, labels), (atac, truth) = cells(600, 8), cells(400, 9)
+    rna, atac = rna * 0.3, atac * 0.3 + np.random.default_rng(0).normal(size=(400, 3))
+    first, again, other = (
+        svm_transfer(rna, labels, atac, seed=seed, max_cells=30) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.mean(first == truth) > 0.5
+
+
+def test_knn_equals_its_plain_twin():
+    random = np.random.default_rng(10)
+    (rna, labels), atac = cells(90, 11), random.normal(size=(60, 3))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (rna, atac)]
+    distances = np.linalg.norm(unit[1][:, None] - unit[0][None], axis=-1)
+    expected = []
+    for row in distances:
+        nearest = row.argsort()[:8]
+        votes = {name: np.sum(1 / row[nearest[labels[nearest] == name]]) for name in TYPES}
+        expected.append(max(votes, key=votes.get))
+    np.testing.assert_array_equal(knn_transfer(rna, labels, atac, k=8), expected)
+
+
+def test_knn_sees_direction_not_length():
+    (rna, labels), (atac, _) = cells(90, 12), cells(50, 13)
+    lengths = np.random.default_rng(14).uniform(0.1, 10, (50, 1))
+    np.testing.assert_array_equal(
+        knn_transfer(rna, labels, atac * lengths), knn_transfer(rna, labels, atac)
+    )
+
+
+def test_knn_can_choose_a_type_with_fewer_cells_than_half_of_k():
+    common = np.tile([[1.0, 0.0]], (27, 1))
+    rare = np.tile([[0.0, 1.0]], (3, 1))
+    labels = ["common"] * 27 + ["rare"] * 3
+    predicted = knn_transfer(np.concatenate([common, rare]), labels, [[0.02, 1.0]], k=30)
+    assert predicted.tolist() == ["rare"]
+
+
+def test_knn_shrinks_k_to_the_cells_that_exist():
+    assert knn_transfer([[1.0, 0], [0, 1.0]], ["a", "b"], [[0.9, 0.1]], k=30).tolist() == ["a"]

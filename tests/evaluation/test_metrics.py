@@ -1,0 +1,209 @@
+"""Scores against numbers worked out by hand, plain NumPy twins and properties."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import metrics
+
+TRUTH = ["a", "a", "a", "b", "b", "c"]
+PREDICTED = ["a", "a", "b", "b", "new", "a"]
+
+
+def test_label_scores_worked_out_by_hand():
+    scores = metrics.label_scores(TRUTH, PREDICTED)
+    assert scores["accuracy"] == pytest.approx(3 / 6)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert scores["weighted_f1"] == pytest.approx((3 * 2 / 3 + 2 * 1 / 2 + 1 * 0) / 6)
+    assert list(scores["per_type"]) == ["a", "b", "c"]
+    assert scores["per_type"]["a"] == pytest.approx(
+        {"f1": 2 / 3, "precision": 2 / 3, "recall": 2 / 3, "cells": 3}
+    )
+    assert scores["per_type"]["c"] == {"f1": 0.0, "precision": 0.0, "recall": 0.0, "cells": 1}
+
+
+def test_a_label_outside_the_truth_is_a_miss_but_no_type_of_its_own():
+    # 'b' is found in one of two cells, with no false positive: F1 = 2/3, and 'a' is perfect.
+    scores = metrics.label_scores(["a", "b", "b"], ["a", "b", "unknown"])
+    assert scores["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    assert "unknown" not in scores["per_type"]
+
+
+@pytest.mark.parametrize("missing", ["", None, np.nan])
+def test_cells_without_truth_are_left_out(missing):
+    assert metrics.label_scores([*TRUTH, missing], [*PREDICTED, "a"]) == metrics.label_scores(
+        TRUTH, PREDICTED
+    )
+
+
+def test_without_any_truth_there_is_no_score():
+    assert metrics.label_scores(["", ""], ["a", "b"]) is None
+    assert metrics.label_scores([], []) is None
+
+
+def test_scores_take_categoricals_and_are_json():
+    scores = metrics.label_scores(pd.Series(TRUTH, dtype="category"), pd.Categorical(PREDICTED))
+    assert json.loads(json.dumps(scores)) == metrics.label_scores(TRUTH, PREDICTED)
+
+
+def test_label_scores_refuse_different_lengths():
+    with pytest.raises(InputError, match="truth: 2, predicted: 1"):
+        metrics.label_scores(["a", "b"], ["a"])
+
+
+def test_confusion_of_one_level_has_the_right_answers_on_the_diagonal():
+    counts = metrics.confusion(TRUTH, PREDICTED)
+    assert list(counts.index) == ["a", "b", "c"]
+    assert list(counts.columns) == ["a", "b", "c", "new"]
+    np.testing.assert_array_equal(counts, [[2, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0]])
+
+
+def test_confusion_with_a_coarser_truth_follows_its_rows():
+    truth = ["T"] * 4 + ["B"] * 3 + [""]
+    fine = ["CD4", "CD8", "CD8", "plasma", "naive", "plasma", "plasma", "CD4"]
+    counts = metrics.confusion(truth, fine)
+    assert list(counts.index) == ["B", "T"]
+    assert list(counts.columns) == ["naive", "plasma", "CD4", "CD8"]
+    np.testing.assert_array_equal(counts, [[1, 2, 0, 0], [0, 1, 1, 2]])
+
+
+def test_silhouette_worked_out_by_hand():
+    # Outer points: own distance 1, other 10.5; inner points: 1 and 9.5.
+    points, labels = [[0.0], [1.0], [10.0], [11.0]], ["a", "a", "b", "b"]
+    expected = (9.5 / 10.5 + 8.5 / 9.5) / 2
+    assert metrics.silhouette(points, labels, seed=0) == pytest.approx(expected)
+    with_unlabelled = metrics.silhouette([*points, [500.0]], [*labels, ""], seed=0)
+    assert with_unlabelled == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("labels", [["a", "a", "a"], ["", "", "a"], ["a", "b", "c"], ["", "", ""]])
+def test_silhouette_is_none_where_it_is_undefined(labels):
+    assert metrics.silhouette(np.arange(3.0)[:, None], labels, seed=0) is None
+
+
+def test_silhouette_of_a_subsample_is_near_and_repeats():
+    random = np.random.default_rng(0)
+    labels = random.choice(["a", "b"], 3000)
+    points = random.normal(size=(3000, 2)) + 3 * (labels == "a")[:, None]
+    full = metrics.silhouette(points, labels, seed=1)
+    some = metrics.silhouette(points, labels, seed=1, max_cells=800)
+    assert some == pytest.approx(full, abs=0.03)
+    assert some != full
+    assert some == metrics.silhouette(points, labels, seed=1, max_cells=800)
+
+
+def test_coordinates_must_be_finite():
+    with pytest.raises(InputError, match="1 of 3 cells with NaN"):
+        metrics.silhouette([[0.0], [np.nan], [1.0]], ["a", "b", "b"], seed=0)
+
+
+def test_stratified_sample_keeps_shares_and_rare_types():
+    labels = np.array(["common"] * 9000 + ["less"] * 990 + ["rare"] * 2)
+    cells = metrics.stratified_sample(labels, 1000, seed=3)
+    assert len(set(cells)) == len(cells)
+    names, counts = np.unique(labels[cells], return_counts=True)
+    assert dict(zip(names, counts, strict=True)) == {"common": 900, "less": 99, "rare": 1}
+    np.testing.assert_array_equal(cells, metrics.stratified_sample(labels, 1000, seed=3))
+    assert not np.array_equal(cells, metrics.stratified_sample(labels, 1000, seed=4))
+    np.testing.assert_array_equal(metrics.stratified_sample(labels, 9992, seed=3), range(9992))
+
+
+def test_mixing_worked_out_by_hand():
+    modality = ["rna", "atac", "rna", "atac"]
+    # Every nearest neighbour is of the other modality: 1 over the 2 / 3 of chance.
+    assert metrics.modality_mixing([[0], [1], [10], [11]], modality, k=1) == pytest.approx(1.5)
+    assert metrics.modality_mixing([[0], [10], [1], [11]], modality, k=1) == 0.0
+    # Unequal sizes: the ATAC cell has only RNA neighbours (1 / 1), of three RNA cells one has it
+    # as its nearest (1/3 over the chance of 1/3).
+    latent, modality = [[0], [0.4], [5], [5.1]], ["rna", "atac", "rna", "rna"]
+    assert metrics.modality_mixing(latent, modality, k=1) == pytest.approx((1 + 1) / 2)
+
+
+def test_mixing_equals_its_plain_twin():
+    random = np.random.default_rng(1)
+    latent = random.normal(size=(130, 3)) + np.repeat([[0.0], [0.7]], [100, 30], axis=0)
+    modality = np.repeat(["rna", "atac"], [100, 30])
+    distances = np.linalg.norm(latent[:, None] - latent[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argsort(axis=1)[:, :7]
+    ratios = []
+    for name, others in (("rna", 30), ("atac", 100)):
+        share = (modality[nearest[modality == name]] != name).mean()
+        ratios.append(share / (others / 129))
+    assert metrics.modality_mixing(latent, modality, k=7) == pytest.approx(np.mean(ratios))
+
+
+@pytest.mark.parametrize("sizes", [(500, 500), (900, 100)])
+def test_mixing_of_shuffled_modalities_is_one(sizes):
+    random = np.random.default_rng(2)
+    modality = random.permutation(np.repeat(["rna", "atac"], sizes))
+    mixing = metrics.modality_mixing(random.normal(size=(1000, 5)), modality)
+    assert mixing == pytest.approx(1, abs=0.06)
+
+
+def test_mixing_with_all_other_cells_as_neighbours_is_one():
+    latent = np.random.default_rng(3).normal(size=(12, 2))
+    modality = ["rna"] * 9 + ["atac"] * 3
+    assert metrics.modality_mixing(latent, modality, k=30) == pytest.approx(1)
+
+
+def test_mixing_of_a_collapsed_space_does_not_depend_on_the_order_of_the_cells():
+    # Were ties broken by position, all neighbours would be RNA cells: (0 + 1.2) / 2.
+    modality = np.repeat(["rna", "atac"], [500, 100])
+    mixing = [metrics.modality_mixing(np.zeros((600, 4)), modality, seed=i) for i in range(10)]
+    assert np.mean(mixing) == pytest.approx(1, abs=0.2)
+
+
+def test_mixing_of_some_queries_is_near_that_of_all():
+    random = np.random.default_rng(4)
+    modality = np.repeat(["rna", "atac"], [2000, 1000])
+    latent = random.normal(size=(3000, 2)) + (modality == "rna")[:, None]
+    full = metrics.modality_mixing(latent, modality)
+    assert metrics.modality_mixing(latent, modality, max_cells=1000) == pytest.approx(
+        full, abs=0.06
+    )
+
+
+def test_mixing_refuses_one_modality():
+    with pytest.raises(InputError, match="two modalities"):
+        metrics.modality_mixing(np.zeros((3, 2)), ["rna"] * 3)
+
+
+def test_calibration_error_worked_out_by_hand():
+    # Two cells in (0.8, 0.9]: |0.5 - 0.9|; one in (0.2, 0.3]: |1 - 0.3|.
+    error = metrics.expected_calibration_error([0.9, 0.9, 0.3], [True, False, True], bins=10)
+    assert error == pytest.approx(2 / 3 * 0.4 + 1 / 3 * 0.7)
+    # In one bin the errors cancel: |2/3 - 0.7|.
+    error = metrics.expected_calibration_error([0.9, 0.9, 0.3], [True, False, True], bins=1)
+    assert error == pytest.approx(0.7 - 2 / 3)
+
+
+def test_calibration_error_takes_the_ends_of_the_range():
+    assert metrics.expected_calibration_error([0.0, 1.0], [False, True]) == 0.0
+    error = metrics.expected_calibration_error([0.0, 0.05], [False, True], bins=10)
+    assert error == pytest.approx(0.5 - 0.025)
+
+
+def test_calibration_bins_are_closed_on_the_right():
+    # 0.5 joins 0.1 in (0, 0.5]: |0.5 - 0.3|; by itself it would give (0.5 + 0.1) / 2.
+    error = metrics.expected_calibration_error([0.5, 0.1], [True, False], bins=2)
+    assert error == pytest.approx(0.2)
+
+
+def test_calibration_error_of_calibrated_confidence_is_small():
+    random = np.random.default_rng(5)
+    confidence = random.random(20_000)
+    correct = random.random(20_000) < confidence
+    assert metrics.expected_calibration_error(confidence, correct) < 0.02
+    assert metrics.expected_calibration_error(confidence, ~correct) > 0.4
+
+
+def test_calibration_error_edges():
+    assert metrics.expected_calibration_error([], []) is None
+    with pytest.raises(InputError, match="not a probability"):
+        metrics.expected_calibration_error([1.2, 0.5], [True, True])

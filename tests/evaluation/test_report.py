@@ -1,0 +1,171 @@
+"""The report is one safe, complete page."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+
+import pytest
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import figures, metrics
+from scadv_tf.evaluation.report import ReportContent, write_report
+
+EVIL = "<script>alert('x')</script> & \"quoted\" $title"
+
+
+class Page(HTMLParser):
+    """Collect what the tests ask for: tags with their attributes, and the text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(path, **content) -> Page:
+    content = ReportContent(**({"title": "Run", "dataset": "pbmc"} | content))
+    return Page(write_report(path, content).read_text("utf-8"))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    return figures.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+
+
+@pytest.fixture
+def full_page(tmp_path, picture):
+    found = metrics.label_scores(["a", "b", "b"], ["a", "b", "a"])
+    return page_of(
+        tmp_path / "report.html",
+        summary=["Two sentences.", "The second."],
+        scores={
+            "label_transfer": found,
+            "classifier": None,
+            "svm": found,
+            "modality_mixing": 0.91,
+            "silhouette_umap": float("nan"),
+            "peak_memory_mb": 1234.5,
+            "seconds": {"train": 60.04, "write": 1.5},
+        },
+        matching={"shared_genes": 12345, "rare_types": []},
+        matching_lines=["All is well."],
+        settings={"seed": 20261122, "sizes": [1024, 128], "weights": {"cycle": 0.5, "on": True}},
+        figures=[("A curve", picture), ("The same", picture.read_bytes())],
+        warnings=["Take care."],
+        versions={"numpy": "2.0"},
+        files={"metrics.json": "all scores"},
+    )
+
+
+def test_everything_given_is_on_the_page(full_page):
+    expected = [
+        "Run", "Data set: pbmc", "Two sentences.", "Take care.", "All is well.", "12,345",
+        "20261122", "1024, 128", "0.5", "yes", "2.0", "all scores", "0.667", "0.91", "60.0", "61.5",
+    ]  # fmt: skip
+    assert [text for text in expected if text not in full_page.texts] == []
+
+
+def test_scores_that_do_not_exist_are_not_made_up(full_page):
+    assert "Classifier of the network" not in full_page.texts
+    assert "nan" not in full_page.texts
+    assert "None" not in full_page.texts
+
+
+def test_pictures_are_inside_and_described(full_page, picture):
+    images = full_page.all("img")
+    assert [image["alt"] for image in images] == ["A curve", "The same"]
+    for image in images:
+        assert base64.b64decode(image["src"].split(",")[1]) == picture.read_bytes()
+    # 7.2 x 4.2 inches at the 96 CSS pixels of an inch.
+    assert (images[0]["width"], images[0]["height"]) == ("691", "403")
+
+
+def test_the_page_needs_nothing_from_elsewhere(full_page):
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in full_page.tags}
+    for tag, attributes in full_page.tags:
+        for name in ("src", "href", "style"):
+            assert attributes.get(name, "data:").startswith("data:"), (tag, attributes)
+
+
+def test_the_page_is_accessible(full_page):
+    assert full_page.all("html") == [{"lang": "en"}]
+    assert len(full_page.all("h1")) == len(full_page.all("main")) == 1
+    assert all(head["scope"] in ("row", "col") for head in full_page.all("th"))
+    assert any(meta.get("name") == "viewport" for meta in full_page.all("meta"))
+
+
+def test_all_text_is_escaped(tmp_path, picture):
+    page = page_of(
+        tmp_path / "evil.html",
+        title=EVIL,
+        dataset=EVIL,
+        summary=[EVIL],
+        scores={"label_transfer": metrics.label_scores([EVIL, "b"], ["b", "b"])},
+        matching={EVIL: [EVIL]},
+        matching_lines=[EVIL],
+        settings={EVIL: EVIL, "group": {EVIL: {EVIL: EVIL}}},
+        figures=[(EVIL, picture)],
+        warnings=[EVIL],
+        versions={EVIL: EVIL},
+        seconds={EVIL: 1.0},
+        files={EVIL: EVIL},
+    )
+    assert page.all("script") == []
+    assert page.all("img")[0]["alt"] == EVIL
+    assert page.texts.count(EVIL) >= 10
+
+
+def test_without_atac_labels_the_page_says_so(tmp_path):
+    page = page_of(tmp_path / "r.html", scores={"label_transfer": None, "modality_mixing": 0.8})
+    assert any("came without labels" in text for text in page.texts)
+    assert page.texts.count("not known") >= 3
+    assert "0.80" in page.texts
+
+
+def test_an_empty_report_is_a_page(tmp_path):
+    page = page_of(tmp_path / "folder" / "r.html")
+    assert page.all("h2") == []
+    assert any("Nothing in this run calls for a warning" in text for text in page.texts)
+
+
+def test_numbers_stand_to_the_right_and_names_do_not(tmp_path):
+    page = page_of(tmp_path / "r.html", versions={"1": "2.5", "22": "3"})
+    assert [cell.get("class") for cell in page.all("td")] == ["number", "number"]
+    assert page.all("th")[0].get("class") is None
+
+
+def test_only_pngs_go_into_a_report(tmp_path):
+    with pytest.raises(InputError, match="expected: a PNG"):
+        page_of(tmp_path / "r.html", figures=[("bad", b"<svg/>")])
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_the_matching_is_told_in_words_and_only_once(tmp_path):
+    page = page_of(
+        tmp_path / "r.html",
+        matching={
+            "matched_how": {"exact": 1500, "version": 3},
+            "dropped_cells": {"rna": {"doublet": 2}},
+            "rare_types": {},
+            "rna_types": {"a type of its own": 7},
+            "warnings": ["Told at the head of the page."],
+        },
+        matching_lines=["cell types: 1"],
+    )
+    assert page.texts[page.texts.index("Value") + 1 :] == [
+        "Matched how", "exact: 1,500, version: 3", "Dropped cells", "rna: doublet: 2",
+        "Rare types", "none",
+    ]  # fmt: skip
+    assert "Told at the head of the page." not in page.texts

@@ -1,0 +1,112 @@
+"""UMAP panels show every cell, in its colour, and hide none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgba
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import style, umap_figures
+
+
+@pytest.fixture
+def tissue():
+    random = np.random.default_rng(0)
+    types = np.array(["T", "B", "NK", ""])[np.arange(400) % 4]
+    coordinates = random.normal(size=(400, 2)) + 10 * (np.arange(400) % 4)[:, None]
+    return coordinates, types, random.choice(["rna", "atac"], 400)
+
+
+def test_umap_colors_every_cell_by_its_type_and_by_its_modality(tissue, legend_of):
+    coordinates, types, modality = tissue
+    figure = umap_figures.umap_panels(coordinates, types, modality, "Title")
+    by_type, by_modality = figure.axes
+    colors = style.type_colors(types)
+    of_modality = {"rna": style.PALETTE[0], "atac": style.PALETTE[5]}
+    for ax, expected in (
+        (by_type, [colors[name] for name in types]),
+        (by_modality, [of_modality[name] for name in modality]),
+    ):
+        (points,) = ax.collections
+        drawn = {
+            tuple(place): to_hex(color)
+            for place, color in zip(points.get_offsets(), points.get_facecolors(), strict=True)
+        }
+        assert drawn == dict(zip(map(tuple, coordinates), expected, strict=True))
+        assert points.get_rasterized()
+    assert legend_of(by_type) == ["1  B", "2  NK", "3  T", "no label"]
+    assert legend_of(by_modality) == ["ATAC", "RNA"]
+    assert figure.get_suptitle() == "Title"
+
+
+def test_umap_draws_the_modalities_in_a_random_order(tissue):
+    coordinates, types, _ = tissue
+    modality = np.repeat(["rna", "atac"], 200)
+    figure = umap_figures.umap_panels(coordinates, types, modality, "")
+    drawn = figure.axes[1].collections[0].get_facecolors()
+    last = np.all(drawn[200:] == to_rgba(style.PALETTE[5]), axis=1).mean()
+    assert 0.4 < last < 0.6
+
+
+def test_umap_numbers_stand_on_their_clusters(tissue, texts_of):
+    coordinates, types, modality = tissue
+    ax = umap_figures.umap_panels(coordinates, types, modality, "").axes[0]
+    assert sorted(texts_of(ax)) == ["1", "2", "3"]
+    for text in ax.texts:
+        name = {"1": "B", "2": "NK", "3": "T"}[text.get_text()]
+        center = coordinates[types == name].mean(axis=0)
+        assert np.linalg.norm(np.array(text.xy) - center) < 2
+
+
+def test_the_number_of_a_split_type_is_on_one_of_its_parts():
+    parts = np.concatenate([np.zeros((60, 2)), np.full((40, 2), 10.0)])
+    parts += np.random.default_rng(0).normal(scale=0.2, size=parts.shape)
+    assert np.linalg.norm(umap_figures._densest_place(parts)) < 1
+
+
+def test_points_shrink_as_cells_grow():
+    def size(cells):
+        names = np.repeat("a", cells)
+        ax = umap_figures.umap_panels(np.zeros((cells, 2)), names, names, "").axes[0]
+        return ax.collections[0].get_sizes()[0]
+
+    assert size(100) > size(5000) > size(30_000) > 0
+
+
+def test_umap_shades_numbers_and_greys_what_is_missing(tissue):
+    coordinates, types, modality = tissue
+    confidence = np.where(modality == "atac", 0.8, np.nan)
+    figure = umap_figures.umap_panels(coordinates, types, modality, "", confidence, "Confidence")
+    grey, shaded = figure.axes[2].collections
+    assert figure.axes[2].get_title() == "Confidence"
+    assert len(grey.get_offsets()) == np.sum(modality == "rna")
+    np.testing.assert_allclose(shaded.get_array(), 0.8)
+
+
+@pytest.mark.parametrize(("extra", "has_legend"), [(["T", "B"], False), (["T", "C"], True)])
+def test_a_second_panel_of_types_has_a_legend_only_for_new_ones(tissue, extra, has_legend):
+    coordinates, types, modality = tissue
+    predicted = np.resize(extra, 400)
+    ax = umap_figures.umap_panels(coordinates, types, modality, "", predicted, "Predicted").axes[2]
+    assert (ax.get_legend() is not None) == has_legend
+
+
+def test_umap_takes_many_types_and_odd_names(tmp_path, legend_of):
+    names = np.array([f"$type_{{{i}}}^$ & <b>" for i in range(40)])
+    figure = umap_figures.umap_panels(np.random.rand(40, 2), names, ["rna", "atac"] * 20, "$")
+    assert style.save(figure, tmp_path / "odd.png").stat().st_size > 10_000
+    assert len(legend_of(figure.axes[0])) == 40
+
+
+def test_umap_refuses_arrays_of_different_cells():
+    with pytest.raises(InputError, match="coordinates: 3, types: 2"):
+        umap_figures.umap_panels(np.zeros((3, 2)), ["a", "b"], ["rna"] * 3, "")
+
+
+def test_pictures_of_the_same_data_are_the_same_bytes(tmp_path, tissue):
+    first, second = (
+        style.save(umap_figures.umap_panels(*tissue, "t"), tmp_path / name).read_bytes()
+        for name in ("1.png", "2.png")
+    )
+    assert first == second

@@ -1,0 +1,28 @@
+"""Trains scadv_tf on a data set and writes scores, predictions, pictures, a report and an export.
+
+python train_main.py --dataset=pbmc
+python train_main.py --rna=RNA.h5ad --atac=ATAC.h5ad --label_key=cell_type --genome=hg38
+"""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from scadv_tf import config, console
+from scadv_tf import flags as scadv_flags
+
+
+def main() -> None:
+    """Flags to configuration to run."""
+    settings = scadv_flags.to_config()
+    from scadv_tf import training  # after the flags have been checked: it takes seconds
+
+    training.run(settings)
+
+
+if __name__ == "__main__":
+    scadv_flags.define()
+    flags.adopt_module_key_flags(sys.modules[config.__name__])
+    console.run_app(main)
