@@ -1,0 +1,37 @@
+"""Integrates unpaired single-cell RNA-seq and ATAC-seq, and transfers cell-type labels.
+
+Names are imported when they are first used, so that ``import scadv_tf`` does not load TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "AtacTruth": "scadv_tf.data.pairing",
+    "DatasetSource": "scadv_tf.data.datasets",
+    "InputError": "scadv_tf.errors",
+    "PairedData": "scadv_tf.data.pairing",
+    "Preprocessor": "scadv_tf.data.preprocessing",
+    "RunConfig": "scadv_tf.config",
+    "ScAdv": "scadv_tf.models.scadv",
+    "encode": "scadv_tf.fitting",
+    "export": "scadv_tf.serving.export",
+    "fit": "scadv_tf.fitting",
+    "load_dataset": "scadv_tf.data.datasets",
+    "load_preprocessor": "scadv_tf.data.preprocessor_file",
+    "run": "scadv_tf.training",
+    "simulate": "scadv_tf.data.synthetic",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -84,7 +84,7 @@ class DataConfig(_Checked):
 
     dataset: str = option(
         "",
-        "Name of a known data set (pbmc, synthetic), or of your own when --rna and --atac are given.",
+        "A known data set (pbmc, synthetic), or a name for your own --rna and --atac files.",
     )
     rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
     atac: str = option(
@@ -96,8 +96,9 @@ class DataConfig(_Checked):
     label_key: str = option("cell_type", "Column of the RNA cells' obs that holds their types.")
     atac_label_key: str = option(
         "",
-        "Column of the ATAC cells' obs with known types, for evaluation only; default: --label_key "
-        "if it is there. If the RNA cells have it too, as a coarser grouping, scores are at its level.",
+        "Column of the ATAC cells' obs with known types, for evaluation only; default: "
+        "--label_key if it is there. If the RNA cells have it too, as a coarser grouping, scores "
+        "are at its level.",
     )
     genome: str = option(
         "",
@@ -137,7 +138,7 @@ class PreprocessingConfig(_Checked):
         minimum=1,
     )
     smoothing_hops: int = option(
-        2, "How often that average is taken; 0 turns the denoising off.", minimum=0
+        1, "How often that average is taken; 0 turns the denoising off.", minimum=0
     )
     lsi_size: int = option(
         15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2
@@ -189,7 +190,7 @@ class LossConfig(_Checked):
     )
     center: float = option(0.0, "Weight of the center loss (milestone 2).", minimum=0)
     modality_adversarial: float = option(
-        0.1, "Weight of the adversarial loss that mixes the modalities.", minimum=0
+        1.0, "Weight of the adversarial loss that mixes the modalities.", minimum=0
     )
     atac_adversarial: float = option(
         0.1, "Weight of the adversarial loss of generated ATAC.", minimum=0
@@ -227,7 +228,10 @@ class LossConfig(_Checked):
         0.99, "Largest momentum of the moving-average teacher.", minimum=0, maximum=1
     )
     center_confidence: float = option(
-        0.8, "Classifier confidence from which ATAC cells join the center loss.", minimum=0
+        0.8,
+        "Classifier confidence from which ATAC cells join the center loss.",
+        minimum=0,
+        maximum=1,
     )
     centroid_warmup: float = option(
         0.1, "Share of the epochs before ATAC cells get soft labels.", minimum=0, maximum=1
@@ -237,7 +241,7 @@ class LossConfig(_Checked):
     )
     prior_power: float = option(
         0.5,
-        "How strongly soft labels are pulled towards the type shares of the RNA cells, from 0 to 1.",
+        "How strongly soft labels are pulled towards the RNA cells' type shares, from 0 to 1.",
         minimum=0,
         maximum=1,
     )

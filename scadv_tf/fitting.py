@@ -148,7 +148,7 @@ def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]
 
 
 def atac_probabilities(encoded: Encoded, cells: TrainingCells, config: RunConfig) -> np.ndarray:
-    """The final probabilities of the ATAC cells [A, K]: the classifier's and the neighbours' vote."""
+    """Final probabilities of the ATAC cells [A, K]: the classifier's and the neighbours' vote."""
     return final_probabilities(
         encoded.probabilities, cells.neighbors, config.evaluation.neighbor_vote
     )

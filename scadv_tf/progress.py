@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import os
 import resource
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +22,35 @@ class Stages:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def stage(self, name: str, announcement: str):
+    def stage(self, name: str, announcement: str) -> Iterator[None]:
         """Times the body under `name`, which may come several times."""
         logger.info("%s …", announcement)
         start = time.perf_counter()
         yield
         passed = time.perf_counter() - start
         self.seconds[name] = round(self.seconds.get(name, 0.0) + passed, 2)
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keeps back what native libraries print to the standard error while they are loaded.
+
+    TensorFlow tells of processors and missing graphics cards there before its log level counts.
+    If the body fails, what was kept back is shown.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(saved, kept.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def peak_memory_mb() -> float:
@@ -74,4 +100,5 @@ def training_progress(epochs: int, steps: int):
 
 
 def _text(logs: dict | None) -> str:
-    return ", ".join(f"{name} {float(value):.3g}" for name, value in (logs or {}).items())
+    numbers = {name: float(value) for name, value in (logs or {}).items()}
+    return ", ".join(f"{n} {value:.3g}" for n, value in numbers.items() if not math.isnan(value))

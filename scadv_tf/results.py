@@ -193,13 +193,13 @@ def _losses(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _confidence(results: Results):
-    correct = None
-    if results.truth is not None:
-        labelled = results.truth.labels != ""
-        coarse = results.truth.coarsen(results.routes["label_transfer"])
-        correct = (coarse == results.truth.labels)[labelled]
-        return figures.confidence_histogram(results.confidence[labelled], correct)
-    return figures.confidence_histogram(results.confidence)
+    if results.truth is None:
+        return figures.confidence_histogram(results.confidence)
+    labelled = results.truth.labels != ""
+    coarse = results.truth.coarsen(results.routes["label_transfer"])
+    confidence = results.truth.confidence(results.probabilities, results.data.types)
+    correct = coarse == results.truth.labels
+    return figures.confidence_histogram(confidence[labelled], correct[labelled])
 
 
 def warnings_of(results: Results) -> list[str]:

@@ -24,7 +24,7 @@ from scadv_tf.evaluation import (
     svm_transfer,
     umap_2d,
 )
-from scadv_tf.progress import Stages, peak_memory_mb
+from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, warnings_of, write_json, write_results
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def run(config: RunConfig) -> dict:
         data, truth = read(config)
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
-    with stages.stage("start", "Starting TensorFlow"):
+    with stages.stage("start", "Starting TensorFlow"), quiet_start():
         from scadv_tf import fitting
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
@@ -152,7 +152,7 @@ def score(
         metrics["silhouette_latent"] = silhouette(latent[labelled], known[labelled], seed)
         answered = truth.labels != ""
         metrics["calibration_error"] = expected_calibration_error(
-            probabilities.max(axis=1)[answered],
+            truth.confidence(probabilities, data.types)[answered],
             (coarse["label_transfer"] == truth.labels)[answered],
         )
     metrics["modality_mixing"] = modality_mixing(latent, modality, seed=seed)

@@ -1,7 +1,8 @@
-"""Which ATAC cells resemble each other: a latent semantic index of the peaks beside joint genes.
+"""Which ATAC cells resemble each other: a latent semantic index of their peaks, beside joint genes.
 
 Peaks tell cells apart far better than gene activity does where there are enough of them, and the
 genes help where peaks are few; unit vectors of both, side by side, hold on both kinds of data.
+Without peaks the index is made of the genes' activity, which still beats the genes alone.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ EXACT_CELLS = 30_000  # beyond this many cells an approximate search is worth it
 
 
 @dataclass(frozen=True, eq=False)
-class PeakIndex:
-    """A latent semantic index (LSI) of peaks, learned once and applied to any cell.
+class SemanticIndex:
+    """A latent semantic index (LSI) of peaks or genes, learned once and applied to any cell.
 
-    A cell's vector is ``log(1 + 1e4 tf) * log(1 + A / df)`` on its binary peaks, projected on the
+    A cell's vector is ``log(1 + 1e4 tf) * log(1 + A / df)`` on its open features, projected on the
     leading right singular vectors of the training cells; the first is left out since it follows
-    the depth of a cell.
+    the depth of a cell. Only whether a feature is open counts, not how often it was seen.
 
     Attributes
     ----------
-    inverse_frequency : float32 [P], ``log(1 + A / df)``; 0 for peaks in fewer than 5 cells.
+    inverse_frequency : float32 [P], ``log(1 + A / df)``; 0 for features of fewer than 5 cells.
     components : float32 [P, D].
     """
 
@@ -32,24 +33,24 @@ class PeakIndex:
     components: np.ndarray
 
     @classmethod
-    def fit(cls, peaks: sparse.csr_matrix, size: int, seed: int = 0) -> PeakIndex:
+    def fit(cls, counts: sparse.csr_matrix, size: int, seed: int = 0) -> SemanticIndex:
         """Learns the index from counts [A, P]; fewer dimensions if the matrix is small."""
         from sklearn.utils.extmath import randomized_svd
 
-        cells = np.asarray((peaks > 0).sum(axis=0)).ravel()
-        frequency = np.where(cells >= min(5, peaks.shape[0]), cells, np.inf)
-        index = cls(np.log1p(peaks.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
-        weighted = index._weighted(peaks)
+        cells = np.asarray((counts > 0).sum(axis=0)).ravel()
+        frequency = np.where(cells >= min(5, counts.shape[0]), cells, np.inf)
+        index = cls(np.log1p(counts.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
+        weighted = index._weighted(counts)
         size = min(size + 1, min(weighted.shape) - 1)
         components = randomized_svd(weighted, size, random_state=seed)[2][1:]
         return cls(index.inverse_frequency, components.T.astype(np.float32))
 
-    def transform(self, peaks: sparse.csr_matrix) -> np.ndarray:
+    def transform(self, counts: sparse.csr_matrix) -> np.ndarray:
         """Vectors of the cells, float32 [cells, D], from counts [cells, P]."""
-        return np.asarray(self._weighted(peaks) @ self.components, dtype=np.float32)
+        return np.asarray(self._weighted(counts) @ self.components, dtype=np.float32)
 
-    def _weighted(self, peaks: sparse.csr_matrix) -> sparse.csr_matrix:
-        binary = sparse.csr_matrix(peaks, dtype=np.float32, copy=True)
+    def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        binary = sparse.csr_matrix(counts, dtype=np.float32, copy=True)
         binary.data[:] = binary.data > 0
         depth = np.maximum(np.asarray(binary.sum(axis=1)).ravel(), 1)
         term_frequency = sparse.csr_matrix(sparse.diags(1e4 / depth) @ binary)

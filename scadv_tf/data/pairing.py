@@ -75,6 +75,18 @@ class AtacTruth:
         names = map(str, predicted_types)
         return np.array([self.level.get(name, name) for name in names], dtype=str)
 
+    def confidence(self, probabilities: np.ndarray, types: Sequence[str]) -> np.ndarray:
+        """Probability [A] of the predicted label's name at the level of the ATAC labels.
+
+        The most probable type decides the label; the probabilities of all types [A, K] that share
+        its coarse name add up.
+        """
+        names = self.coarsen(types)
+        same = names[:, None] == names[None, :]
+        return np.take_along_axis(
+            probabilities @ same, probabilities.argmax(axis=1)[:, None], axis=1
+        )[:, 0]
+
 
 def pair(
     rna: AnnData,

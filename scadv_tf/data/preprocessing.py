@@ -14,7 +14,7 @@ from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.neighbors import (
-    PeakIndex,
+    SemanticIndex,
     mean_matrix,
     nearest,
     neighbors_with_self,
@@ -112,7 +112,8 @@ class Neighborhood:
 
     Attributes
     ----------
-    peak_index : the index of the peaks, or None without peaks.
+    index : the latent semantic index of the peaks, or of the genes where there are no peaks.
+    index_on_peaks : which of the two.
     gene_components : joint principal components [G, D] of undenoised genes.
     gene_scale : the scale of undenoised ATAC genes.
     component_scale : the scale of the ATAC cells' joint principal components.
@@ -121,7 +122,8 @@ class Neighborhood:
     levels : log-normalised training cells after 0, 1, … averages but the last, [A, G] each.
     """
 
-    peak_index: PeakIndex | None
+    index: SemanticIndex
+    index_on_peaks: bool
     gene_components: np.ndarray
     gene_scale: Scale
     component_scale: Scale
@@ -133,11 +135,16 @@ class Neighborhood:
     def features_of(
         self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None
     ) -> np.ndarray:
-        """Features of any ATAC cells, as `features`; without peaks, by the genes' part alone."""
+        """Features of any ATAC cells, as `features`.
+
+        New cells without peaks, where the training cells had some, have only the last part: that
+        of the joint principal components.
+        """
         projected = _project(normalized, self.gene_scale, self.gene_components)
         parts = [unit_rows(self.component_scale.apply(projected))]
-        if self.peak_index is not None and peaks is not None:
-            parts.insert(0, unit_rows(self.peak_index.transform(peaks)))
+        indexed = peaks if self.index_on_peaks else normalized
+        if indexed is not None:
+            parts.insert(0, unit_rows(self.index.transform(indexed)))
         return np.hstack(parts)
 
     def denoise_new(
@@ -265,9 +272,11 @@ def _fit_neighborhood(
     components = joint_components(
         [_covariance(rna, rna_scale), _covariance(atac, atac_scale)], config.neighbor_pca_size
     )
-    index = None if peaks is None else PeakIndex.fit(peaks, config.lsi_size, seed)
+    # The index looks at which features are open, so counts and their logarithms are the same.
+    index = SemanticIndex.fit(atac if peaks is None else peaks, config.lsi_size, seed)
     component_scale = Scale.of(_project(atac, atac_scale, components))
-    unfinished = Neighborhood(index, components, atac_scale, component_scale, None, None, seed=seed)
+    parts = index, peaks is not None, components, atac_scale, component_scale
+    unfinished = Neighborhood(*parts, features=None, neighbors=None, seed=seed)
     features = unfinished.features_of(atac, peaks)
     neighbors = neighbors_with_self(features, config.neighbors, seed)
     levels = averaged_levels(atac, neighbors, config.smoothing_hops)

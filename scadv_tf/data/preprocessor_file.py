@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.data.neighbors import PeakIndex
+from scadv_tf.data.neighbors import SemanticIndex
 from scadv_tf.data.preprocessing import (
     MODALITIES,
     Neighborhood,
@@ -54,6 +54,9 @@ def _scale(arrays, name: str) -> Scale:
 def _neighborhood_arrays(neighborhood: Neighborhood) -> dict[str, np.ndarray]:
     cells = neighborhood.levels[0]
     arrays = {
+        "index_inverse_frequency": neighborhood.index.inverse_frequency,
+        "index_components": neighborhood.index.components,
+        "index_on_peaks": np.array(neighborhood.index_on_peaks),
         "gene_components": neighborhood.gene_components,
         "features": neighborhood.features,
         "neighbors": neighborhood.neighbors,
@@ -66,9 +69,6 @@ def _neighborhood_arrays(neighborhood: Neighborhood) -> dict[str, np.ndarray]:
     }
     arrays |= _scale_arrays("gene_scale", neighborhood.gene_scale)
     arrays |= _scale_arrays("component_scale", neighborhood.component_scale)
-    if neighborhood.peak_index is not None:
-        arrays["peak_inverse_frequency"] = neighborhood.peak_index.inverse_frequency
-        arrays["peak_components"] = neighborhood.peak_index.components
     return arrays
 
 
@@ -77,11 +77,9 @@ def _neighborhood(arrays) -> Neighborhood:
         (arrays["cells_data"], arrays["cells_indices"], arrays["cells_indptr"]),
         shape=tuple(arrays["cells_shape"]),
     )
-    index = None
-    if "peak_components" in arrays:
-        index = PeakIndex(arrays["peak_inverse_frequency"], arrays["peak_components"])
     return Neighborhood(
-        peak_index=index,
+        index=SemanticIndex(arrays["index_inverse_frequency"], arrays["index_components"]),
+        index_on_peaks=bool(arrays["index_on_peaks"]),
         gene_components=arrays["gene_components"],
         gene_scale=_scale(arrays, "gene_scale"),
         component_scale=_scale(arrays, "component_scale"),

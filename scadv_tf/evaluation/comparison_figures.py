@@ -70,7 +70,7 @@ def score_bars(
     width = 1.4 + 0.08 * max((len(system) for system in systems), default=0)
     figure = new_figure(width + 2.9 * max(1, len(names)), 1.3 + 0.42 * len(systems), title)
     axes = figure.subplots(1, max(1, len(names)), sharey=True, squeeze=False)[0]
-    for ax, name in zip(axes, names):
+    for ax, name in zip(axes, names, strict=False):
         for place, system in enumerate(systems):
             _draw_bar(ax, place, scores[system].get(name), PALETTE[place % len(PALETTE)])
         ax.set_title(readable(name), loc="left", fontsize=10)

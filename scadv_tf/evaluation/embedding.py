@@ -58,7 +58,7 @@ def _settings(cells: int, seed: int, neighbors: int) -> dict:
         "n_neighbors": min(neighbors, cells - 1),
         "metric": "cosine",
         "n_epochs": EPOCHS,
-        # In a set no larger than a neighbourhood all cells are neighbours: no spectrum to start from.
+        # In a set no larger than a neighbourhood all are neighbours: no spectrum to start from.
         "init": "spectral" if cells > neighbors else "random",
         "random_state": seed,
         "n_jobs": 1,

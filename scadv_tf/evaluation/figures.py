@@ -59,7 +59,10 @@ def confusion_matrix(counts: pd.DataFrame, title: str = "Predicted against true 
     rows, columns = counts.shape
     cells = counts.to_numpy(dtype=float)
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
-    names = [f"{name} ({int(total):,})" for name, total in zip(counts.index, cells.sum(axis=1))]
+    names = [
+        f"{name} ({int(total):,})"
+        for name, total in zip(counts.index, cells.sum(axis=1), strict=True)
+    ]
     left, below = (0.09 * max(map(len, texts), default=0) for texts in (names, counts.columns))
     ax = new_axes(2.0 + left + 0.46 * columns, 1.2 + 0.75 * below + 0.46 * rows, title)
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
@@ -146,7 +149,7 @@ def loss_curves(history: pd.DataFrame, title: str = "Losses by epoch") -> Figure
     rows = max(1, -(-losses.shape[1] // columns))
     figure = new_figure(3.5 * columns, 0.5 + 2.3 * rows, title)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, name in zip(axes, losses):
+    for ax, name in zip(axes, losses, strict=False):
         _lines(ax, losses[name].dropna(), PALETTE[0])
         ax.set_title(readable(name), loc="left", fontsize=10)
     for ax in axes[losses.shape[1] :]:

@@ -39,7 +39,7 @@ class ModalityBatchNormalization(keras.layers.Layer):
     """Batch normalisation with shared weights and each modality's own moving statistics.
 
     ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``. Training uses the batch's mean and
-    variance; inference uses the moving ones of the modality, since one blended mean would shift both.
+    variance; inference uses the modality's moving ones: one blended mean would shift both.
 
     Parameters
     ----------

@@ -72,7 +72,8 @@ class Encoder(keras.layers.Layer):
 
     def get_config(self):
         """The arguments of `__init__`."""
-        return {"sizes": self.sizes, "projection_size": self.projection_size, "name": self.name}
+        own = {"sizes": self.sizes, "projection_size": self.projection_size}
+        return {**super().get_config(), **own}
 
 
 @_register
@@ -114,4 +115,5 @@ class DenseNetwork(keras.layers.Layer):
 
     def get_config(self):
         """The arguments of `__init__`."""
-        return {"outputs": self.outputs_width, "hidden": self.hidden, "name": self.name}
+        own = {"outputs": self.outputs_width, "hidden": self.hidden}
+        return {**super().get_config(), **own}

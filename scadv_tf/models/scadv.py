@@ -147,6 +147,11 @@ class ScAdv(keras.Model):
         optimizer : of representation learning.
         alignment_optimizer : of modality alignment; not needed if that phase has no loss.
         """
+        if alignment_optimizer is None and ALIGNMENT in self.phases:
+            raise ValueError(
+                "Expected an optimizer for modality alignment, since some of its losses have a "
+                "weight above 0; received alignment_optimizer=None"
+            )
         super().compile(optimizer=optimizer, **kwargs)
         self.alignment_optimizer = alignment_optimizer
         for phase in self.phases:
@@ -277,7 +282,8 @@ class ScAdv(keras.Model):
         )
         for teacher, student in pairs:
             for old, new in zip(teacher.weights, student.weights, strict=True):
-                old.assign(momentum * old + (1 - momentum) * new)
+                # In this form equal weights stay equal to the last bit.
+                old.assign_add((1 - momentum) * (new - old))
 
     def _centroid(self, rna_latent, rna_types, atac_latent, atac_soft_labels):
         rna, rna_known = self._running_centroids(0, rna_latent, rna_types)
@@ -351,6 +357,7 @@ class ScAdv(keras.Model):
     def get_config(self):
         """The arguments of `__init__`, as plain values."""
         return {
+            "name": self.name,
             "genes": self.genes,
             "types": self.types,
             "network": dataclasses.asdict(self.network),
@@ -359,6 +366,18 @@ class ScAdv(keras.Model):
             "total_steps": self.total_steps,
             "reversal_strength": self.reversal_strength,
         }
+
+    def get_compile_config(self):
+        """The optimizers, so that a loaded model can go on training."""
+        optimizers = {"optimizer": self.optimizer, "alignment_optimizer": self.alignment_optimizer}
+        return {
+            name: keras.saving.serialize_keras_object(optimizer)
+            for name, optimizer in optimizers.items()
+        }
+
+    def compile_from_config(self, config):
+        """The inverse of `get_compile_config`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     @classmethod
     def from_config(cls, config):

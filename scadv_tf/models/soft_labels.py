@@ -47,12 +47,13 @@ def soft_labels(
     labels = neighbor_mean(probabilities, neighbors)
     predicted_shares = np.maximum(labels.mean(axis=0), 1e-4)
     labels = labels * (rna_shares / predicted_shares) ** prior_power
-    labels = np.maximum(labels, 1e-12) ** sharpening
+    # Relative to the largest, so that no power makes a whole row vanish.
+    labels = (labels / labels.max(axis=1, keepdims=True)) ** sharpening
     return (labels / labels.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def final_probabilities(
     probabilities: np.ndarray, neighbors: np.ndarray | None, vote: float
 ) -> np.ndarray:
-    """The model's answer for ATAC cells: ``(1 - vote) * own + vote * mean of neighbours`` [A, K]."""
+    """The answer for ATAC cells [A, K]: ``(1 - vote) * own + vote * mean of neighbours``."""
     return (1 - vote) * probabilities + vote * neighbor_mean(probabilities, neighbors)

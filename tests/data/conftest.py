@@ -12,6 +12,9 @@ from anndata import AnnData
 from scipy import sparse
 from scipy.io import mmwrite
 
+from scadv_tf.data.datasets import DatasetSource, assemble
+from scadv_tf.data.synthetic import simulate
+
 
 @pytest.fixture
 def adata():
@@ -76,3 +79,29 @@ def write_10x_mtx(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tissue():
+    """A small simulated tissue, paired: 90 RNA cells, 70 ATAC cells with peaks, 120 genes.
+
+    The last ATAC cell is empty. Tests must not change it.
+    """
+    data, _ = _paired(cells=90, atac_cells=70, genes=120)
+    for counts in (data.atac, data.peaks):
+        counts.data[counts.indptr[-2] :] = 0
+        counts.eliminate_zeros()
+    return data
+
+
+@pytest.fixture(scope="session")
+def new_tissue():
+    """Further ATAC cells of the same tissue, with its genes and peaks."""
+    data, _ = _paired(cells=90, atac_cells=80, genes=120)
+    return data
+
+
+def _paired(cells: int, atac_cells: int, genes: int):
+    rna, peaks, table = simulate(cells, genes, types=4, difficulty=0.3, atac_cells=atac_cells)
+    source = DatasetSource(label_key="cell_type", min_shared_genes=1)
+    return assemble(rna, peaks, source, table)

@@ -1,0 +1,198 @@
+"""Neighbours against brute force, the index against its formula in dense NumPy."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from scadv_tf.data import neighbors
+from scadv_tf.data.neighbors import (
+    SemanticIndex,
+    mean_matrix,
+    nearest,
+    neighbors_with_self,
+    unit_rows,
+)
+
+
+def grouped_peaks(cells: int = 60, peaks: int = 40, groups: int = 5, seed: int = 0) -> np.ndarray:
+    """Counts [A, P]; each group of cells has peaks of its own, so that leading axes are clear."""
+    random = np.random.default_rng(seed)
+    rates = np.full((cells, peaks), 0.15)
+    rates[np.arange(cells)[:, None] % groups == np.arange(peaks) % groups] = 2.0
+    return random.poisson(rates * random.uniform(0.5, 1.5, size=(cells, 1)))
+
+
+def weighted(peaks: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """The formula of `SemanticIndex`, dense and in double precision."""
+    binary = (peaks > 0).astype(float)
+    frequency = (training > 0).sum(axis=0)
+    inverse = np.zeros(len(frequency))
+    common = frequency >= 5
+    inverse[common] = np.log(1 + len(training) / frequency[common])
+    depth = np.maximum(binary.sum(axis=1, keepdims=True), 1)
+    return np.log(1 + 1e4 * binary / depth) * inverse
+
+
+def brute_force(queries: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Cosine similarities in double precision [queries, reference]."""
+    queries, reference = (x / np.linalg.norm(x, axis=1)[:, None] for x in (queries, reference))
+    return queries.astype(float) @ reference.T.astype(float)
+
+
+def test_unit_rows_by_hand():
+    found = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [-1, 0]], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_mean_matrix_by_hand():
+    weights = mean_matrix(np.array([[0, 2], [1, 1]]), 4)
+    np.testing.assert_array_equal(weights.toarray(), [[0.5, 0, 0.5, 0], [0, 1, 0, 0]])
+    averaged = weights @ np.array([[1.0, 10.0], [2.0, 20.0], [5.0, 50.0], [9.0, 90.0]])
+    np.testing.assert_array_equal(averaged, [[3, 30], [2, 20]])
+
+
+@pytest.mark.parametrize("count", [1, 4, 30])
+def test_the_search_is_exact(count):
+    random = np.random.default_rng(0)
+    queries, reference = random.normal(size=(20, 6)), random.normal(size=(30, 6))
+    expected = np.argsort(-brute_force(queries, reference), axis=1)[:, :count]
+    np.testing.assert_array_equal(nearest(queries, reference, count), expected)
+
+
+def test_length_does_not_matter_to_the_search():
+    random = np.random.default_rng(0)
+    queries, reference = random.normal(size=(20, 6)), random.normal(size=(30, 6))
+    found = nearest(queries, reference, 5)
+    longer = reference * random.uniform(0.1, 10, size=(30, 1))
+    np.testing.assert_array_equal(nearest(queries * 100, longer, 5), found)
+
+
+def test_no_more_neighbours_than_there_are_reference_cells():
+    assert sorted(nearest(np.eye(3)[:1], np.eye(3), 10)[0]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_many_reference_cells_are_searched_by_descent(monkeypatch, count):
+    """The real search takes half a minute to compile, so only its signature is used here."""
+    import pynndescent
+
+    real = inspect.signature(pynndescent.NNDescent), inspect.signature(pynndescent.NNDescent.query)
+    asked = {}
+
+    class Search:
+        def __init__(self, *args, **settings):
+            asked.update(real[0].bind(*args, **settings).arguments)
+
+        def query(self, *args, **settings):
+            asked.update(real[1].bind(self, *args, **settings).arguments)
+            return "positions", "distances"
+
+    monkeypatch.setattr(pynndescent, "NNDescent", Search)
+    monkeypatch.setattr(neighbors, "EXACT_CELLS", 100)
+    queries, reference = np.ones((2, 3)), np.ones((101, 3))
+    assert nearest(queries, reference, count, seed=7) == "positions"
+    assert asked["data"] is reference and asked["query_data"] is queries and asked["k"] == count
+    assert asked["metric"] == "cosine" and asked["random_state"] == 7
+    assert asked["n_neighbors"] >= count
+    assert nearest(queries, reference[:100], 2).shape == (2, 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 30])
+def test_self_comes_first_and_then_the_nearest_others(count):
+    vectors = np.random.default_rng(1).normal(size=(30, 6))
+    similarity = brute_force(vectors, vectors)
+    np.fill_diagonal(similarity, np.inf)
+    expected = np.argsort(-similarity, axis=1)[:, :count]
+    np.testing.assert_array_equal(neighbors_with_self(vectors, count), expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 12])
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        pytest.param(np.ones((12, 3)), id="all alike"),
+        pytest.param(np.zeros((12, 3)), id="all zero"),
+        pytest.param(np.repeat(np.eye(3), 4, axis=0), id="groups of four"),
+        pytest.param(np.vstack([np.zeros((6, 3)), np.eye(3), np.eye(3)]), id="some zero"),
+    ],
+)
+def test_self_comes_first_and_once_among_equal_vectors(vectors, count):
+    found = neighbors_with_self(vectors, count)
+    assert found.shape == (12, count)
+    np.testing.assert_array_equal(found[:, 0], np.arange(12))
+    assert all(len(set(row)) == count for row in found.tolist())
+
+
+def test_equal_vectors_are_neighbours_of_each_other():
+    found = neighbors_with_self(np.repeat(np.eye(3), 4, axis=0), 4)
+    np.testing.assert_array_equal(found // 4, np.repeat(np.arange(3), 4)[:, None].repeat(4, 1))
+
+
+def test_few_cells_have_fewer_neighbours():
+    assert neighbors_with_self(np.eye(3), 15).shape == (3, 3)
+    np.testing.assert_array_equal(neighbors_with_self(np.ones((1, 4)), 15), [[0]])
+
+
+def test_the_index_is_its_formula():
+    peaks = grouped_peaks()
+    peaks[:, 0] = 0
+    peaks[:4, 0] = 3  # in fewer than 5 cells: of no weight
+    size = 4
+    index = SemanticIndex.fit(sparse.csr_matrix(peaks), size)
+    matrix = weighted(peaks, peaks)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    assert values[size] > 1.2 * values[size + 1]  # otherwise the axes would not be determined
+    assert index.components.shape == (40, size)
+    projector = index.components.astype(float) @ index.components.T
+    np.testing.assert_allclose(projector, right[1 : size + 1].T @ right[1 : size + 1], atol=2e-3)
+    found = index.transform(sparse.csr_matrix(peaks))
+    expected = matrix @ right[1 : size + 1].T
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=0.5)
+    assert index.inverse_frequency[0] == 0
+    np.testing.assert_allclose(
+        index.inverse_frequency[1], np.log(1 + 60 / np.count_nonzero(peaks[:, 1])), rtol=1e-6
+    )
+
+
+def test_new_cells_are_weighted_by_the_training_cells_frequencies():
+    training, new = grouped_peaks(), grouped_peaks(cells=7, seed=1)
+    index = SemanticIndex.fit(sparse.csr_matrix(training), 4)
+    expected = weighted(new, training) @ index.components
+    found = index.transform(sparse.csr_matrix(new))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(index.transform(sparse.csr_matrix(new[:1])), found[:1], rtol=1e-5)
+
+
+def test_only_whether_a_feature_is_open_counts():
+    peaks = sparse.csr_matrix(grouped_peaks())
+    index = SemanticIndex.fit(peaks, 4)
+    more = peaks.copy()
+    more.data *= 3
+    np.testing.assert_array_equal(index.transform(more), index.transform(peaks))
+    assert peaks.data.max() > 1  # and the caller's counts are left alone
+
+
+def test_cells_without_peaks_are_zero_vectors():
+    peaks = sparse.csr_matrix(grouped_peaks())
+    index = SemanticIndex.fit(peaks, 4)
+    np.testing.assert_array_equal(index.transform(sparse.csr_matrix((2, 40))), np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("cells, peaks", [(2, 30), (3, 30), (30, 2), (30, 3), (1, 30), (30, 1)])
+def test_small_matrices_have_fewer_dimensions(cells, peaks):
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(2.0, size=(cells, peaks)))
+    index = SemanticIndex.fit(counts, 15)
+    found = index.transform(counts)
+    assert found.shape == (cells, max(0, min(cells, peaks) - 2))
+    assert np.isfinite(found).all()
+
+
+def test_the_seed_decides_everything():
+    peaks = sparse.csr_matrix(grouped_peaks())
+    first, again = (SemanticIndex.fit(peaks, 4, seed=3).components for _ in range(2))
+    np.testing.assert_array_equal(first, again)

@@ -1,0 +1,136 @@
+"""Small models and batches, with every number that a test relies on given in the open."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scadv_tf.config import LossConfig, NetworkConfig
+from scadv_tf.models.phases import PHASES
+from scadv_tf.models.scadv import ScAdv
+
+GENES, TYPES, LATENT, PROJECTION = 6, 3, 4, 5
+LOSSES = tuple(name for phase in PHASES for name in phase.losses)
+NETWORKS = (
+    "encoder",
+    "classifier",
+    "modality_discriminator",
+    "atac_discriminator",
+    "generator",
+    "teacher_encoder",
+    "teacher_classifier",
+)
+
+
+@pytest.fixture
+def loss_config():
+    """A maker of loss settings with the named losses alone: loss_config(('cycle',), noise=0.0)."""
+
+    def make(names=LOSSES, **settings) -> LossConfig:
+        return LossConfig(**{name: float(name in names) for name in LOSSES} | settings)
+
+    return make
+
+
+@pytest.fixture
+def make_model(loss_config):
+    """A maker of small compiled models: make_model(losses, reversal_strength=…, noise=…)."""
+
+    def make(
+        names=LOSSES,
+        *,
+        condition="types",
+        projection_size=PROJECTION,
+        total_steps=100,
+        reversal_strength=1.0,
+        rate=0.1,
+        seed=0,
+        steps_per_execution=1,
+        **loss_settings,
+    ) -> ScAdv:
+        keras.utils.set_random_seed(seed)
+        network = NetworkConfig(
+            encoder_sizes=(7, LATENT),
+            modality_discriminator_sizes=(5,),
+            atac_discriminator_sizes=(5,),
+            generator_sizes=(5,),
+            discriminator_condition=condition,
+        )
+        model = ScAdv(
+            GENES,
+            TYPES,
+            network,
+            loss_config(names, **loss_settings),
+            projection_size=projection_size,
+            total_steps=total_steps,
+            reversal_strength=reversal_strength,
+        )
+        model.synchronize_teacher()
+        model.compile(
+            keras.optimizers.SGD(rate),
+            keras.optimizers.SGD(rate),
+            jit_compile=False,
+            steps_per_execution=steps_per_execution,
+        )
+        return model
+
+    return make
+
+
+@pytest.fixture
+def make_batch():
+    """A maker of random batches with every key: make_batch(cells=8, seed=0)."""
+
+    def make(cells=8, seed=0) -> dict:
+        random = np.random.default_rng(seed)
+        values = {
+            "rna": random.normal(size=(cells, GENES)),
+            "atac": random.normal(1.0, 2.0, size=(cells, GENES)),
+            "atac_partner": random.normal(1.0, 2.0, size=(cells, GENES)),
+            "atac_soft_label": random.dirichlet(np.ones(TYPES), size=cells),
+            "mixing_weight": random.uniform(size=(cells, 1)),
+        }
+        batch = {name: tf.constant(value, tf.float32) for name, value in values.items()}
+        return batch | {"rna_label": tf.constant(np.arange(cells) % TYPES, tf.int32)}
+
+    return make
+
+
+@pytest.fixture
+def make_dataset(make_batch):
+    """A maker of an epoch's data: `steps` batches for each phase of the model."""
+
+    def make(model, steps=2, cells=8) -> tf.data.Dataset:
+        batches = [make_batch(cells, seed) for seed in range(steps)] * len(model.phases)
+        stacked = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
+        return tf.data.Dataset.from_tensor_slices(stacked)
+
+    return make
+
+
+@pytest.fixture
+def weights_of():
+    """A function that copies a model's weights: network -> arrays."""
+
+    def copy(model) -> dict[str, list[np.ndarray]]:
+        return {
+            name: getattr(model, name).get_weights() for name in NETWORKS if hasattr(model, name)
+        }
+
+    return copy
+
+
+@pytest.fixture
+def moved():
+    """A function that names the networks whose weights differ: moved(before, after)."""
+
+    def names(before, after) -> set[str]:
+        return {
+            name
+            for name in before
+            if any((a != b).any() for a, b in zip(before[name], after[name], strict=True))
+        }
+
+    return names

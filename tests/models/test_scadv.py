@@ -1,0 +1,263 @@
+"""The model: who moves whom, the schedules, and that training does what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scadv_tf.models import losses
+from scadv_tf.models.phases import ALIGNMENT, PHASES, REPRESENTATION, PhaseSchedule
+from scadv_tf.models.scadv import ScAdv
+
+PHASE_OF = {name: phase for phase in PHASES for name in phase.losses}
+LOSSES = tuple(PHASE_OF)
+TEACHERS = ("teacher_encoder", "teacher_classifier")
+NETWORKS = (*dict.fromkeys(name for phase in PHASES for name in phase.networks), *TEACHERS)
+
+
+def step(model, phase, batch):
+    model.phase = phase
+    return model.train_step(batch)
+
+
+def losses_of(model, phase, batch):
+    return getattr(model, f"{phase.name}_losses")(batch)
+
+
+def gradients(model, name, batch, networks=NETWORKS):
+    """Gradients of one loss: network -> arrays, None where none flows."""
+    with tf.GradientTape() as tape:
+        value = losses_of(model, PHASE_OF[name], batch)[name]
+    variables = {n: getattr(model, n).trainable_variables for n in networks if hasattr(model, n)}
+    return tape.gradient(value, variables)
+
+
+# Who moves whom.
+
+
+@pytest.mark.parametrize(
+    "phase, networks",
+    [
+        (REPRESENTATION, {"encoder", "classifier", "teacher_encoder", "teacher_classifier"}),
+        (ALIGNMENT, {"encoder", "modality_discriminator", "atac_discriminator", "generator"}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_step_moves_the_networks_of_its_phase(
+    make_model, make_batch, weights_of, moved, phase, networks
+):
+    model = make_model()
+    before = weights_of(model)
+    step(model, phase, make_batch())
+    assert moved(before, weights_of(model)) == networks
+
+
+def test_no_phase_moves_the_projection(make_model, make_batch):
+    model = make_model()
+    components = np.arange(30, dtype=np.float32).reshape(6, 5) / 7
+    model.set_projection(components)
+    for phase in PHASES:
+        for _ in range(2):
+            step(model, phase, make_batch())
+    np.testing.assert_array_equal(model.encoder.projection.kernel, components)
+    np.testing.assert_allclose(model.teacher_encoder.projection.kernel, components, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("condition", ["none", "types"])
+def test_a_loss_reaches_just_the_variables_that_its_phase_moves(
+    make_model, make_batch, name, condition
+):
+    model = make_model((name,), condition=condition, center_confidence=0.0)
+    model.steps_done.assign(50)
+    phase = PHASE_OF[name]
+    assert model.phases == (phase,)
+    found = gradients(model, name, make_batch(), phase.networks)
+    reached = [
+        variable.path
+        for network, grads in found.items()
+        for variable, gradient in zip(
+            getattr(model, network).trainable_variables, grads, strict=True
+        )
+        if gradient is not None
+    ]
+    assert sorted(reached) == sorted(variable.path for variable in model.variables_of(phase))
+
+
+def test_the_teacher_gets_no_gradient(make_model, make_batch):
+    model = make_model(("interpolation",))
+    model.teacher_encoder.trainable = model.teacher_classifier.trainable = True
+    found = gradients(model, "interpolation", make_batch())
+    assert found["teacher_encoder"] and found["teacher_classifier"]
+    assert not any(g is not None for n in found if "teacher" in n for g in found[n])
+
+
+def test_the_gradient_of_a_step_is_the_weighted_sum_of_its_losses(make_model, make_batch):
+    # With the learning rate 1 and no momentum, a step of SGD subtracts the gradient itself.
+    weights = {"cross_entropy": 0.5, "centroid": 3.0}
+    model = make_model(tuple(weights), rate=1.0, **weights)
+    # Seen once before, since the running centroids of the first batch are its own.
+    batch = make_batch()
+    losses_of(model, REPRESENTATION, batch)
+    state = model.centroids.numpy()
+    found = {name: gradients(model, name, batch, ("encoder",))["encoder"] for name in weights}
+    model.centroids.assign(state)
+    before = [variable.numpy() for variable in model.encoder.trainable_variables]
+    step(model, REPRESENTATION, batch)
+    for old, variable, *parts in zip(
+        before, model.encoder.trainable_variables, *found.values(), strict=True
+    ):
+        gradient = sum(w * part for w, part in zip(weights.values(), parts, strict=True))
+        np.testing.assert_allclose(old - variable.numpy(), gradient, rtol=1e-3, atol=1e-5)
+
+
+# Weight 0: not computed.
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_of_weight_zero_is_not_computed(
+    make_model, make_batch, make_dataset, monkeypatch, name
+):
+    others = tuple(other for other in LOSSES if other != name)
+    model = make_model(others)
+    for phase in PHASES:
+        assert losses_of(model, phase, make_batch()).keys() == set(others) & set(phase.losses)
+    if "adversarial" not in name:  # the two adversarial losses share a function
+
+        def refuse(*arguments, **settings):
+            raise AssertionError(f"{name} was computed")
+
+        monkeypatch.setattr(losses, name, refuse)
+        for phase in PHASES:
+            losses_of(model, phase, make_batch())
+    assert name not in {metric.name for metric in model.metrics}
+
+
+def test_the_history_has_the_active_losses_and_nothing_else(make_model, make_dataset):
+    names = ("cross_entropy", "contrastive", "cycle")
+    model = make_model(names)
+    history = model.fit(
+        make_dataset(model), epochs=2, shuffle=False, verbose=0, callbacks=[PhaseSchedule(2)]
+    ).history
+    assert history.keys() == set(names)
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in history.values())
+
+
+def test_no_loss_at_all_is_refused(loss_config):
+    with pytest.raises(ValueError, match="at least one loss"):
+        ScAdv(6, 3, loss=loss_config(()))
+
+
+def test_there_is_a_teacher_only_for_interpolation(make_model):
+    assert not make_model(("cross_entropy",)).has_teacher
+    assert not hasattr(make_model(("cross_entropy",)), "teacher_encoder")
+    assert make_model(("interpolation",)).has_teacher
+
+
+# Training.
+
+
+def test_one_step_lowers_the_cross_entropy(make_model, make_batch):
+    model = make_model(("cross_entropy",))
+    batch = make_batch()
+    before = float(losses_of(model, REPRESENTATION, batch)["cross_entropy"])
+    step(model, REPRESENTATION, batch)
+    assert float(losses_of(model, REPRESENTATION, batch)["cross_entropy"]) < before
+
+
+def test_a_few_labelled_cells_are_learned_by_heart(make_model, make_dataset, make_batch):
+    model = make_model(("cross_entropy",), rate=0.5)
+    history = model.fit(
+        make_dataset(model, steps=1),
+        epochs=60,
+        shuffle=False,
+        verbose=0,
+        callbacks=[PhaseSchedule(1)],
+    ).history
+    assert history["cross_entropy"][-1] < 0.1 < 0.5 < history["cross_entropy"][0]
+    batch = make_batch()
+    _, probabilities = model.encode(batch["rna"], "rna")
+    np.testing.assert_array_equal(np.argmax(probabilities, axis=1), batch["rna_label"])
+
+
+def trained(make_model, make_dataset, seed, **settings):
+    model = make_model(seed=seed, **settings)
+    history = model.fit(
+        make_dataset(model), epochs=2, shuffle=False, verbose=0, callbacks=[PhaseSchedule(2)]
+    ).history
+    return model.get_weights(), history
+
+
+def test_the_same_seed_gives_the_same_weights(make_model, make_dataset):
+    first, _ = trained(make_model, make_dataset, seed=3)
+    second, _ = trained(make_model, make_dataset, seed=3)
+    other, _ = trained(make_model, make_dataset, seed=4)
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((one != two).any() for one, two in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize(
+    "names, settings",
+    [
+        (("cross_entropy", "center", "modality_adversarial"), {}),
+        (
+            tuple(name for name in LOSSES if name not in ("center", "centroid")),
+            {
+                "projection_size": 0,
+                "condition": "none",
+                "contrastive_pair": "same",
+                "interpolation_target": "scaled_input",
+            },
+        ),
+    ],
+    ids=["milestone_2", "document"],
+)
+def test_named_systems_train(make_model, make_dataset, names, settings):
+    weights, history = trained(make_model, make_dataset, seed=0, **settings, names=names)
+    assert history.keys() == set(names)
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert all(np.isfinite(weight).all() for weight in weights)
+    assert history["cross_entropy"][1] < history["cross_entropy"][0]
+
+
+@pytest.mark.parametrize("condition, width", [("none", 4), ("types", 4 * 3)])
+def test_the_networks_have_the_widths_of_the_settings(make_model, condition, width):
+    model = make_model(condition=condition)
+    assert [dense.kernel.shape for dense in model.encoder.denses] == [(5, 7), (7, 4)]
+    shapes = {
+        "classifier": [(4, 3)],
+        "modality_discriminator": [(width, 5), (5, 1)],
+        "atac_discriminator": [(6, 5), (5, 1)],
+        "generator": [(4, 5), (5, 6)],
+    }
+    for name, expected in shapes.items():
+        assert [dense.kernel.shape for dense in getattr(model, name).denses] == expected
+
+
+def test_encode_is_the_inference_of_each_modality(make_model, make_batch):
+    model = make_model()
+    step(model, REPRESENTATION, make_batch())
+    cells = make_batch(seed=1)["atac"]
+    for modality in ("rna", "atac"):
+        latent, probabilities = model.encode(cells, modality)
+        np.testing.assert_allclose(
+            latent, model.encoder(cells, modality=modality, training=False), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            probabilities, tf.nn.softmax(model(cells, modality=modality)), rtol=1e-5
+        )
+    rna, atac = (model.encode(cells, modality)[0] for modality in ("rna", "atac"))
+    assert np.abs(rna - atac).max() > 1e-3
+
+
+def test_the_model_keeps_its_settings_in_its_config(make_model):
+    model = make_model(noise=0.7)
+    twin = ScAdv.from_config(model.get_config())
+    assert dataclasses.asdict(twin.loss_config) == dataclasses.asdict(model.loss_config)
+    assert twin.network == model.network
+    assert keras.saving.get_registered_name(ScAdv) == "scadv_tf>ScAdv"

@@ -1,0 +1,244 @@
+"""What the model hands to its losses, against twins made from its networks' outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import softmax
+
+from scadv_tf.models import losses
+
+TYPES = 3
+REPRESENTED = ("cross_entropy", "contrastive", "interpolation", "centroid", "center")
+ALIGNED = ("modality_adversarial", "atac_adversarial", "cycle")
+
+
+def latent_of(model, cells, modality):
+    """Latent vectors as in training, with no trace left in the statistics."""
+    return model.encoder(cells, modality=modality, training=True, update_statistics=False).numpy()
+
+
+def probabilities_of(model, latent):
+    return softmax(model.classifier(latent).numpy(), axis=1)
+
+
+def assert_loss(values, name, expected):
+    assert values.keys() == {name}
+    assert abs(float(expected)) > 1e-4  # a loss of zero would prove nothing
+    np.testing.assert_allclose(values[name], expected, rtol=1e-4)
+
+
+# Representation learning.
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_of_the_labelled_rna_cells(make_model, make_batch, smoothing):
+    model, batch = make_model(("cross_entropy",), label_smoothing=smoothing), make_batch()
+    logits = model.classifier(latent_of(model, batch["rna"], "rna"))
+    expected = losses.cross_entropy(batch["rna_label"], logits, smoothing)
+    assert_loss(model.representation_losses(batch), "cross_entropy", expected)
+
+
+def test_contrastive_of_each_cell_and_its_partner(make_model, make_batch):
+    model, batch = make_model(("contrastive",), noise=0.0, temperature=0.3), make_batch()
+    both = tf.concat([batch["atac"], batch["atac_partner"]], axis=0)
+    first, second = np.split(latent_of(model, both, "atac"), 2)
+    expected = losses.contrastive(first, second, 0.3)
+    assert_loss(model.representation_losses(batch), "contrastive", expected)
+
+
+def test_without_partners_a_cell_is_its_own(make_model, make_batch):
+    model, batch = make_model(("contrastive",), noise=0.0, temperature=0.3), make_batch()
+    del batch["atac_partner"]
+    latent = latent_of(model, batch["atac"], "atac")
+    expected = losses.contrastive(latent, latent, 0.3)
+    assert_loss(model.representation_losses(batch), "contrastive", expected)
+
+
+def test_the_noise_of_the_copies_is_drawn_anew(make_model, make_batch):
+    model, batch = make_model(("contrastive",), noise=0.5), make_batch()
+    first, second = (float(model.representation_losses(batch)["contrastive"]) for _ in range(2))
+    assert first != second
+
+
+@pytest.fixture
+def teaching(make_model):
+    """A model at full interpolation weight, whose teacher is another than its student."""
+
+    def make(target):
+        model = make_model(("interpolation",), interpolation_target=target)
+        model.steps_done.assign(model.total_steps)
+        random = np.random.default_rng(5)
+        for network in (model.teacher_encoder, model.teacher_classifier):
+            weights = [0.2 + random.random(w.shape) for w in network.get_weights()]
+            network.set_weights(weights)
+        return model
+
+    return make
+
+
+def taught(model, cells, modality):
+    latent = model.teacher_encoder(cells, modality=modality, training=False)
+    return softmax(model.teacher_classifier(latent).numpy(), axis=1)
+
+
+@pytest.mark.parametrize("target", ["interpolated_output", "scaled_input"])
+def test_interpolation_of_each_target(teaching, make_batch, target):
+    model, batch = teaching(target), make_batch()
+    rna, atac, share = batch["rna"], batch["atac"], batch["mixing_weight"]
+    mixed = latent_of(model, share * rna + (1 - share) * atac, None)
+    if target == "interpolated_output":
+        wanted = share * taught(model, rna, "rna") + (1 - share) * taught(model, atac, "atac")
+    else:
+        wanted = taught(model, share * rna, "rna") + taught(model, (1 - share) * atac, "atac")
+    expected = np.mean((probabilities_of(model, mixed) - wanted) ** 2)
+    assert_loss(model.representation_losses(batch), "interpolation", expected)
+
+
+def means_of_types(latent, weights):
+    return np.stack([np.average(latent, axis=0, weights=column) for column in weights.T])
+
+
+def test_centroids_start_at_the_first_means_and_then_move_by_their_momentum(make_model, make_batch):
+    model = make_model(("centroid",), centroid_momentum=0.75)
+    for modality in (0, 1):
+        np.testing.assert_array_equal(model.centroids_known[modality], np.zeros(TYPES))
+    running = None
+    for seed in (0, 1):
+        batch = make_batch(cells=12, seed=seed)
+        soft = batch["atac_soft_label"].numpy()
+        means = np.stack(
+            [
+                means_of_types(
+                    latent_of(model, batch["rna"], "rna"), np.eye(TYPES)[batch["rna_label"]]
+                ),
+                means_of_types(latent_of(model, batch["atac"], "atac"), soft),
+            ]
+        )
+        running = means if running is None else 0.75 * running + 0.25 * means
+        expected = np.mean((running[0] - running[1]) ** 2)
+        assert_loss(model.representation_losses(batch), "centroid", expected)
+        np.testing.assert_allclose(model.centroids, running, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(model.centroids_known, np.ones((2, TYPES)))
+
+
+def test_a_type_that_a_batch_lacks_keeps_its_centroid_and_counts_on(make_model, make_batch):
+    model = make_model(("centroid",), centroid_momentum=0.5)
+    model.representation_losses(make_batch())
+    before = model.centroids.numpy()
+    batch = make_batch(seed=1)
+    batch["rna_label"] = tf.zeros(8, tf.int32)
+    model.representation_losses(batch)
+    np.testing.assert_array_equal(model.centroids[0, 1:], before[0, 1:])
+    assert (model.centroids[0, 0].numpy() != before[0, 0]).any()
+    np.testing.assert_array_equal(model.centroids_known, np.ones((2, TYPES)))
+
+
+def test_without_soft_labels_there_is_no_centroid_loss(make_model, make_batch):
+    model, batch = make_model(("centroid",)), make_batch()
+    batch["atac_soft_label"] = tf.zeros((8, TYPES))
+    assert float(model.representation_losses(batch)["centroid"]) == 0
+    np.testing.assert_array_equal(model.centroids_known[1], np.zeros(TYPES))
+
+
+def test_types_known_in_one_modality_alone_take_no_part(make_model, make_batch):
+    model, batch = make_model(("centroid",)), make_batch()
+    batch["atac_soft_label"] = tf.one_hot(tf.ones(8, tf.int32), TYPES)  # type 1 only
+    values = model.representation_losses(batch)
+    rna = latent_of(model, batch["rna"], "rna")[batch["rna_label"].numpy() == 1].mean(axis=0)
+    atac = latent_of(model, batch["atac"], "atac").mean(axis=0)
+    assert_loss(values, "centroid", np.mean((rna - atac) ** 2))
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.45, 1.0])
+def test_center_of_rna_cells_and_of_atac_cells_that_are_sure(make_model, make_batch, confidence):
+    model = make_model(("center",), center_confidence=confidence)
+    batch = make_batch(cells=12)
+    centers = np.zeros((TYPES, 4))
+    for _ in range(2):
+        rna, atac = (latent_of(model, batch[name], name) for name in ("rna", "atac"))
+        labels = np.eye(TYPES)[batch["rna_label"]]
+        # Half of the way to the batch's means, then the distances to where they are now.
+        centers += 0.5 * (means_of_types(rna, labels) - centers)
+        expected = np.mean(np.sum((rna - labels @ centers) ** 2, axis=1)) / 2
+        probabilities = probabilities_of(model, atac)
+        sure = probabilities.max(axis=1) > confidence
+        if sure.any():
+            distance = np.sum((atac - centers[probabilities.argmax(axis=1)]) ** 2, axis=1)
+            expected += np.mean(distance[sure]) / 2
+        assert_loss(model.representation_losses(batch), "center", expected)
+        np.testing.assert_allclose(model.centers, centers, rtol=1e-4, atol=1e-5)
+    # The three thresholds tell all, some and no ATAC cells.
+    assert {0.0: sure.all(), 0.45: sure.any() and not sure.all(), 1.0: not sure.any()}[confidence]
+
+
+# Modality alignment.
+
+
+@pytest.mark.parametrize("condition", ["none", "types"])
+def test_modality_adversarial_tells_rna_from_atac(make_model, make_batch, condition):
+    model, batch = make_model(("modality_adversarial",), condition=condition), make_batch()
+    logits = {}
+    for name in ("rna", "atac"):
+        seen = latent_of(model, batch[name], name)
+        if condition == "types":
+            types = probabilities_of(model, seen)
+            seen = np.stack([np.outer(p, z).ravel() for p, z in zip(types, seen, strict=True)])
+        logits[name] = model.modality_discriminator(seen)
+    expected = losses.adversarial(logits["rna"], logits["atac"])
+    assert_loss(model.alignment_losses(batch), "modality_adversarial", expected)
+
+
+def test_atac_adversarial_tells_real_from_generated_atac(make_model, make_batch):
+    model, batch = make_model(("atac_adversarial",)), make_batch()
+    generated = model.generator(latent_of(model, batch["rna"], "rna"))
+    expected = losses.adversarial(
+        model.atac_discriminator(batch["atac"]), model.atac_discriminator(generated)
+    )
+    assert_loss(model.alignment_losses(batch), "atac_adversarial", expected)
+
+
+def test_cycle_through_generated_atac(make_model, make_batch):
+    model, batch = make_model(("cycle",)), make_batch()
+    latent = latent_of(model, batch["rna"], "rna")
+    cycled = latent_of(model, model.generator(latent), "atac")
+    expected = np.mean((cycled - latent) ** 2)
+    assert_loss(model.alignment_losses(batch), "cycle", expected)
+
+
+# Moving statistics: of real cells, and of nothing else.
+
+
+def statistics(model):
+    layer = model.encoder.normalizations[0]
+    return np.stack([layer.moving_mean, layer.moving_variance], axis=1)
+
+
+@pytest.mark.parametrize("phase, names", [("representation", REPRESENTED), ("alignment", ALIGNED)])
+def test_made_up_cells_move_no_statistics(make_model, make_batch, phase, names):
+    """All losses of a phase leave the statistics that the two passes of real cells leave."""
+    model, twin = make_model(names), make_model(names)
+    batch = make_batch()
+    getattr(model, f"{phase}_losses")(batch)
+    for modality in ("rna", "atac"):
+        twin.encoder(batch[modality], modality=modality, training=True)
+    assert (statistics(model) != statistics(make_model(names))).all()
+    np.testing.assert_allclose(statistics(model), statistics(twin), rtol=1e-5)
+
+
+def test_generated_cells_do_not_count_as_atac(make_model, make_batch):
+    model = make_model(("cycle",))
+    before = statistics(model)
+    model.alignment_losses(make_batch())
+    after = statistics(model)
+    assert (after[0] != before[0]).all()
+    np.testing.assert_array_equal(after[1], before[1])
+
+
+@pytest.mark.parametrize("name", REPRESENTED)
+def test_every_representation_loss_gives_both_modalities_statistics(make_model, make_batch, name):
+    model = make_model((name,))
+    before = statistics(model)
+    model.representation_losses(make_batch())
+    assert (statistics(model) != before).all()

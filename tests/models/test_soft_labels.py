@@ -1,0 +1,101 @@
+"""Soft labels by hand: neighbour means, the pull to the RNA's shares, sharpening."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean, soft_labels
+
+PROBABILITIES = np.array([[0.8, 0.2], [0.4, 0.6]], dtype=np.float32)
+EVEN = np.array([0.5, 0.5])
+
+
+def test_neighbor_mean_by_hand():
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], dtype=np.float32)
+    neighbors = np.array([[0, 1], [1, 2], [2, 2]])
+    expected = [[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]]
+    np.testing.assert_allclose(neighbor_mean(probabilities, neighbors), expected)
+
+
+def test_neighbor_mean_leaves_its_input_alone():
+    probabilities = PROBABILITIES.copy()
+    neighbor_mean(probabilities, np.array([[0, 1], [1, 0]]))
+    np.testing.assert_array_equal(probabilities, PROBABILITIES)
+
+
+def test_without_neighbors_a_cell_keeps_its_own_probabilities():
+    np.testing.assert_array_equal(neighbor_mean(PROBABILITIES, None), PROBABILITIES)
+
+
+def test_soft_labels_without_prior_and_sharpening_are_the_probabilities():
+    labels = soft_labels(PROBABILITIES, None, EVEN, prior_power=0, sharpening=1)
+    np.testing.assert_allclose(labels, PROBABILITIES, rtol=1e-6)
+
+
+def test_the_prior_by_hand():
+    # Predicted shares (0.6, 0.4), wanted (0.5, 0.5): the types are multiplied by 5/6 and 5/4.
+    labels = soft_labels(PROBABILITIES, None, EVEN, prior_power=1, sharpening=1)
+    np.testing.assert_allclose(labels, [[8 / 11, 3 / 11], [4 / 13, 9 / 13]], rtol=1e-5)
+
+
+def test_prior_and_sharpening_by_hand():
+    labels = soft_labels(PROBABILITIES, None, EVEN, prior_power=1, sharpening=2)
+    np.testing.assert_allclose(labels, [[64 / 73, 9 / 73], [16 / 97, 81 / 97]], rtol=1e-5)
+
+
+def test_half_a_prior_by_hand():
+    # Predicted shares (0.8, 0.2) against (0.2, 0.8): factors 1/2 and 2.
+    labels = soft_labels(
+        np.array([[0.8, 0.2]]), None, np.array([0.2, 0.8]), prior_power=0.5, sharpening=1
+    )
+    np.testing.assert_allclose(labels, [[0.5, 0.5]], rtol=1e-6)
+
+
+def test_the_shares_are_those_after_the_neighbors_mean():
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    # Everybody asks cell 0: all cells become (1, 0), so the prior can change nothing but a scale.
+    neighbors = np.zeros((3, 1), dtype=int)
+    labels = soft_labels(probabilities, neighbors, EVEN, prior_power=1, sharpening=1)
+    np.testing.assert_allclose(labels, [[1, 0]] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize("prior_power", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("sharpening", [1.0, 2.0, 20.0])
+def test_rows_are_probabilities_for_any_settings(prior_power, sharpening):
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.full(6, 0.1), size=40).astype(np.float32)
+    probabilities[0] = np.eye(6)[2]  # a cell without a doubt
+    shares = np.array([0.5, 0.3, 0.2, 0.0, 0.0, 0.0])
+    neighbors = random.integers(40, size=(40, 4))
+    labels = soft_labels(probabilities, neighbors, shares, prior_power, sharpening)
+    assert labels.dtype == np.float32
+    assert (labels >= 0).all()
+    np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_sharpening_keeps_the_best_type_and_adds_to_it():
+    random = np.random.default_rng(1)
+    probabilities = random.dirichlet(np.ones(5), size=30)
+    soft, sharp = (soft_labels(probabilities, None, np.full(5, 0.2), 0.0, s) for s in (1.0, 3.0))
+    np.testing.assert_array_equal(soft.argmax(axis=1), sharp.argmax(axis=1))
+    assert (sharp.max(axis=1) > soft.max(axis=1)).all()
+
+
+def test_a_type_that_no_rna_cell_has_is_never_a_soft_label():
+    labels = soft_labels(PROBABILITIES, None, np.array([1.0, 0.0]), prior_power=0.5, sharpening=2)
+    np.testing.assert_allclose(labels, [[1, 0], [1, 0]], atol=1e-6)
+
+
+def test_final_probabilities_by_hand():
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0]])
+    neighbors = np.array([[0, 1], [1, 1]])
+    # Neighbour means (0.5, 0.5) and (0, 1); a quarter of the answer is theirs.
+    final = final_probabilities(probabilities, neighbors, vote=0.25)
+    np.testing.assert_allclose(final, [[0.875, 0.125], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize("neighbors", [None, np.array([[0], [1]])], ids=["none", "self"])
+def test_a_vote_of_nobody_else_changes_nothing(neighbors):
+    final = final_probabilities(PROBABILITIES, neighbors, vote=0.5)
+    np.testing.assert_allclose(final, PROBABILITIES)

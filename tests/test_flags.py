@@ -1,0 +1,132 @@
+"""The command line and the configuration say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from scadv_tf import flags as scadv_flags
+from scadv_tf.config import SECTIONS, RunConfig
+from scadv_tf.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+FIELDS = [
+    pytest.param(name, field, id=field.name)
+    for name, section in SECTIONS.items()
+    for field in dataclasses.fields(section)
+]
+
+
+def parsed(*arguments: str) -> flags.FlagValues:
+    """Flags of their own, so that tests do not meet in the global ones."""
+    values = flags.FlagValues()
+    scadv_flags.define(values)
+    values(["program", *arguments])
+    return values
+
+
+def config_of(*arguments: str) -> RunConfig:
+    return scadv_flags.to_config(parsed(*arguments))
+
+
+def another_value(field: dataclasses.Field):
+    """An allowed value that is not the default, and how a user writes it."""
+    default, choices = field.default, field.metadata["choices"]
+    if choices:
+        value = next(choice for choice in choices if choice != default)
+        return value, value
+    if isinstance(default, bool):
+        return not default, str(not default).lower()
+    if isinstance(default, tuple):
+        return ((5, 4), "5,4") if default else (("B cell", "7"), "B cell,7")
+    if isinstance(default, str):
+        return "some text", "some text"
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    value = default + 1
+    if high is not None and value > high:
+        value = (low + default) / 2 if default > low else (default + high) / 2
+    return value, repr(value)
+
+
+def test_no_argument_gives_the_defaults():
+    assert config_of() == RunConfig()
+
+
+@pytest.mark.parametrize("section, field", FIELDS)
+def test_every_setting_is_a_flag_with_its_default_and_a_sentence(section, field):
+    flag = parsed()[field.name]
+    default = list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+    assert flag.default == default
+    sentence = field.metadata["help"]
+    assert flag.help.endswith(sentence) and len(sentence) > 15
+    assert sentence[0].isupper() and sentence.endswith(".") and sentence == sentence.strip()
+
+
+@pytest.mark.parametrize("section, field", FIELDS)
+def test_every_flag_reaches_its_setting_and_no_other(section, field):
+    value, text = another_value(field)
+    changed = config_of(f"--{field.name}={text}")
+    values = RunConfig().to_dict()
+    assert values[section][field.name] != value
+    values[section][field.name] = value
+    assert changed.to_dict() == values
+
+
+def test_the_flags_are_the_settings_and_nothing_else():
+    plain = flags.FlagValues()
+    assert set(parsed()) - set(plain) == {param.values[1].name for param in FIELDS}
+
+
+def test_widths_are_numbers_and_names_are_text():
+    config = config_of("--encoder_sizes=64, 32", "--drop_types=Mis,12, T cell")
+    assert config.network.encoder_sizes == (64, 32)
+    assert config.data.drop_types == ("Mis", "12", "T cell")
+
+
+def test_no_hidden_layer_and_no_dropped_type_are_empty_lists():
+    config = config_of("--generator_sizes=", "--drop_types=")
+    assert config.network.generator_sizes == () and config.data.drop_types == ()
+
+
+@pytest.mark.parametrize("widths", ["wide", "64,-32", "64,1.5", "64,,32", "0"])
+def test_widths_that_are_no_positive_whole_numbers_are_refused(widths):
+    with pytest.raises(InputError, match="generator_sizes"):
+        config_of(f"--generator_sizes={widths}")
+
+
+@pytest.mark.parametrize(
+    "argument", ["--epochs=0", "--learning_rate=-1", "--learning_rate=nan", "--neighbor_vote=2"]
+)
+def test_values_out_of_bounds_are_refused(argument):
+    with pytest.raises(InputError, match="out of range"):
+        config_of(argument)
+
+
+@pytest.mark.parametrize(
+    "argument", ["--epochs=some", "--epochs=1.5", "--optimizer=newton", "--tensorboard=perhaps"]
+)
+def test_values_that_cannot_be_read_are_refused_by_the_parser(argument):
+    with pytest.raises(flags.IllegalFlagValueError):
+        parsed(argument)
+
+
+def test_an_unknown_flag_is_refused():
+    with pytest.raises(flags.UnrecognizedFlagError):
+        parsed("--epoch=3")
+
+
+def test_the_import_is_light():
+    code = (
+        "import sys, scadv_tf.flags, scadv_tf.console; "
+        "heavy = {'tensorflow', 'keras', 'numpy', 'pandas', 'anndata', 'scipy', 'sklearn'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
