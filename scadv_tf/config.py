@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 from scadv_tf.errors import InputError
@@ -41,15 +42,22 @@ class _Checked:
 
 
 def _check_type(field: dataclasses.Field, value: Any) -> None:
-    wanted = (int, float) if isinstance(field.default, float) else type(field.default)
-    wrong = isinstance(value, bool) != isinstance(field.default, bool)
-    if wrong or not isinstance(value, wanted):
+    if not _is_like(value, field.default):
         raise InputError(
             what=f"The setting {field.name} has the wrong type.",
             expected=f"a value like {field.default!r}",
             received=f"{field.name}={value!r}",
             advice=f"Give --{field.name} as the help text shows.",
         )
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value has the type of the default; a tuple without a default holds names."""
+    if isinstance(default, tuple):
+        example = default[0] if default else ""
+        return isinstance(value, tuple) and all(_is_like(item, example) for item in value)
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    return isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
@@ -65,17 +73,25 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, str):
             continue
-        # Written so that NaN fails too.
-        if (low is not None and not number >= low) or (high is not None and not number <= high):
+        outside = (low is not None and number < low) or (high is not None and number > high)
+        if outside or not math.isfinite(number):
             bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (
                 high is not None
             )
             raise InputError(
                 what=f"The setting {field.name} is out of range.",
-                expected=f"{field.name} {' and '.join(bounds)}",
+                expected=f"{field.name} {' and '.join(['finite', *bounds])}",
                 received=f"{field.name}={value!r}",
                 advice=f"Give --{field.name} within these bounds.",
             )
+
+
+def _require(holds: bool, what: str, expected: str, received: str) -> None:
+    """Checks that no bound of a single value can say."""
+    if not holds:
+        raise InputError(
+            what=what, expected=expected, received=received, advice="See the flags in --help."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +169,15 @@ class PreprocessingConfig(_Checked):
         minimum=0,
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        _require(
+            self.variable_genes != 1,
+            "The setting variable_genes keeps a single gene.",
+            "0 for all genes, or at least 2",
+            "variable_genes=1",
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig(_Checked):
@@ -172,6 +197,15 @@ class NetworkConfig(_Checked):
         "or the predicted types, so that modalities are aligned type by type.",
         choices=("none", "types"),
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require(
+            bool(self.encoder_sizes),
+            "The encoder has no layers.",
+            "encoder_sizes with at least one width",
+            "encoder_sizes=()",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,13 +283,24 @@ class LossConfig(_Checked):
         2.0, "Power to which soft labels are raised before they are renormalised.", minimum=1
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        fields = dataclasses.fields(self)
+        names = [field.name for field in fields if field.metadata["help"].startswith("Weight")]
+        _require(
+            any(getattr(self, name) for name in names),
+            "No loss has a weight above 0.",
+            f"at least one of {', '.join(names)}",
+            "0 for all",
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(_Checked):
     """How the two phases are optimised."""
 
     epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
-    batch_size: int = option(256, "Cells of each modality in a batch.", minimum=2)
+    batch_size: int = option(256, "Cells of each modality in a batch.", minimum=3)
     optimizer: str = option(
         "sgd", "Optimizer of both phases; sgd has Nesterov momentum.", choices=("sgd", "adam")
     )
@@ -280,7 +325,7 @@ class TrainingConfig(_Checked):
     early_stopping_change: float = option(
         0.002, "The share of ATAC cells that counts as almost none.", minimum=0, maximum=1
     )
-    seed: int = option(0, "Seed of everything random.", minimum=0)
+    seed: int = option(0, "Seed of everything random.", minimum=0, maximum=2**32 - 1)
 
 
 @dataclasses.dataclass(frozen=True)

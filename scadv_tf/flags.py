@@ -58,4 +58,4 @@ def _value(field: dataclasses.Field, value):
     if not isinstance(field.default, tuple):
         return value
     numbers = bool(field.default)  # a tuple with a default holds layer widths, else names
-    return tuple(int(item) if numbers and item.strip().isdigit() else item for item in value)
+    return tuple(int(item) if numbers and item.strip().isdecimal() else item for item in value)

@@ -57,7 +57,6 @@ def run(config: RunConfig) -> dict:
         from scadv_tf import fitting
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
-    folder.mkdir(parents=True, exist_ok=True)
     with stages.stage("train", f"Training {config.training.epochs} epochs"):
         hooks = [] if truth is None else [learning_curve_hook(data.types, truth)]
         model, history = fitting.fit(

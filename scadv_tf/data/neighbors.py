@@ -41,7 +41,7 @@ class SemanticIndex:
         frequency = np.where(cells >= min(5, counts.shape[0]), cells, np.inf)
         index = cls(np.log1p(counts.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
         weighted = index._weighted(counts)
-        size = min(size + 1, min(weighted.shape) - 1)
+        size = max(1, min(size + 1, min(weighted.shape) - 1))
         components = randomized_svd(weighted, size, random_state=seed)[2][1:]
         return cls(index.inverse_frequency, components.T.astype(np.float32))
 

@@ -7,14 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from scadv_tf.data.denoising import Neighborhood, averaged_levels
 from scadv_tf.data.neighbors import SemanticIndex
-from scadv_tf.data.preprocessing import (
-    MODALITIES,
-    Neighborhood,
-    Preprocessor,
-    Scale,
-    averaged_levels,
-)
+from scadv_tf.data.normalization import Scale
+from scadv_tf.data.preprocessing import MODALITIES, Preprocessor
 from scadv_tf.files import whole_file
 
 
@@ -54,11 +50,7 @@ def _scale(arrays, name: str) -> Scale:
 def _neighborhood_arrays(neighborhood: Neighborhood) -> dict[str, np.ndarray]:
     cells = neighborhood.levels[0]
     arrays = {
-        "index_inverse_frequency": neighborhood.index.inverse_frequency,
-        "index_components": neighborhood.index.components,
-        "index_on_peaks": np.array(neighborhood.index_on_peaks),
         "gene_components": neighborhood.gene_components,
-        "features": neighborhood.features,
         "neighbors": neighborhood.neighbors,
         "hops": np.array(len(neighborhood.levels)),
         "seed": np.array(neighborhood.seed),
@@ -69,6 +61,10 @@ def _neighborhood_arrays(neighborhood: Neighborhood) -> dict[str, np.ndarray]:
     }
     arrays |= _scale_arrays("gene_scale", neighborhood.gene_scale)
     arrays |= _scale_arrays("component_scale", neighborhood.component_scale)
+    for kind, index in neighborhood.indices.items():
+        arrays[f"{kind}_inverse_frequency"] = index.inverse_frequency
+        arrays[f"{kind}_index_components"] = index.components
+        arrays[f"{kind}_features"] = neighborhood.features[kind]
     return arrays
 
 
@@ -77,13 +73,18 @@ def _neighborhood(arrays) -> Neighborhood:
         (arrays["cells_data"], arrays["cells_indices"], arrays["cells_indptr"]),
         shape=tuple(arrays["cells_shape"]),
     )
+    kinds = [kind for kind in ("genes", "peaks") if f"{kind}_features" in arrays]
     return Neighborhood(
-        index=SemanticIndex(arrays["index_inverse_frequency"], arrays["index_components"]),
-        index_on_peaks=bool(arrays["index_on_peaks"]),
+        indices={
+            kind: SemanticIndex(
+                arrays[f"{kind}_inverse_frequency"], arrays[f"{kind}_index_components"]
+            )
+            for kind in kinds
+        },
         gene_components=arrays["gene_components"],
         gene_scale=_scale(arrays, "gene_scale"),
         component_scale=_scale(arrays, "component_scale"),
-        features=arrays["features"],
+        features={kind: arrays[f"{kind}_features"] for kind in kinds},
         neighbors=arrays["neighbors"],
         levels=averaged_levels(cells, arrays["neighbors"], int(arrays["hops"])),
         seed=int(arrays["seed"]),

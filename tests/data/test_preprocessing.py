@@ -6,59 +6,20 @@ import dataclasses
 
 import numpy as np
 import pytest
+from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 from scipy import sparse
 
-from scadv_tf.config import PreprocessingConfig
-from scadv_tf.data import preprocessing
-from scadv_tf.data.preprocessing import (
+from scadv_tf.data import normalization
+from scadv_tf.data.denoising import averaged_levels
+from scadv_tf.data.normalization import (
     LARGEST_VALUE,
-    MODALITIES,
     Scale,
-    averaged_levels,
-    fit,
+    dense,
     joint_components,
     log_normalize,
     variable_genes,
 )
-
-# No defaults here, so that a better default breaks no test.
-SETTINGS = {
-    "variable_genes": 0,
-    "neighbors": 5,
-    "smoothing_hops": 2,
-    "lsi_size": 6,
-    "neighbor_pca_size": 8,
-    "projection_size": 7,
-}
-
-
-def settings(**changed) -> PreprocessingConfig:
-    return PreprocessingConfig(**(SETTINGS | changed))
-
-
-def without_peaks(data):
-    return dataclasses.replace(data, peaks=None)
-
-
-def logged(counts) -> np.ndarray:
-    """Dense log(1 + counts per 10,000), in double precision."""
-    counts = counts.toarray().astype(float)
-    return np.log1p(1e4 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12))
-
-
-def scaled(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Z-scores by the columns of the reference, cut as the package does."""
-    deviation = reference.std(axis=0)
-    deviation[deviation < 1e-6] = 1
-    return np.clip((values - reference.mean(axis=0)) / deviation, -LARGEST_VALUE, LARGEST_VALUE)
-
-
-def averaging(neighbors: np.ndarray, columns: int) -> np.ndarray:
-    weights = np.zeros((len(neighbors), columns))
-    for row, found in enumerate(neighbors):
-        for column in found:
-            weights[row, column] += 1 / len(found)
-    return weights
+from scadv_tf.data.preprocessing import MODALITIES, fit
 
 
 def test_log_normalisation_by_hand():
@@ -178,7 +139,7 @@ def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
     np.testing.assert_array_equal(cells.neighbors[:, 0], np.arange(70))
     weights = averaging(cells.neighbors, 70)
     expected = np.linalg.matrix_power(weights, hops) @ logged(tissue.atac)
-    np.testing.assert_allclose(preprocessing._dense(cells.values["atac"]), expected, atol=1e-4)
+    np.testing.assert_allclose(dense(cells.values["atac"]), expected, atol=1e-4)
     np.testing.assert_allclose(
         cells.batch("atac", slice(None)), scaled(expected, expected), rtol=1e-3, atol=1e-3
     )
@@ -187,7 +148,7 @@ def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
 def test_averaged_levels_by_hand():
     cells = sparse.csr_matrix(np.array([[4.0], [0.0], [8.0]], dtype=np.float32))
     levels = averaged_levels(cells, np.array([[0, 1], [1, 0], [2, 0]]), 3)
-    found = [preprocessing._dense(level).ravel().tolist() for level in levels]
+    found = [dense(level).ravel().tolist() for level in levels]
     assert found == [[4, 0, 8], [2, 2, 6], [2, 2, 4]]
 
 
@@ -268,94 +229,6 @@ def test_a_constant_gene_is_zero_in_the_input(tissue):
         assert np.isfinite(batch).all() and not batch[:, 11].any() and batch[:, 12].any()
 
 
-def test_rna_cells_are_transformed_as_in_training(tissue):
-    cells = fit(tissue, settings())
-    np.testing.assert_array_equal(
-        cells.preprocessor.transform(tissue.rna, "rna"), cells.batch("rna", slice(None))
-    )
-    one = cells.preprocessor.transform(tissue.rna[7], "rna")
-    np.testing.assert_array_equal(one, cells.batch("rna", np.array([7])))
-
-
-def new_cell_twin(cells, counts, features: np.ndarray, reference: np.ndarray, hops: int):
-    """The stated behaviour, dense: mean of the cell and its k - 1 nearest training cells, `hops`
-    times, the training cells as they are after as many averages."""
-    k = cells.neighbors.shape[1]
-    lengths = np.linalg.norm(features, axis=1)[:, None] * np.linalg.norm(reference, axis=1)
-    similarity = features @ reference.T / np.maximum(lengths, 1e-12)
-    nearest = np.argsort(-similarity, axis=1)[:, : k - 1]
-    weights = averaging(cells.neighbors, len(cells.neighbors))
-    training = logged_training = cells.preprocessor.neighborhood.levels[0].toarray()
-    values = logged(counts)
-    for _ in range(hops):
-        values = (values + training[nearest].sum(axis=1)) / k
-        training = weights @ training
-    denoised = np.linalg.matrix_power(weights, hops) @ logged_training
-    return scaled(values, denoised)
-
-
-@pytest.mark.parametrize("hops", [1, 3])
-def test_new_atac_cells_are_averaged_with_training_cells(tissue, new_tissue, hops):
-    cells = fit(tissue, settings(smoothing_hops=hops))
-    neighborhood = cells.preprocessor.neighborhood
-    features = neighborhood.features_of(log_normalize(new_tissue.atac), new_tissue.peaks)
-    assert features.shape == (80, 6 + 8)
-    expected = new_cell_twin(cells, new_tissue.atac, features, neighborhood.features, hops)
-    found = cells.preprocessor.transform(new_tissue.atac, "atac", new_tissue.peaks)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-3)
-
-
-def test_new_atac_cells_without_peaks_find_neighbours_by_their_genes(tissue, new_tissue):
-    cells = fit(tissue, settings())
-    neighborhood = cells.preprocessor.neighborhood
-    components = neighborhood.features_of(log_normalize(new_tissue.atac), None)
-    assert components.shape == (80, 8)
-    reference = neighborhood.features[:, 6:]
-    expected = new_cell_twin(cells, new_tissue.atac, components, reference, 2)
-    found = cells.preprocessor.transform(new_tissue.atac, "atac")
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-3)
-
-
-def test_peaks_of_new_cells_are_ignored_where_training_had_none(tissue, new_tissue):
-    cells = fit(without_peaks(tissue), settings())
-    np.testing.assert_array_equal(
-        cells.preprocessor.transform(new_tissue.atac, "atac", new_tissue.peaks),
-        cells.preprocessor.transform(new_tissue.atac, "atac"),
-    )
-
-
-@pytest.mark.parametrize("keep_peaks", [True, False])
-def test_features_are_unit_vectors_side_by_side(tissue, keep_peaks):
-    cells = fit(tissue if keep_peaks else without_peaks(tissue), settings())
-    neighborhood = cells.preprocessor.neighborhood
-    found = neighborhood.features_of(log_normalize(tissue.atac), tissue.peaks)
-    np.testing.assert_allclose(found, neighborhood.features, atol=1e-5)
-    for part in (slice(0, 6), slice(6, None)):
-        np.testing.assert_allclose(np.linalg.norm(found[:-1, part], axis=1), 1, rtol=1e-5)
-
-
-def test_a_training_cell_met_again_is_close_to_what_training_saw(tissue):
-    cells = fit(tissue, settings())
-    seen = cells.batch("atac", slice(None))[:-1]
-    again = cells.preprocessor.transform(tissue.atac, "atac", tissue.peaks)[:-1]
-    distance = np.linalg.norm(again[:, None] - seen[None], axis=2)
-    own = np.diag(distance)
-    assert np.median(own) < 0.5 * np.median(distance)
-    # Among the few nearest of all training cells: those are averages over the same cells.
-    assert np.mean(np.sum(distance < own[:, None], axis=1) < 5) > 0.9
-
-
-@pytest.mark.parametrize("keep_peaks", [True, False])
-def test_a_single_new_cell_is_the_same_as_among_others(tissue, new_tissue, keep_peaks):
-    cells = fit(tissue if keep_peaks else without_peaks(tissue), settings())
-    peaks = new_tissue.peaks if keep_peaks else None
-    together = cells.preprocessor.transform(new_tissue.atac, "atac", peaks)
-    for row in (0, 41):
-        own = None if peaks is None else peaks[row]
-        alone = cells.preprocessor.transform(new_tissue.atac[row], "atac", own)
-        np.testing.assert_allclose(alone, together[[row]], rtol=1e-4, atol=1e-4)
-
-
 def test_chunks_and_density_change_nothing(tissue, new_tissue, monkeypatch):
     def everything():
         cells = fit(tissue, settings(smoothing_hops=3))
@@ -363,11 +236,11 @@ def test_chunks_and_density_change_nothing(tissue, new_tissue, monkeypatch):
         kinds = sparse.issparse(cells.values["atac"])
         return kinds, cells.batch("atac", slice(None)), new
 
-    monkeypatch.setattr(preprocessing, "DENSE_SHARE", -1)
+    monkeypatch.setattr(normalization, "DENSE_SHARE", -1)
     is_sparse, *dense = everything()
     assert not is_sparse
-    monkeypatch.setattr(preprocessing, "DENSE_SHARE", 2)
-    monkeypatch.setattr(preprocessing, "CHUNK", 7)
+    monkeypatch.setattr(normalization, "DENSE_SHARE", 2)
+    monkeypatch.setattr(normalization, "CHUNK", 7)
     is_sparse, *other = everything()
     assert is_sparse
     for first, second in zip(dense, other, strict=True):

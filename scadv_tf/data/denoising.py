@@ -1,0 +1,105 @@
+"""ATAC cells denoised by the mean over their nearest ATAC cells, and how that serves new cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.config import PreprocessingConfig
+from scadv_tf.data.neighbors import (
+    SemanticIndex,
+    mean_matrix,
+    nearest,
+    neighbors_with_self,
+    unit_rows,
+)
+from scadv_tf.data.normalization import Scale, compact, covariance, joint_components, project
+
+
+@dataclass(frozen=True, eq=False)
+class Neighborhood:
+    """How ATAC cells are denoised, and the training cells that denoise new ones.
+
+    Attributes
+    ----------
+    indices : 'genes' and, where the training cells have peaks, 'peaks' -> the latent semantic
+        index of that kind of feature.
+    gene_components : joint principal components [G, D] of undenoised genes.
+    gene_scale : the scale of undenoised ATAC genes.
+    component_scale : the scale of the ATAC cells' joint principal components.
+    features : the same names -> features of the training cells [A, F], see `features_of`.
+    neighbors : int [A, k], each training cell and its nearest others.
+    levels : log-normalised training cells after 0, 1, … averages but the last, [A, G] each.
+    """
+
+    indices: dict[str, SemanticIndex]
+    gene_components: np.ndarray
+    gene_scale: Scale
+    component_scale: Scale
+    features: dict[str, np.ndarray]
+    neighbors: np.ndarray
+    levels: tuple = ()
+    seed: int = 0
+
+    def kind(self, peaks: sparse.csr_matrix | None) -> str:
+        """What tells cells apart: 'peaks' where training and these cells have some, or 'genes'."""
+        return "genes" if peaks is None or "peaks" not in self.indices else "peaks"
+
+    def features_of(
+        self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None
+    ) -> np.ndarray:
+        """Unit vectors of the index and of the joint components of any ATAC cells, side by side."""
+        kind = self.kind(peaks)
+        # The index looks at which features are open: counts and their logarithms are the same.
+        semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
+        projected = project(normalized, self.gene_scale, self.gene_components)
+        return np.hstack([unit_rows(semantic), unit_rows(self.component_scale.apply(projected))])
+
+    def denoise_new(
+        self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None
+    ) -> sparse.csr_matrix | np.ndarray:
+        """New cells averaged with their nearest training cells, as often as those were."""
+        features = self.features_of(normalized, peaks)
+        reference = self.features[self.kind(peaks)]
+        count = self.neighbors.shape[1]
+        if count == 1:
+            return normalized
+        weights = mean_matrix(nearest(features, reference, count - 1, self.seed), len(reference))
+        for level in self.levels:
+            normalized = normalized / count + (weights @ level) * ((count - 1) / count)
+        return normalized
+
+
+def fit_neighborhood(
+    rna: sparse.csr_matrix,
+    atac: sparse.csr_matrix,
+    peaks: sparse.csr_matrix | None,
+    config: PreprocessingConfig,
+    seed: int,
+) -> Neighborhood:
+    rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
+    components = joint_components(
+        [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size
+    )
+    counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
+    indices = {kind: SemanticIndex.fit(c, config.lsi_size, seed) for kind, c in counts.items()}
+    component_scale = Scale.of(project(atac, atac_scale, components))
+    parts = indices, components, atac_scale, component_scale
+    unfinished = Neighborhood(*parts, features={}, neighbors=np.empty((0, 0)), seed=seed)
+    features = {"genes": unfinished.features_of(atac, None)}
+    if peaks is not None:
+        features["peaks"] = unfinished.features_of(atac, peaks)
+    neighbors = neighbors_with_self(features[unfinished.kind(peaks)], config.neighbors, seed)
+    levels = averaged_levels(atac, neighbors, config.smoothing_hops)
+    return replace(unfinished, features=features, neighbors=neighbors, levels=levels)
+
+
+def averaged_levels(cells: sparse.csr_matrix, neighbors: np.ndarray, hops: int) -> tuple:
+    """The cells [A, G] after 0, 1, …, `hops` - 1 averages over their neighbours."""
+    weights = mean_matrix(neighbors, len(neighbors))
+    levels = [cells]
+    for _ in range(hops - 1):
+        levels.append(compact(weights @ levels[-1]))
+    return tuple(levels)

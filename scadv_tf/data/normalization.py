@@ -1,0 +1,121 @@
+"""Log-normalised, standardised genes, and the components that both modalities share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+COUNTS_PER_CELL = 1e4
+LARGEST_VALUE = 10.0  # standard deviations; one outlying cell must not own a gene
+CHUNK = 2048  # cells that are made dense at a time
+DENSE_SHARE = 0.3  # of values that are not zero, from which a matrix is kept dense
+
+
+def log_normalize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """log(1 + counts per 10,000), sparse float32 [cells, G]; cells without counts stay zero."""
+    depth = np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1e-12)
+    normalized = sparse.csr_matrix(sparse.diags(COUNTS_PER_CELL / depth) @ counts)
+    normalized.data = np.log1p(normalized.data)
+    return normalized.astype(np.float32)
+
+
+def variable_genes(rna: sparse.csr_matrix, atac: sparse.csr_matrix, count: int) -> np.ndarray:
+    """Columns of the `count` genes that vary most in both modalities, in their old order.
+
+    A gene's variability is its rank by dispersion (variance / mean of counts per 10,000) within its
+    tenth of genes by mean, as in Seurat's first flavour; both modalities' ranks are averaged.
+    """
+    if count == 0 or count >= rna.shape[1]:
+        return np.arange(rna.shape[1])
+    rank = _dispersion_rank(rna) + _dispersion_rank(atac)
+    return np.sort(np.argsort(-rank, kind="stable")[:count])
+
+
+def _dispersion_rank(counts: sparse.csr_matrix) -> np.ndarray:
+    import pandas as pd
+
+    normalized = log_normalize(counts)
+    normalized.data = np.expm1(normalized.data)
+    mean, deviation = moments(normalized)
+    dispersion = np.log(np.maximum(deviation**2, 1e-12) / np.maximum(mean, 1e-12))
+    bins = pd.qcut(mean, 10, labels=False, duplicates="drop")
+    spread = pd.Series(dispersion).groupby(bins)
+    score = (dispersion - spread.transform("median")) / (spread.transform("std") + 1e-6)
+    return score.where(mean > 0, -np.inf).rank(pct=True).to_numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Mean and deviation of each gene in one modality, float32 [G] each."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, values: sparse.csr_matrix | np.ndarray) -> Scale:
+        """The scale of the columns [cells, G]; those that do not vary get deviation 1."""
+        mean, deviation = moments(values)
+        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        return cls(mean.astype(np.float32), deviation.astype(np.float32))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Standardised float32 values, cut at `LARGEST_VALUE`."""
+        scaled = (values - self.mean) / self.deviation
+        return np.clip(scaled, -LARGEST_VALUE, LARGEST_VALUE).astype(np.float32)
+
+
+def moments(values: sparse.csr_matrix | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column."""
+    if not sparse.issparse(values):
+        return values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
+    square = np.asarray(values.multiply(values).mean(axis=0, dtype=np.float64)).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def joint_components(covariances: list[np.ndarray], size: int) -> np.ndarray:
+    """The leading eigenvectors of the mean of both modalities' covariances, float32 [G, D].
+
+    This is a principal component analysis of all cells in which both modalities weigh the same,
+    whatever their numbers of cells.
+    """
+    from scipy.sparse.linalg import eigsh
+
+    mean = np.mean(covariances, axis=0)
+    size = min(size, len(mean) - 1)
+    start = np.full(len(mean), len(mean) ** -0.5)  # a fixed start keeps the result the same
+    vectors = eigsh(mean, k=size, v0=start)[1]
+    return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
+
+
+def project(values: sparse.csr_matrix, scale: Scale, components: np.ndarray) -> np.ndarray:
+    """Standardised cells on components, float32 [cells, D], a chunk of cells at a time."""
+    rows = _slices(values.shape[0])
+    return np.concatenate([scale.apply(dense(values[part])) @ components for part in rows])
+
+
+def covariance(values: sparse.csr_matrix | np.ndarray, scale: Scale) -> np.ndarray:
+    """Covariance of the standardised genes [G, G], a chunk of cells at a time."""
+    total = np.zeros((values.shape[1], values.shape[1]), dtype=np.float32)
+    for part in _slices(values.shape[0]):
+        cells = scale.apply(dense(values[part]))
+        total += cells.T @ cells
+    return total / values.shape[0]
+
+
+def compact(values: sparse.csr_matrix | np.ndarray) -> sparse.csr_matrix | np.ndarray:
+    """Dense where that takes less memory and is faster: averages have few zeros left."""
+    if not sparse.issparse(values):
+        return values
+    filled = values.nnz / max(1, values.shape[0] * values.shape[1])
+    return values.toarray() if filled > DENSE_SHARE else sparse.csr_matrix(values)
+
+
+def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+
+
+def _slices(cells: int) -> list[slice]:
+    return [slice(start, start + CHUNK) for start in range(0, max(cells, 1), CHUNK)]
