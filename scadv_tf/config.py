@@ -149,12 +149,12 @@ class PreprocessingConfig(_Checked):
         3000, "Genes kept, most variable in both modalities first; 0 keeps all.", minimum=0
     )
     neighbors: int = option(
-        15,
+        10,
         "ATAC cells over which each ATAC cell is averaged, itself included; 1 turns it off.",
         minimum=1,
     )
     smoothing_hops: int = option(
-        1, "How often that average is taken; 0 turns the denoising off.", minimum=0
+        2, "How often that average is taken; 0 turns the denoising off.", minimum=0
     )
     lsi_size: int = option(
         15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2

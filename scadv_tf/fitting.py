@@ -14,6 +14,7 @@ from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import steps_of_pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.preprocessor_file import save_preprocessor
+from scadv_tf.errors import InputError
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.models.callbacks import AtacPredictions, Hook, LabelChange, SoftLabelUpdate
 from scadv_tf.models.phases import PhaseSchedule
@@ -98,6 +99,10 @@ def fit(
     Returns
     -------
     The model, and the history: a row an epoch with the mean losses and what the hooks logged.
+
+    Raises
+    ------
+    InputError : the training diverged.
     """
     training, loss = config.training, config.loss
     keras.utils.set_random_seed(training.seed)
@@ -136,8 +141,21 @@ def fit(
         verbose=0,
     )
     table = pd.DataFrame(history.history)
+    _check_finite(table[list(model.active)])
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return model, table
+
+
+def _check_finite(losses: pd.DataFrame) -> None:
+    bad = losses.columns[~np.isfinite(losses).all()]
+    if len(bad):
+        raise InputError(
+            what="The training diverged: a loss is not a number or infinite.",
+            expected="finite losses in every epoch",
+            received=", ".join(f"{name}={losses[name].iloc[-1]}" for name in bad),
+            advice="Lower --learning_rate and --alignment_learning_rate, or set "
+            "--gradient_clip_norm.",
+        )
 
 
 def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]:

@@ -1,0 +1,51 @@
+"""Stages, and what is kept back while native libraries start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from scadv_tf.progress import Stages, peak_memory_mb
+
+CHILD = """
+import os
+from scadv_tf.progress import quiet_start
+try:
+    with quiet_start():
+        os.write(2, b"native noise\\n")
+        {body}
+except RuntimeError:
+    pass
+os.write(2, b"after\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [("pass", "after\n"), ("raise RuntimeError", "native noise\nafter\n")]
+)
+def test_native_noise_is_shown_only_on_failure(body, shown):
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD.format(body=body)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == shown
+
+
+def test_a_stage_that_comes_twice_adds_up(monkeypatch):
+    ticks = iter([10.0, 12.5, 20.0, 21.0])
+    monkeypatch.setattr("scadv_tf.progress.time.perf_counter", lambda: next(ticks))
+    stages = Stages()
+    for _ in range(2):
+        with stages.stage("write", "Writing"):
+            pass
+    assert stages.seconds == {"write": 3.5}
+
+
+def test_peak_memory_counts_what_was_held():
+    before = peak_memory_mb()
+    held = bytearray(200 * 1024**2)
+    held[::4096] = b"x" * len(held[::4096])
+    after = peak_memory_mb()
+    del held
+    assert after >= max(before, 200)
