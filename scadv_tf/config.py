@@ -301,6 +301,11 @@ class TrainingConfig(_Checked):
 
     epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
     batch_size: int = option(256, "Cells of each modality in a batch.", minimum=3)
+    min_batches: int = option(
+        10,
+        "Fewest batches of a pass: small data sets get smaller batches, but not below 32 cells.",
+        minimum=1,
+    )
     optimizer: str = option(
         "sgd", "Optimizer of both phases; sgd has Nesterov momentum.", choices=("sgd", "adam")
     )

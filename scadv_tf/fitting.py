@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import RunConfig, TrainingConfig
-from scadv_tf.data.pipeline import steps_of_pass, training_batches
+from scadv_tf.data.pipeline import fitting_batch_size, steps_of_pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.preprocessor_file import save_preprocessor
 from scadv_tf.errors import InputError
@@ -56,11 +56,16 @@ def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
     return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, global_clipnorm=clip)
 
 
+def batch_size_of(cells: TrainingCells, config: TrainingConfig) -> int:
+    """The configured batch size, or a smaller one for a small data set."""
+    return fitting_batch_size(cells, config.batch_size, config.min_batches)
+
+
 def build_model(cells: TrainingCells, types: int, config: RunConfig) -> ScAdv:
     """A compiled model for these cells, its fixed projection set."""
     preprocessor, training = cells.preprocessor, config.training
     components = preprocessor.components
-    steps = steps_of_pass(cells, training.batch_size) * training.epochs
+    steps = steps_of_pass(cells, batch_size_of(cells, training)) * training.epochs
     shape = {
         "genes": len(preprocessor.genes),
         "types": types,
@@ -112,7 +117,7 @@ def fit(
         cells,
         rna_labels.astype(np.int32),
         soft,
-        training.batch_size,
+        batch_size_of(cells, training),
         len(model.phases),
         training.seed,
         mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
@@ -130,7 +135,7 @@ def fit(
     predictions = AtacPredictions(
         lambda: encode(model, cells, "atac").probabilities, [update, stop, *hooks]
     )
-    steps = steps_of_pass(cells, training.batch_size)
+    steps = steps_of_pass(cells, batch_size_of(cells, training))
     schedule = PhaseSchedule(steps)
     progress = training_progress(training.epochs, steps * len(model.phases))
     history = model.fit(

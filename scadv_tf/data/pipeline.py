@@ -10,6 +10,17 @@ import tensorflow as tf
 
 from scadv_tf.data.preprocessing import TrainingCells
 
+SMALLEST_BATCH = 32  # fewer cells make the statistics of batch normalisation too noisy
+
+
+def fitting_batch_size(cells: TrainingCells, batch_size: int, min_batches: int) -> int:
+    """The batch size that gives a pass `min_batches` batches, within [32, `batch_size`].
+
+    A small data set would otherwise see a handful of steps an epoch and learn next to nothing.
+    """
+    largest = max(cells.cells("rna"), cells.cells("atac"))
+    return min(batch_size, max(SMALLEST_BATCH, math.ceil(largest / min_batches)))
+
 
 def steps_of_pass(cells: TrainingCells, batch_size: int) -> int:
     """Batches that cover every cell of the larger modality once."""

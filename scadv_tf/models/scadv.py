@@ -56,8 +56,6 @@ class ScAdv(keras.Model):
         self.active = {name: self._weight(name) for phase in PHASES for name in phase.losses}
         self.active = {name: weight for name, weight in self.active.items() if weight > 0}
         self.phases = tuple(p for p in PHASES if any(name in self.active for name in p.losses))
-        if not self.phases:
-            raise ValueError("Expected at least one loss with a weight above 0; received none")
         self.phase = None
         self._make_networks()
         self._make_state()
@@ -369,6 +367,8 @@ class ScAdv(keras.Model):
 
     def get_compile_config(self):
         """The optimizers, so that a loaded model can go on training."""
+        if not self.compiled:
+            return None
         optimizers = {"optimizer": self.optimizer, "alignment_optimizer": self.alignment_optimizer}
         return {
             name: keras.saving.serialize_keras_object(optimizer)

@@ -55,6 +55,14 @@ def test_coarse_atac_labels_give_the_level(rna, atac):
     assert truth.coarsen(["T2", "B", "unknown"]).tolist() == ["T", "B", "unknown"]
 
 
+def test_confidence_adds_up_over_the_types_of_a_coarse_label():
+    truth = AtacTruth(np.array(["T", "B"]), {"B": "B", "T1": "T", "T2": "T"})
+    probabilities = np.array([[0.3, 0.4, 0.3], [0.5, 0.2, 0.3]])
+    found = truth.confidence(probabilities, ("B", "T1", "T2"))
+    # The most probable type decides the label, also where another group has more in all.
+    np.testing.assert_allclose(found, [0.7, 0.5])
+
+
 def test_the_same_column_in_both_is_the_same_level(rna, atac):
     _, truth = pair(rna, atac, "broad", min_shared_genes=1)
     assert truth.level == {"B": "B", "T": "T"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scadv_tf.config import PreprocessingConfig, TrainingConfig
-from scadv_tf.data.pipeline import pass_rows, steps_of_pass, training_batches
+from scadv_tf.data.pipeline import fitting_batch_size, pass_rows, steps_of_pass, training_batches
 from scadv_tf.data.preprocessing import fit
 
 LEAST_BATCH = next(
@@ -172,3 +172,16 @@ def test_soft_labels_changed_in_place_show_up_in_the_next_epoch(cells):
         for row, label in zip(batch["atac"], batch["atac_soft_label"], strict=True):
             own = np.flatnonzero((cells.batch("atac", slice(None)) == row).all(axis=1))
             assert any(np.array_equal(soft[candidate], label) for candidate in own)
+
+
+@pytest.mark.parametrize(
+    ("cells", "batch_size", "expected"), [(2638, 256, 256), (1000, 256, 100), (150, 256, 32)]
+)
+def test_small_data_sets_get_smaller_batches(cells, batch_size, expected):
+    class Cells:
+        def cells(self, modality):
+            return {"rna": cells, "atac": 7}[modality]
+
+    assert fitting_batch_size(Cells(), batch_size, 10) == expected
+    # A user's own small batch is never made larger.
+    assert fitting_batch_size(Cells(), 16, 10) == 16

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scadv_tf.errors import InputError
 from scadv_tf.models import losses
 from scadv_tf.models.phases import ALIGNMENT, PHASES, REPRESENTATION, PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
@@ -148,8 +149,23 @@ def test_the_history_has_the_active_losses_and_nothing_else(make_model, make_dat
 
 
 def test_no_loss_at_all_is_refused(loss_config):
-    with pytest.raises(ValueError, match="at least one loss"):
+    with pytest.raises(InputError, match="No loss has a weight above 0"):
         ScAdv(6, 3, loss=loss_config(()))
+
+
+def test_alignment_without_an_optimizer_is_refused(make_model):
+    model = make_model(("cycle",))
+    with pytest.raises(ValueError, match="alignment_optimizer=None"):
+        model.compile("sgd")
+
+
+def test_a_loaded_model_has_its_optimizers_again(make_model, tmp_path):
+    model = make_model(("cross_entropy", "cycle"))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for name in ("optimizer", "alignment_optimizer"):
+        before, after = getattr(model, name), getattr(again, name)
+        assert type(after) is type(before) and after.get_config() == before.get_config()
 
 
 def test_there_is_a_teacher_only_for_interpolation(make_model):
