@@ -9,93 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from typing import Any
 
 from scadv_tf.errors import InputError
-
-
-def option(
-    default: Any,
-    help: str,
-    *,
-    choices: tuple[str, ...] = (),
-    minimum: float | None = None,
-    maximum: float | None = None,
-) -> Any:
-    """A dataclass field with the sentence, choices and bounds of its flag."""
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-class _Checked:
-    """Checks each field against the bounds and choices in its metadata."""
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
-            _check_type(field, value)
-            _check_value(field, value)
-
-
-def _check_type(field: dataclasses.Field, value: Any) -> None:
-    if not _is_like(value, field.default):
-        raise InputError(
-            what=f"The setting {field.name} has the wrong type.",
-            expected=f"a value like {field.default!r}",
-            received=f"{field.name}={value!r}",
-            advice=f"Give --{field.name} as the help text shows.",
-        )
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    """Whether a value has the type of the default; a tuple without a default holds names."""
-    if isinstance(default, tuple):
-        example = default[0] if default else ""
-        return isinstance(value, tuple) and all(_is_like(item, example) for item in value)
-    wanted = (int, float) if isinstance(default, float) else type(default)
-    return isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
-
-
-def _check_value(field: dataclasses.Field, value: Any) -> None:
-    choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise InputError(
-            what=f"The setting {field.name} has a value that is not offered.",
-            expected=f"one of {', '.join(choices)}",
-            received=f"{field.name}={value!r}",
-            advice=f"Choose one of them for --{field.name}.",
-        )
-    low, high = field.metadata["minimum"], field.metadata["maximum"]
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, str):
-            continue
-        outside = (low is not None and number < low) or (high is not None and number > high)
-        if outside or not math.isfinite(number):
-            bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (
-                high is not None
-            )
-            raise InputError(
-                what=f"The setting {field.name} is out of range.",
-                expected=f"{field.name} {' and '.join(['finite', *bounds])}",
-                received=f"{field.name}={value!r}",
-                advice=f"Give --{field.name} within these bounds.",
-            )
-
-
-def _require(holds: bool, what: str, expected: str, received: str) -> None:
-    """Checks that no bound of a single value can say."""
-    if not holds:
-        raise InputError(
-            what=what, expected=expected, received=received, advice="See the flags in --help."
-        )
+from scadv_tf.settings import Checked, option, require
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """Where the cells come from and how genes and labels are matched."""
 
     dataset: str = option(
@@ -142,7 +63,7 @@ class DataConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class PreprocessingConfig(_Checked):
+class PreprocessingConfig(Checked):
     """What is learned from the data before training, and stored with the model."""
 
     variable_genes: int = option(
@@ -171,7 +92,7 @@ class PreprocessingConfig(_Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        _require(
+        require(
             self.variable_genes != 1,
             "The setting variable_genes keeps a single gene.",
             "0 for all genes, or at least 2",
@@ -180,7 +101,7 @@ class PreprocessingConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig(_Checked):
+class NetworkConfig(Checked):
     """Sizes of the five networks."""
 
     encoder_sizes: tuple = option((1024, 128), "Widths of the encoder's layers.", minimum=1)
@@ -200,7 +121,7 @@ class NetworkConfig(_Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        _require(
+        require(
             bool(self.encoder_sizes),
             "The encoder has no layers.",
             "encoder_sizes with at least one width",
@@ -209,7 +130,7 @@ class NetworkConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig(_Checked):
+class LossConfig(Checked):
     """Weights of the losses (0: not computed) and their constants."""
 
     cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
@@ -287,7 +208,7 @@ class LossConfig(_Checked):
         super().__post_init__()
         fields = dataclasses.fields(self)
         names = [field.name for field in fields if field.metadata["help"].startswith("Weight")]
-        _require(
+        require(
             any(getattr(self, name) for name in names),
             "No loss has a weight above 0.",
             f"at least one of {', '.join(names)}",
@@ -296,7 +217,7 @@ class LossConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(_Checked):
+class TrainingConfig(Checked):
     """How the two phases are optimised."""
 
     epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
@@ -334,7 +255,7 @@ class TrainingConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig(_Checked):
+class EvaluationConfig(Checked):
     """How predictions are made from a trained model and looked at."""
 
     neighbor_vote: float = option(
@@ -348,7 +269,7 @@ class EvaluationConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class OutputConfig(_Checked):
+class OutputConfig(Checked):
     """Where the results go."""
 
     output_dir: str = option("", "Folder of the results; default: runs/<dataset>.")

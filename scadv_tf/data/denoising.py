@@ -79,6 +79,13 @@ def fit_neighborhood(
     config: PreprocessingConfig,
     seed: int,
 ) -> Neighborhood:
+    """Finds the neighbours of the ATAC cells and learns how to find those of new ones.
+
+    Parameters
+    ----------
+    rna, atac : log-normalised chosen genes [R, G] and [A, G].
+    peaks : counts [A, P], or None.
+    """
     rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
     components = joint_components(
         [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size

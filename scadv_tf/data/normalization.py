@@ -114,6 +114,7 @@ def compact(values: sparse.csr_matrix | np.ndarray) -> sparse.csr_matrix | np.nd
 
 
 def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:
+    """The same values as an array."""
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 

@@ -1,0 +1,88 @@
+"""Settings that carry their own help sentence and check themselves; standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from scadv_tf.errors import InputError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field with the sentence, choices and bounds of its flag."""
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Checked:
+    """Checks each field against the bounds and choices in its metadata."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
+            _check_type(field, value)
+            _check_value(field, value)
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+    if not _is_like(value, field.default):
+        raise InputError(
+            what=f"The setting {field.name} has the wrong type.",
+            expected=f"a value like {field.default!r}",
+            received=f"{field.name}={value!r}",
+            advice=f"Give --{field.name} as the help text shows.",
+        )
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value has the type of the default; a tuple without a default holds names."""
+    if isinstance(default, tuple):
+        example = default[0] if default else ""
+        return isinstance(value, tuple) and all(_is_like(item, example) for item in value)
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    return isinstance(value, wanted) and isinstance(value, bool) == isinstance(default, bool)
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            what=f"The setting {field.name} has a value that is not offered.",
+            expected=f"one of {', '.join(choices)}",
+            received=f"{field.name}={value!r}",
+            advice=f"Choose one of them for --{field.name}.",
+        )
+    low, high = field.metadata["minimum"], field.metadata["maximum"]
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, str):
+            continue
+        outside = (low is not None and number < low) or (high is not None and number > high)
+        if outside or not math.isfinite(number):
+            bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (
+                high is not None
+            )
+            raise InputError(
+                what=f"The setting {field.name} is out of range.",
+                expected=f"{field.name} {' and '.join(['finite', *bounds])}",
+                received=f"{field.name}={value!r}",
+                advice=f"Give --{field.name} within these bounds.",
+            )
+
+
+def require(holds: bool, what: str, expected: str, received: str) -> None:
+    """Checks that no bound of a single value can say."""
+    if not holds:
+        raise InputError(
+            what=what, expected=expected, received=received, advice="See the flags in --help."
+        )
