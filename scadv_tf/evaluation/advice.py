@@ -73,7 +73,7 @@ def _space_warnings(metrics: Mapping) -> list[str]:
             f"RNA and ATAC cells mix poorly: a cell has {mixing:.0%} of the neighbours of the "
             "other modality that chance would give. Labels can still be right, but do not read "
             "distances between modalities. Check that both samples are of the same tissue and "
-            "genome, then raise the weights of the alignment losses or train for more epochs."
+            "genome; a higher --centroid, or averaging over fewer --neighbors, mixes them more."
         )
     if apart is not None and apart > SEPARATED_MODALITIES:
         found.append(
