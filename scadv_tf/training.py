@@ -197,6 +197,8 @@ def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
     # A name of their own for the user's files only names the folders of the results.
     recipe = "custom" if own and name not in available() else name
     data, truth = load_dataset(recipe, source)
+    if truth is not None and not np.any(truth.labels != ""):
+        truth = None  # a column of gaps is no label
     if data.rna_labels is None:
         raise InputError(
             what="The RNA cells have no labels to transfer.",
