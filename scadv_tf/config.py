@@ -49,7 +49,9 @@ class DataConfig(Checked):
     rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
     atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")
     drop_types: tuple = option(
-        (), "Types to leave out of both modalities, separated by commas (such as 'unassigned')."
+        (),
+        "Types to leave out of both modalities, separated by commas (such as 'unassigned'); the "
+        "one setting that uses known ATAC labels for more than scores.",
     )
     min_shared_genes: int = option(
         50, "Refuse to run when fewer genes than this are shared.", minimum=2

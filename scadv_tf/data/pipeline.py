@@ -16,7 +16,7 @@ SMALLEST_BATCH = 32  # fewer cells make the statistics of batch normalisation to
 def fitting_batch_size(cells: TrainingCells, batch_size: int, min_batches: int) -> int:
     """The batch size that gives a pass `min_batches` batches, within [32, `batch_size`].
 
-    A small data set would otherwise see a handful of steps an epoch and learn next to nothing.
+    A small data set would otherwise see only a handful of steps in the whole training.
     """
     largest = max(cells.cells("rna"), cells.cells("atac"))
     return min(batch_size, max(SMALLEST_BATCH, math.ceil(largest / min_batches)))
