@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.evaluation.comparison_figures import per_type_f1, score_bars
+from scadv_tf.evaluation.comparison_figures import ladder, per_type_f1, score_bars
+from scadv_tf.evaluation.heat_map import new_heat_map, number
 from scadv_tf.evaluation.metrics import check_lengths
 from scadv_tf.evaluation.style import (
-    INK,
     PALETTE,
     in_house_style,
     legend_outside,
@@ -23,24 +23,30 @@ from scadv_tf.evaluation.style import (
     new_figure,
     readable,
     save,
+    series_colors,
     type_colors,
 )
-from scadv_tf.evaluation.umap_figures import umap_panels
+from scadv_tf.evaluation.umap_figures import umap_grid, umap_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 __all__ = [
     "confidence_histogram",
     "confusion_matrix",
+    "ladder",
     "learning_curve",
+    "learning_curves",
     "loss_curves",
     "per_type_f1",
     "readable",
     "save",
     "score_bars",
+    "series_colors",
     "type_colors",
+    "umap_grid",
     "umap_panels",
 ]
 
@@ -63,41 +69,26 @@ def confusion_matrix(counts: pd.DataFrame, title: str = "Predicted against true 
         f"{name} ({int(total):,})"
         for name, total in zip(counts.index, cells.sum(axis=1), strict=True)
     ]
-    left, below = (0.09 * max(map(len, texts), default=0) for texts in (names, counts.columns))
-    ax = new_axes(2.0 + left + 0.46 * columns, 1.2 + 0.75 * below + 0.46 * rows, title)
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    ax.set_yticks(range(rows), names)
-    ax.set_xticks(range(columns), counts.columns, rotation=45, ha="right", rotation_mode="anchor")
+    ax = new_heat_map(shares, names, counts.columns, title, "% of the true type")
     ax.set(xlabel="Predicted type", ylabel="True type (cells)")
-    ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-    ax.grid(which="minor", color="white", linewidth=1.5)
-    ax.tick_params(which="both", length=0)
-    ax.spines[:].set_visible(False)
     if max(rows, columns) <= NUMBERED_CELLS:
         for (row, column), share in np.ndenumerate(shares):
             if share >= 0.005:
-                ink = "white" if share > 0.55 else INK
-                text = f"{100 * share:.0f}"
-                ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
-    # The bar lives in the axes' own height, which a colorbar beside them would not keep to.
-    place = ax.inset_axes([1 + 0.25 / columns, 0, 0.35 / columns, 1])
-    bar = ax.figure.colorbar(image, cax=place, label="% of the true type", ticks=[0, 0.5, 1])
-    bar.ax.set_yticklabels(["0", "50", "100"])
-    bar.outline.set_visible(False)
+                number(ax, row, column, share, f"{100 * share:.0f}")
     return ax.figure
 
 
-def _lines(ax: Axes, values: pd.Series, color: str, label: str | None = None) -> None:
+def _lines(ax: Axes, values: pd.Series, color: str, label: str | None = None) -> Line2D:
     from matplotlib.ticker import MaxNLocator
 
     few = len(values) <= 30
-    ax.plot(
+    (line,) = ax.plot(
         values.index, values, color=color, lw=1.8, marker="o" if few else "", ms=3.5, label=label
     )
     ax.grid(axis="y")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.set_xlabel("Epoch")
+    return line
 
 
 @in_house_style
@@ -116,10 +107,7 @@ def learning_curve(
     """
     ax = new_axes(7.2, 4.2, title)
     for i, name in enumerate(curves):
-        values = curves[name]
-        if not isinstance(values, pd.Series):
-            values = pd.Series(values, index=range(1, len(values) + 1), dtype=float)
-        values = values.dropna()
+        values = _by_epoch(curves[name])
         _lines(ax, values, PALETTE[i % len(PALETTE)], name)
         if len(curves) == 1 and len(values):
             ax.annotate(
@@ -130,6 +118,57 @@ def learning_curve(
     if len(curves) > 1:
         legend_outside(ax, *ax.get_legend_handles_labels())
     return ax.figure
+
+
+@in_house_style
+def learning_curves(
+    curves: Mapping[str, Sequence[Sequence[float] | pd.Series]],
+    flat: Mapping[str, float | None] | None = None,
+    title: str = "Learning curves",
+    score: str = "Macro F1 of the classifier on ATAC cells",
+    colors: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw a score by epoch for each system: the mean over seeds in a band from lowest to highest.
+
+    The legend names the systems in the order in which they end, with the last value of each.
+
+    Parameters
+    ----------
+    curves : system -> a curve a seed. A list starts at epoch 1; a Series brings its epochs. Where
+        seeds have different epochs, the mean is over those that have the epoch.
+    flat : system without epochs -> its score, drawn as a dashed line; None is left out.
+    title : of the figure.
+    score : what is on the vertical axis.
+    colors : system -> colour, so that pictures agree; by default in the order given.
+    """
+    flat = {name: value for name, value in (flat or {}).items() if value is not None}
+    colors = series_colors([*curves, *flat]) | dict(colors or {})
+    ax = new_axes(7.6, max(4.2, 1.2 + 0.24 * (len(curves) + len(flat))), title)
+    drawn = []  # last value, line
+    for name, seeds in curves.items():
+        table = pd.DataFrame(dict(enumerate(map(_by_epoch, seeds)))).dropna(how="all")
+        if table.empty:
+            continue
+        if table.shape[1] > 1:
+            band = table.min(axis=1), table.max(axis=1)
+            ax.fill_between(table.index, *band, color=colors[name], alpha=0.2, lw=0)
+        mean = table.mean(axis=1)
+        drawn.append((mean.iloc[-1], _lines(ax, mean, colors[name], name)))
+    for name, value in flat.items():
+        line = ax.axhline(value, color=colors[name], lw=1.4, ls=(0, (5, 2)), label=name)
+        drawn.append((value, line))
+    ax.set(ylim=(0, 1.02), ylabel=score)
+    drawn.sort(key=lambda pair: -pair[0])
+    labels = [f"{line.get_label()}  {value:.2f}" for value, line in drawn]
+    legend_outside(ax, [line for _, line in drawn], labels)
+    return ax.figure
+
+
+def _by_epoch(values: Sequence[float] | pd.Series) -> pd.Series:
+    """Return the values that exist by their epoch, counted from 1 unless they bring their own."""
+    if not isinstance(values, pd.Series):
+        values = pd.Series(values, index=range(1, len(values) + 1), dtype=float)
+    return values.dropna()
 
 
 @in_house_style

@@ -1,14 +1,49 @@
-"""Parts of a page: sections, lists and tables, with all text escaped."""
+"""A page and its parts: sections, lists, tables and pictures, with all text escaped."""
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
 
 import numpy as np
 
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.style import DPI, readable
+
 NO_VALUE = "not known"
+# Pictures are shown at the size that they were drawn for; an inch has 96 CSS pixels.
+PIXELS_PER_DOT = 96 / DPI
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number in a table: its text, the text of its spread ('' if none), bold if it is best."""
+
+    text: str
+    spread: str = ""
+    best: bool = False
+
+
+def page(title: str, dataset: str, summary: Iterable[str], sections: Iterable[str]) -> bytes:
+    """Render a page that needs no script, no network and no other file; empty sections go."""
+    text = (resources.files(__package__) / "report_template.html").read_text("utf-8")
+    return (
+        Template(text)
+        .substitute(
+            title=html.escape(title),
+            dataset=html.escape(dataset),
+            summary=bullets(summary, "summary"),
+            body="\n".join(filter(None, sections)),
+        )
+        .encode("utf-8")
+    )
 
 
 def section(title: str, body: str) -> str:
@@ -31,6 +66,8 @@ def text_of(value: object) -> str:
     """Return a value as escaped text; numbers short, what is missing said in words."""
     if is_missing(value):
         return NO_VALUE
+    if isinstance(value, Estimate):
+        return _estimate(value)
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
@@ -43,6 +80,13 @@ def text_of(value: object) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return ", ".join(text_of(exact(item)) for item in value) or "none"
     return html.escape(str(value)) or "none"
+
+
+def _estimate(value: Estimate) -> str:
+    text = html.escape(value.text)
+    text = f"<strong>{text}</strong>" if value.best else text
+    # A narrow table breaks the line before the sign, and nowhere else.
+    return f"{text} <small>±&nbsp;{html.escape(value.spread)}</small>" if value.spread else text
 
 
 def exact(value: object) -> object:
@@ -83,10 +127,48 @@ def _is_number(value: object) -> bool:
     if isinstance(value, str):
         return re.fullmatch(r"-?[\d,.]+", value) is not None
     return value is None or (
-        isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        isinstance(value, int | float | np.number | Estimate) and not isinstance(value, bool)
     )
 
 
 def pairs(mapping: Mapping, name: str, meaning: str) -> str:
     """Render a mapping as a table of two columns with these heads."""
     return table([name, meaning], mapping.items())
+
+
+def figure(caption: str, picture: str | Path | bytes) -> str:
+    """Render a PNG, from its file or its bytes, with a caption; the picture is in the page."""
+    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+    if not content.startswith(PNG_SIGNATURE):
+        raise InputError(
+            what=f"The picture '{caption}' cannot be put into the report.",
+            expected="a PNG",
+            received=f"{len(content)} bytes that begin with {content[:8]!r}",
+            advice="Save the figure with the suffix .png.",
+        )
+    # The size stands in the header of a PNG, so that a page keeps its place while it loads.
+    width, height = (
+        round(int.from_bytes(content[at : at + 4], "big") * PIXELS_PER_DOT) for at in (16, 20)
+    )
+    caption = html.escape(caption)
+    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+    return (
+        f'<figure><img src="{source}" width="{width}" height="{height}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def settings_tables(settings: Mapping) -> str:
+    """Render the settings; each nested group has its own table."""
+
+    def table_of(group: Mapping) -> str:
+        return pairs({name: exact(value) for name, value in group.items()}, "Setting", "Value")
+
+    groups = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    body = table_of({name: value for name, value in settings.items() if name not in groups})
+    parts = [
+        f"<div><h3>{html.escape(readable(name))}</h3>{table_of(group)}</div>"
+        for name, group in groups.items()
+        if group
+    ]
+    return body + (f'<div class="columns">{"".join(parts)}</div>' if parts else "")

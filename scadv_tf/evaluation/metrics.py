@@ -13,6 +13,7 @@ import pandas as pd
 from scadv_tf.errors import InputError
 
 Labels = Sequence[str] | np.ndarray | pd.Series
+ROUNDING = 1e-5
 
 
 def as_text(labels: Labels) -> np.ndarray:
@@ -264,7 +265,7 @@ def expected_calibration_error(
 
     Parameters
     ----------
-    confidence : [N] in [0, 1].
+    confidence : [N] in [0, 1], which a sum of probabilities may miss by a rounding error.
     correct : [N] whether the prediction was right.
     bins : bins of equal width over [0, 1].
 
@@ -280,7 +281,7 @@ def expected_calibration_error(
     confidence = np.asarray(confidence, dtype=float)
     if not len(confidence):
         return None
-    if not ((confidence >= 0) & (confidence <= 1)).all():
+    if not ((confidence >= -ROUNDING) & (confidence <= 1 + ROUNDING)).all():
         raise InputError(
             what="A confidence is not a probability.",
             expected="numbers in [0, 1]",

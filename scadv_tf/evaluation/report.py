@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from string import Template
 
-from scadv_tf.errors import InputError
 from scadv_tf.evaluation.html_parts import (
     NO_VALUE,
     bullets,
-    exact,
+    figure,
     is_missing,
+    page,
     pairs,
     section,
+    settings_tables,
     table,
 )
-from scadv_tf.evaluation.style import DPI, readable
+from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
-
-# Pictures are shown at the size that they were drawn for; an inch has 96 CSS pixels.
-PIXELS_PER_DOT = 96 / DPI
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 ROUTES = {
     "label_transfer": "Label transfer (headline)",
@@ -89,25 +83,18 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     -------
     Path of the page.
     """
-    template = Template((resources.files(__package__) / "report_template.html").read_text("utf-8"))
     sections = [
         _cards(content.scores),
         _warnings(content.warnings),
         _scores(content.scores),
-        section("Pictures", "".join(_figure(*figure) for figure in content.figures)),
+        section("Pictures", "".join(figure(*item) for item in content.figures)),
         _matching(content),
         _seconds(content.seconds or content.scores.get("seconds") or {}),
-        section("Settings", _settings(content.settings)),
+        section("Settings", settings_tables(content.settings)),
         section("Files", pairs(content.files, "File", "What it is")),
         section("Versions", pairs(content.versions, "Package", "Version")),
     ]
-    page = template.substitute(
-        title=html.escape(content.title),
-        dataset=html.escape(content.dataset),
-        summary=bullets(content.summary, "summary"),
-        body="\n".join(filter(None, sections)),
-    )
-    return write_whole(path, page.encode("utf-8"))
+    return write_whole(path, page(content.title, content.dataset, content.summary, sections))
 
 
 def _cards(scores: Mapping) -> str:
@@ -191,27 +178,6 @@ def _per_type(scores: Mapping | None) -> str:
     return f"<h3>By cell type (headline)</h3>{by_type}" if by_type else ""
 
 
-def _figure(caption: str, picture: str | Path | bytes) -> str:
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-    if not content.startswith(PNG_SIGNATURE):
-        raise InputError(
-            what=f"The picture '{caption}' cannot be put into the report.",
-            expected="a PNG",
-            received=f"{len(content)} bytes that begin with {content[:8]!r}",
-            advice="Save the figure with the suffix .png.",
-        )
-    # The size stands in the header of a PNG, so that a page keeps its place while it loads.
-    width, height = (
-        round(int.from_bytes(content[at : at + 4], "big") * PIXELS_PER_DOT) for at in (16, 20)
-    )
-    caption = html.escape(caption)
-    source = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-    return (
-        f'<figure><img src="{source}" width="{width}" height="{height}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
 def _matching(content: ReportContent) -> str:
     shown = {
         readable(name): value
@@ -229,19 +195,3 @@ def _seconds(seconds: Mapping[str, float]) -> str:
     if len(rows) > 1:
         rows.append(["All stages", f"{sum(seconds.values()):,.1f}"])
     return section("Time", table(["Stage", "Seconds"], rows))
-
-
-def _settings(settings: Mapping) -> str:
-    """Render the settings; each nested group has its own table."""
-
-    def table_of(group: Mapping) -> str:
-        return pairs({name: exact(value) for name, value in group.items()}, "Setting", "Value")
-
-    groups = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
-    body = table_of({name: value for name, value in settings.items() if name not in groups})
-    parts = [
-        f"<div><h3>{html.escape(readable(name))}</h3>{table_of(group)}</div>"
-        for name, group in groups.items()
-        if group
-    ]
-    return body + (f'<div class="columns">{"".join(parts)}</div>' if parts else "")

@@ -29,8 +29,10 @@ PALETTE = (
 # fmt: on
 CAPITALS = {
     "atac": "ATAC",
+    "cca": "CCA",
     "f1": "F1",
     "knn": "kNN",
+    "lsi": "LSI",
     "mb": "MB",
     "rna": "RNA",
     "svm": "SVM",
@@ -122,3 +124,8 @@ def type_colors(types: Iterable[str]) -> dict[str, str]:
     named = sorted(set(types) - set(NO_LABEL))
     colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(named)}
     return colors | dict.fromkeys(NO_LABEL, NO_LABEL_COLOR)
+
+
+def series_colors(names: Iterable[str]) -> dict[str, str]:
+    """Colour of each line or bar, in the order given. After 32 they recur."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}

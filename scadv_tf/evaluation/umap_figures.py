@@ -25,6 +25,9 @@ from scadv_tf.evaluation.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+PANEL, SMALL_PANEL = 4.4, 2.5  # inches; the small ones are those of the grid
 
 
 @in_house_style
@@ -50,33 +53,114 @@ def umap_panels(
     """
     check_lengths("umap_panels", coordinates=coordinates, types=types, modality=modality)
     coordinates, types = check_finite("The coordinates", coordinates), as_text(types)
-    modality = np.char.upper(as_text(modality).astype(str))
+    modality = _upper(modality)
     shades = extra is not None and np.issubdtype(np.asarray(extra).dtype, np.number)
     others = types[:0] if extra is None or shades else as_text(extra)
     new_types = set(others) - set(types)  # else the legend of the first panel serves both
-    colors = type_colors([*types, *others])
+    colors, modality_colors = type_colors([*types, *others]), _modality_colors(modality)
     panels = 2 if extra is None else 3
     columns = _legend_columns(types) + (_legend_columns(others) if new_types else 0)
-    legends = columns * (0.7 + 0.085 * max(len(name) for name in colors))
-    figure = new_figure(4.4 * panels + 0.9 + legends, 4.9, title)
+    room = columns * (0.7 + 0.085 * max(len(name) for name in colors))
+    figure = new_figure(PANEL * panels + 0.9 + room, 4.9, title)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _draw_types(axes[0], "Cell type", coordinates, types, colors)
-    modalities = {"RNA": PALETTE[0], "ATAC": PALETTE[5]}
-    _draw_types(axes[1], "Modality", coordinates, modality, type_colors(modality) | modalities)
+    _draw_types(axes[1], "Modality", coordinates, modality, modality_colors)
+    legends = [_legend(types, colors), _legend(modality, modality_colors)]
     if shades:
         _draw_shades(axes[2], extra_title, coordinates, np.asarray(extra, dtype=float))
     elif extra is not None:
-        _draw_types(axes[2], extra_title, coordinates, others, colors, legend=bool(new_types))
+        _draw_types(axes[2], extra_title, coordinates, others, colors)
+        legends += [_legend(others, colors)] if new_types else []
+    for ax, legend in zip(axes, legends, strict=False):
+        legend_outside(ax, list(legend.values()), list(legend), _legend_columns(legend))
     return figure
 
 
-def _draw_cells(ax: Axes, title: str, coordinates: np.ndarray):
+@in_house_style
+def umap_grid(
+    coordinates: Mapping[str, np.ndarray | None],
+    types: Labels | Mapping[str, Labels],
+    modality: Labels,
+    title: str,
+) -> Figure:
+    """Draw the UMAP of each system twice, by type and by modality, with one legend for all.
+
+    Up to three systems stand one below the other; more wrap to two, above twelve to three, in a
+    row.
+
+    Parameters
+    ----------
+    coordinates : system -> [N, 2] of the same cells in the same order; None is left out.
+    types : [N] names; '' and 'unknown' are drawn in grey. Or those of each system.
+    modality : [N] 'rna' or 'atac'.
+    title : says where the types of the ATAC cells come from.
+    """
+    coordinates = {system: found for system, found in coordinates.items() if found is not None}
+    named = types if isinstance(types, Mapping) else dict.fromkeys(coordinates, types)
+    named = {system: as_text(named[system]) for system in coordinates}
+    modality = _upper(modality)
+    shown = {name for names in named.values() for name in names}
+    colors, modality_colors = type_colors(shown), _modality_colors(modality)
+    figure, places, options = _new_grid(len(coordinates), colors, title)
+    for (system, found), (left, right) in zip(coordinates.items(), places, strict=True):
+        check_lengths("umap_grid", coordinates=found, types=named[system], modality=modality)
+        found = check_finite(f"The coordinates of {system}", found)
+        _draw_types(left, "", found, named[system], colors, small=True)
+        _draw_types(right, "", found, modality, modality_colors, small=True)
+        left.set_title(system, loc="left", fontsize=10)
+        right.set_title("by modality", loc="left", fontsize=9, weight="normal")
+    by_type, by_modality = _legend(shown, colors), _legend(modality, modality_colors)
+    figure.legend(by_type.values(), by_type, title="Cell type", **options)
+    below = {"ncols": 2, "loc": "outside lower left", "handletextpad": 0.4}
+    figure.legend(by_modality.values(), by_modality, **below)
+    return figure
+
+
+def _new_grid(
+    systems: int, colors: Mapping[str, str], title: str
+) -> tuple[Figure, list[tuple[Axes, Axes]], dict]:
+    """Return a figure, two axes a system, and the options of a legend to their right."""
+    across = 1 + (systems > 3) + (systems > 12)
+    down = max(1, -(-systems // across))
+    height = (SMALL_PANEL + 0.15) * down + 0.9
+    columns = 1 + len(colors) // int(height / 0.22)
+    legend = columns * (0.95 + 0.085 * max(map(len, colors)))
+    width = max(SMALL_PANEL * 2 * across + legend, 0.5 + 0.12 * len(title))
+    figure = new_figure(width, height, title)
+    # The panels leave room for the legend, which starts below the title.
+    figure.get_layout_engine().set(rect=(0, 0, 1 - legend / width, 1))
+    grid = figure.add_gridspec(down, 2 * across)
+    places = [(place // across, 2 * (place % across)) for place in range(systems)]
+    axes = [
+        (figure.add_subplot(grid[row, column]), figure.add_subplot(grid[row, column + 1]))
+        for row, column in places
+    ]
+    legends = {
+        "loc": "upper left", "bbox_to_anchor": (1 - legend / width, 1 - 0.45 / height),
+        "ncols": columns, "alignment": "left", "handletextpad": 0.4, "columnspacing": 1.0,
+    }  # fmt: skip
+    return figure, axes, legends
+
+
+def _upper(modality: Labels) -> np.ndarray:
+    return np.char.upper(as_text(modality).astype(str))
+
+
+def _modality_colors(modality: np.ndarray) -> dict[str, str]:
+    return type_colors(modality) | {"RNA": PALETTE[0], "ATAC": PALETTE[5]}
+
+
+def _draw_cells(ax: Axes, title: str, coordinates: np.ndarray, small: bool = False):
     """Prepare an empty UMAP panel; return the order of drawing and the options of a scatter."""
-    ax.set(title=title, xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
+    ax.set(title=title, xticks=[], yticks=[])
+    if not small:
+        ax.set(xlabel="UMAP 1", ylabel="UMAP 2")
     ax.set_box_aspect(1)
     # A random order, so that neither the last type nor the last modality hides the others.
     order = np.random.default_rng(0).permutation(len(coordinates))
     size = float(np.clip(30_000 / max(1, len(coordinates)), 0.6, 24))
+    if small:
+        size *= (SMALL_PANEL / PANEL) ** 2
     return order, {"s": size, "linewidths": 0, "rasterized": True}
 
 
@@ -90,29 +174,40 @@ def _draw_types(
     coordinates: np.ndarray,
     names: np.ndarray,
     colors: Mapping[str, str],
-    legend: bool = True,
+    small: bool = False,
 ) -> None:
-    from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
-    order, options = _draw_cells(ax, title, coordinates)
+    order, options = _draw_cells(ax, title, coordinates, small)
     ax.scatter(*coordinates[order].T, c=[colors[name] for name in names[order]], **options)
-    handles, labels = [], []
-    number_of = {name: i for i, name in enumerate(sorted(set(colors) - set(NO_LABEL)), start=1)}
-    numbered = len(number_of) > 2
+    halo = [withStroke(linewidth=2 if small else 2.5, foreground="white")]
+    number_of = _numbers(colors)
+    for name in sorted(set(names) & set(number_of)):
+        # Beside its place, since a number on a tight cluster of few cells would hide it.
+        ax.annotate(
+            number_of[name], _densest_place(coordinates[names == name]), (4, 4),
+            textcoords="offset points", weight="bold", path_effects=halo,
+            fontsize=7.5 if small else None,
+        )  # fmt: skip
+
+
+def _numbers(colors: Mapping[str, str]) -> dict[str, str]:
+    """Number the names, if they are more than two."""
+    names = sorted(set(colors) - set(NO_LABEL))
+    return {name: str(i) for i, name in enumerate(names, start=1)} if len(names) > 2 else {}
+
+
+def _legend(names: Iterable[str], colors: Mapping[str, str]) -> dict[str, Line2D]:
+    """Return text -> mark of each name; the numbers are those on the clusters."""
+    from matplotlib.lines import Line2D
+
+    number_of = _numbers(colors)
+    legend = {}
     for name in sorted(set(names), key=lambda name: (name in NO_LABEL, name)):
-        handles.append(Line2D([], [], marker="o", ls="", ms=7, mew=0, color=colors[name]))
-        number = f"{number_of[name]}  " if numbered and name in number_of else ""
-        labels.append(number + (name or "no label"))
-        if number:
-            halo = [withStroke(linewidth=2.5, foreground="white")]
-            # Beside its place, since a number on a tight cluster of few cells would hide it.
-            ax.annotate(
-                number.strip(), _densest_place(coordinates[names == name]), (4, 4),
-                textcoords="offset points", weight="bold", path_effects=halo,
-            )  # fmt: skip
-    if legend:
-        legend_outside(ax, handles, labels, _legend_columns(names))
+        mark = Line2D([], [], marker="o", ls="", ms=7, mew=0, color=colors[name])
+        number = f"{number_of[name]}  " if name in number_of else ""
+        legend[number + (name or "no label")] = mark
+    return legend
 
 
 def _draw_shades(ax: Axes, title: str, coordinates: np.ndarray, values: np.ndarray) -> None:

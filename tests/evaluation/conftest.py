@@ -1,8 +1,31 @@
-"""What is seen on a picture, for the tests of all pictures."""
+"""What is seen on a picture or a page, for the tests of all of them."""
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+from pathlib import Path
+
 import pytest
+
+
+class Page(HTMLParser):
+    """Collect what the tests ask for: tags with their attributes, and the text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture
@@ -13,3 +36,8 @@ def legend_of():
 @pytest.fixture
 def texts_of():
     return lambda ax: [text.get_text() for text in ax.texts]
+
+
+@pytest.fixture
+def read_page():
+    return lambda path: Page(Path(path).read_text("utf-8"))

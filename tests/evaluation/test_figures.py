@@ -98,6 +98,34 @@ def test_confidence_histogram_counts_right_and_wrong_cells(legend_of):
     assert alone.get_legend() is None
 
 
+def test_learning_curves_are_means_in_a_band_named_in_the_order_of_their_ends(legend_of):
+    curves = {"low": [[0.1, 0.2, 0.4], [0.3, 0.4, 0.2]], "high": [[0.5, 0.6]], "failed": []}
+    ax = figures.learning_curves(curves, {"flat": 0.45, "no score": None}).axes[0]
+    low, high, flat = ax.lines
+    np.testing.assert_allclose(low.get_ydata(), [0.2, 0.3, 0.3])
+    assert low.get_xdata().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(high.get_ydata(), [0.5, 0.6])
+    assert set(flat.get_ydata()) == {0.45} and flat.is_dashed()
+    assert legend_of(ax) == ["high  0.60", "flat  0.45", "low  0.30"]
+    (band,) = ax.collections  # one curve alone has no band
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(6)}
+    assert {(1, 0.1), (1, 0.3), (2, 0.2), (2, 0.4), (3, 0.2), (3, 0.4)} == corners
+
+
+def test_learning_curves_of_different_length_meet_at_their_epochs():
+    short, long = pd.Series([0.2, np.nan], index=[2, 4]), pd.Series([0.4, 0.6], index=[2, 4])
+    (line,) = figures.learning_curves({"a": [short, long]}).axes[0].lines
+    assert line.get_xdata().tolist() == [2, 4]
+    np.testing.assert_allclose(line.get_ydata(), [0.3, 0.6])
+
+
+def test_learning_curves_keep_the_colours_they_are_given():
+    colors = figures.series_colors(["gone", "a", "b"])
+    lines = figures.learning_curves({"a": [[0.1]]}, {"b": 0.2}, colors=colors).axes[0].lines
+    assert [line.get_color() for line in lines] == [colors["a"], colors["b"]]
+
+
 def test_every_picture_can_be_had_from_one_module():
     assert all(callable(getattr(figures, name)) for name in figures.__all__)
-    assert {"umap_panels", "per_type_f1", "score_bars", "save"} <= set(figures.__all__)
+    comparison = {"ladder", "learning_curves", "per_type_f1", "score_bars", "umap_grid"}
+    assert comparison | {"umap_panels", "save"} <= set(figures.__all__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from html.parser import HTMLParser
 
 import pytest
 
@@ -14,29 +13,13 @@ from scadv_tf.evaluation.report import ReportContent, write_report
 EVIL = "<script>alert('x')</script> & \"quoted\" $title"
 
 
-class Page(HTMLParser):
-    """Collect what the tests ask for: tags with their attributes, and the text."""
+@pytest.fixture
+def page_of(read_page):
+    def write(path, **content):
+        content = ReportContent(**({"title": "Run", "dataset": "pbmc"} | content))
+        return read_page(write_report(path, content))
 
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.append(data.strip())
-
-    def all(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def page_of(path, **content) -> Page:
-    content = ReportContent(**({"title": "Run", "dataset": "pbmc"} | content))
-    return Page(write_report(path, content).read_text("utf-8"))
+    return write
 
 
 @pytest.fixture
@@ -45,7 +28,7 @@ def picture(tmp_path):
 
 
 @pytest.fixture
-def full_page(tmp_path, picture):
+def full_page(tmp_path, picture, page_of):
     found = metrics.label_scores(["a", "b", "b"], ["a", "b", "a"])
     return page_of(
         tmp_path / "report.html",
@@ -106,7 +89,7 @@ def test_the_page_is_accessible(full_page):
     assert any(meta.get("name") == "viewport" for meta in full_page.all("meta"))
 
 
-def test_all_text_is_escaped(tmp_path, picture):
+def test_all_text_is_escaped(tmp_path, picture, page_of):
     page = page_of(
         tmp_path / "evil.html",
         title=EVIL,
@@ -127,32 +110,32 @@ def test_all_text_is_escaped(tmp_path, picture):
     assert page.texts.count(EVIL) >= 10
 
 
-def test_without_atac_labels_the_page_says_so(tmp_path):
+def test_without_atac_labels_the_page_says_so(tmp_path, page_of):
     page = page_of(tmp_path / "r.html", scores={"label_transfer": None, "modality_mixing": 0.8})
     assert any("came without labels" in text for text in page.texts)
     assert page.texts.count("not known") >= 3
     assert "0.80" in page.texts
 
 
-def test_an_empty_report_is_a_page(tmp_path):
+def test_an_empty_report_is_a_page(tmp_path, page_of):
     page = page_of(tmp_path / "folder" / "r.html")
     assert page.all("h2") == []
     assert any("Nothing in this run calls for a warning" in text for text in page.texts)
 
 
-def test_numbers_stand_to_the_right_and_names_do_not(tmp_path):
+def test_numbers_stand_to_the_right_and_names_do_not(tmp_path, page_of):
     page = page_of(tmp_path / "r.html", versions={"1": "2.5", "22": "3"})
     assert [cell.get("class") for cell in page.all("td")] == ["number", "number"]
     assert page.all("th")[0].get("class") is None
 
 
-def test_only_pngs_go_into_a_report(tmp_path):
+def test_only_pngs_go_into_a_report(tmp_path, page_of):
     with pytest.raises(InputError, match="expected: a PNG"):
         page_of(tmp_path / "r.html", figures=[("bad", b"<svg/>")])
     assert not (tmp_path / "r.html").exists()
 
 
-def test_the_matching_is_told_in_words_and_only_once(tmp_path):
+def test_the_matching_is_told_in_words_and_only_once(tmp_path, page_of):
     page = page_of(
         tmp_path / "r.html",
         matching={

@@ -104,6 +104,85 @@ def test_umap_refuses_arrays_of_different_cells():
         umap_figures.umap_panels(np.zeros((3, 2)), ["a", "b"], ["rna"] * 3, "")
 
 
+def grid_of(tissue, systems):
+    coordinates, types, modality = tissue
+    places = {f"system {i}": coordinates + i for i in range(systems)}
+    return umap_figures.umap_grid(places, types, modality, "Title")
+
+
+def test_the_grid_has_two_panels_a_system_and_hides_no_cell(tissue):
+    coordinates, types, modality = tissue
+    figure = umap_figures.umap_grid(
+        {"one": coordinates, "failed": None, "two": -coordinates}, types, modality, "Title"
+    )
+    assert [ax.get_title("left") for ax in figure.axes] == [
+        "one", "by modality", "two", "by modality",
+    ]  # fmt: skip
+    colors = style.type_colors(types)
+    of_modality = {"rna": style.PALETTE[0], "atac": style.PALETTE[5]}
+    for ax, sign, expected in (
+        (figure.axes[2], -1, [colors[name] for name in types]),
+        (figure.axes[3], -1, [of_modality[name] for name in modality]),
+        (figure.axes[0], 1, [colors[name] for name in types]),
+    ):
+        (points,) = ax.collections
+        drawn = dict(
+            zip(map(tuple, sign * points.get_offsets()), points.get_facecolors(), strict=True)
+        )
+        assert [to_hex(drawn[tuple(place)]) for place in coordinates] == expected
+        assert points.get_rasterized()
+    by_type, by_modality = figure.legends
+    assert [t.get_text() for t in by_type.get_texts()] == ["1  B", "2  NK", "3  T", "no label"]
+    assert [t.get_text() for t in by_modality.get_texts()] == ["ATAC", "RNA"]
+
+
+@pytest.mark.parametrize(
+    ("systems", "across", "down"), [(1, 1, 1), (3, 1, 3), (4, 2, 2), (10, 2, 5), (13, 3, 5)]
+)
+def test_the_grid_wraps(tissue, systems, across, down):
+    figure = grid_of(tissue, systems)
+    places = [ax.get_subplotspec() for ax in figure.axes]
+    assert places[0].get_gridspec().get_geometry() == (down, 2 * across)
+    found = [(place.rowspan.start, place.colspan.start) for place in places]
+    pairs = [divmod(i, across) for i in range(systems)]
+    assert found == [(row, 2 * column + i) for row, column in pairs for i in (0, 1)]
+
+
+@pytest.mark.parametrize("systems", [1, 3, 4])
+@pytest.mark.parametrize("types", [3, 30])
+def test_the_legend_of_the_grid_is_clear_of_title_and_panels(systems, types):
+    names = np.array([f"a type of a long name {i}" for i in range(types)])[np.arange(90) % types]
+    coordinates = np.random.default_rng(0).normal(size=(90, 2))
+    places = dict.fromkeys([f"system {i}" for i in range(systems)], coordinates)
+    figure = umap_figures.umap_grid(places, names, ["rna", "atac"] * 45, "A title of some length")
+    figure.draw_without_rendering()
+    by_type, by_modality = (legend.get_window_extent() for legend in figure.legends)
+    others = [ax.get_tightbbox() for ax in figure.axes] + [figure._suptitle.get_window_extent()]
+    assert not [box for box in others if box.overlaps(by_type) or box.overlaps(by_modality)]
+    assert not by_type.overlaps(by_modality)
+    assert by_type.x1 <= figure.bbox.x1 and by_type.y0 >= 0
+
+
+def test_each_system_of_the_grid_may_have_its_own_types(tissue):
+    coordinates, types, modality = tissue
+    own = {"one": types, "two": np.where(types == "T", "new", types), "gone": types}
+    figure = umap_figures.umap_grid(
+        {"one": coordinates, "two": coordinates, "gone": None}, own, modality, ""
+    )
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["1  B", "2  NK", "3  T", "4  new", "no label"]
+
+
+def test_a_grid_of_nothing_is_a_picture(tissue, tmp_path):
+    assert style.save(grid_of(tissue, 0), tmp_path / "f.png").exists()
+
+
+def test_the_grid_refuses_arrays_of_different_cells(tissue):
+    coordinates, types, modality = tissue
+    with pytest.raises(InputError, match="coordinates: 399, types: 400"):
+        umap_figures.umap_grid({"a": coordinates[1:]}, types, modality, "")
+
+
 def test_pictures_of_the_same_data_are_the_same_bytes(tmp_path, tissue):
     first, second = (
         style.save(umap_figures.umap_panels(*tissue, "t"), tmp_path / name).read_bytes()
