@@ -1,0 +1,9 @@
+"""Other people's methods behind one small interface: cells in, a `Transfer` out.
+
+`plain` (an SVM, a logistic regression), `harmony` and `seurat` hold a function of each method's
+name, and `SEEDED`: whether another seed gives another result.
+"""
+
+from scadv_tf.baselines.transfer import Transfer
+
+__all__ = ["Transfer"]

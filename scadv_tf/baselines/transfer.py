@@ -1,0 +1,90 @@
+"""What every baseline gives back, and the space that some of them start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scadv_tf.data.preprocessing import TrainingCells
+
+HEADLINE = "label_transfer"
+_CELLS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """Types for the A ATAC cells, and the space that a method found for both modalities.
+
+    Attributes
+    ----------
+    routes : route -> predicted types [A], text; 'label_transfer' is the method's headline.
+    probabilities : of the headline [A, K], columns sorted by name of type, rows sum to 1; None if
+        the method has none.
+    latent : [R + A, Z], RNA cells first; None if the method has no joint space.
+    history : a row an epoch, with a column macro_f1 for learning curves; None without epochs.
+    """
+
+    routes: dict[str, np.ndarray]
+    probabilities: np.ndarray | None
+    latent: np.ndarray | None
+    history: pd.DataFrame | None = None
+
+    def __post_init__(self):
+        if HEADLINE not in self.routes:
+            raise ValueError(f"Expected a route '{HEADLINE}'; received routes={list(self.routes)}")
+
+
+def joint_components(cells: TrainingCells) -> np.ndarray:
+    """All cells on the principal components of both modalities, nothing corrected.
+
+    Parameters
+    ----------
+    cells : preprocessed with a projection (see `Preprocessor.components`).
+
+    Returns
+    -------
+    float32 [R + A, D], RNA cells first.
+
+    Raises
+    ------
+    InputError : if no components were learned.
+    """
+    components = cells.preprocessor.components
+    if components is None:
+        raise InputError(
+            what="The cells were preprocessed without joint principal components.",
+            expected="components [G, D] in the preprocessor",
+            received="None",
+            advice="Preprocess with a projection_size above 0, for example 50.",
+        )
+    return np.concatenate(
+        [
+            cells.batch(modality, slice(start, start + _CELLS_AT_ONCE)) @ components
+            for modality in ("rna", "atac")
+            for start in range(0, cells.cells(modality), _CELLS_AT_ONCE)
+        ]
+    )
+
+
+def latent_routes(latent: np.ndarray, rna_types: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Types [A] of the ATAC cells by the two routes 'svm' and 'knn' through a latent space.
+
+    Parameters
+    ----------
+    latent : [R + A, Z], RNA cells first.
+    rna_types : [R] text.
+    seed : see `svm_transfer`.
+    """
+    rna, atac = latent[: len(rna_types)], latent[len(rna_types) :]
+    return {
+        "svm": svm_transfer(rna, rna_types, atac, seed),
+        "knn": knn_transfer(rna, rna_types, atac),
+    }
