@@ -6,19 +6,23 @@ import dataclasses
 
 from absl import flags
 
-from scadv_tf import config as config_module
 from scadv_tf.config import SECTIONS, RunConfig
 
 
 def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines every flag. Call it once, before `absl.app.run` parses the command line."""
     for section in SECTIONS.values():
-        for field in dataclasses.fields(section):
-            _define_one(field, flag_values)
+        define_section(section, flag_values)
 
 
-def _define_one(field: dataclasses.Field, flag_values: flags.FlagValues) -> None:
-    settings = {"flag_values": flag_values, "module_name": config_module.__name__}
+def define_section(section: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines a flag for each field of one dataclass of settings (see `scadv_tf.settings`)."""
+    for field in dataclasses.fields(section):
+        _define_one(field, section.__module__, flag_values)
+
+
+def _define_one(field: dataclasses.Field, module: str, flag_values: flags.FlagValues) -> None:
+    settings = {"flag_values": flag_values, "module_name": module}
     sentence, choices = field.metadata["help"], field.metadata["choices"]
     if choices:
         flags.DEFINE_enum(field.name, field.default, choices, sentence, **settings)
@@ -44,14 +48,14 @@ def to_config(flag_values: flags.FlagValues = flags.FLAGS) -> RunConfig:
     InputError : a value is out of its bounds.
     """
     return RunConfig.from_dict(
-        {
-            name: {
-                field.name: _value(field, flag_values[field.name].value)
-                for field in dataclasses.fields(section)
-            }
-            for name, section in SECTIONS.items()
-        }
+        {name: section_values(section, flag_values) for name, section in SECTIONS.items()}
     )
+
+
+def section_values(section: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict:
+    """Field -> what the parsed flags say, for one dataclass of settings."""
+    fields = dataclasses.fields(section)
+    return {field.name: _value(field, flag_values[field.name].value) for field in fields}
 
 
 def _value(field: dataclasses.Field, value):

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,25 @@ def quiet_start() -> Iterator[None]:
 
 
 def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in megabytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-    return round(peak / unit, 1)
+    """The largest resident memory of this process so far, in megabytes.
+
+    On Linux `getrusage` also counts what the process that started this one held at that moment,
+    so the kernel's account of this program alone is asked first.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def peak_memory_of_children_mb() -> float:
+    """The largest resident memory of any process that this one started and saw end; 0: none."""
+    return _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _megabytes(peak: int) -> float:
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
 def training_progress(epochs: int, steps: int):

@@ -15,17 +15,10 @@ from scadv_tf.data.datasets import DatasetSource, available, load_dataset
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import (
-    expected_calibration_error,
-    knn_transfer,
-    label_scores,
-    modality_mixing,
-    silhouette,
-    svm_transfer,
-    umap_2d,
-)
+from scadv_tf.evaluation import umap_2d
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, warnings_of, write_json, write_results
+from scadv_tf.scoring import learning_curve_hook, score, transfer
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +41,7 @@ def run(config: RunConfig) -> dict:
     folder = Path(config.output.output_dir or Path("runs") / name)
     export_dir = Path(config.output.export_dir or Path("savedmodels") / name)
     for path in (folder, export_dir):
-        _check_writable(path)
+        check_writable(path)
     with stages.stage("read", f"Reading {name}"):
         data, truth = read(config)
     for line in data.matching.text().splitlines():
@@ -71,7 +64,7 @@ def run(config: RunConfig) -> dict:
         encoded = {name: fitting.encode(model, cells, name) for name in MODALITIES}
         probabilities = fitting.atac_probabilities(encoded["atac"], cells, config)
         latent = np.concatenate([encoded[name].latent for name in MODALITIES])
-        routes = transfer(encoded, probabilities, data, config)
+        routes = transfer(encoded, probabilities, data.types, data.rna_labels, config)
     with stages.stage("umap", "Drawing the UMAP"):
         umap = umap_2d(latent, config.training.seed, config.evaluation.umap_neighbors)
     with stages.stage("score", "Scoring"):
@@ -98,64 +91,6 @@ def run(config: RunConfig) -> dict:
     write_json(folder / "metrics.json", metrics)
     for line in summary(metrics, warnings_of(results), folder, export):
         logger.info("%s", line)
-    return metrics
-
-
-def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth):
-    """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
-
-    def log(epoch, probabilities, logs):
-        predicted = truth.coarsen(np.array(types)[probabilities.argmax(axis=1)])
-        logs["macro_f1"] = label_scores(truth.labels, predicted)["macro_f1"]
-
-    return log
-
-
-def transfer(encoded: dict, probabilities: np.ndarray, data: PairedData, config: RunConfig) -> dict:
-    """Route -> types of the ATAC cells [A].
-
-    ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
-    neighbours; ``classifier`` is the classifier alone; ``svm`` and ``knn`` learn on the latent
-    vectors of the RNA cells.
-    """
-    types = np.array(data.types)
-    rna, atac = (encoded[name].latent for name in MODALITIES)
-    rna_types = types[data.rna_labels]
-    return {
-        "label_transfer": types[probabilities.argmax(axis=1)],
-        "classifier": types[encoded["atac"].probabilities.argmax(axis=1)],
-        "svm": svm_transfer(rna, rna_types, atac, config.training.seed),
-        "knn": knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors),
-    }
-
-
-def score(
-    routes: dict,
-    probabilities: np.ndarray,
-    latent: np.ndarray,
-    umap: np.ndarray,
-    data: PairedData,
-    truth: AtacTruth | None,
-    seed: int,
-) -> dict:
-    """The scores of ``metrics.json``; those that need ATAC labels are None without them."""
-    modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
-    metrics = dict.fromkeys([*routes, "silhouette_umap", "silhouette_latent", "calibration_error"])
-    if truth is not None:
-        coarse = {name: truth.coarsen(labels) for name, labels in routes.items()}
-        metrics |= {name: label_scores(truth.labels, labels) for name, labels in coarse.items()}
-        rna_types = truth.coarsen(np.array(data.types)[data.rna_labels])
-        known = np.concatenate([rna_types, truth.labels])
-        labelled = known != ""
-        metrics["silhouette_umap"] = silhouette(umap[labelled], known[labelled], seed)
-        metrics["silhouette_latent"] = silhouette(latent[labelled], known[labelled], seed)
-        answered = truth.labels != ""
-        metrics["calibration_error"] = expected_calibration_error(
-            truth.confidence(probabilities, data.types)[answered],
-            (coarse["label_transfer"] == truth.labels)[answered],
-        )
-    metrics["modality_mixing"] = modality_mixing(latent, modality, seed=seed)
-    metrics["silhouette_modality"] = silhouette(latent, modality, seed)
     return metrics
 
 
@@ -209,7 +144,7 @@ def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
     return data, truth
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Fails before any work if results could not be written."""
     existing = folder.absolute()
     while not existing.exists():

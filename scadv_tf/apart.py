@@ -1,0 +1,132 @@
+"""A function in a fresh process of its own: its memory is counted alone, its death is survived."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scadv_tf.errors import InputError
+from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_start
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 20.0  # seconds that a process has to end by itself
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a function that ran apart.
+
+    Attributes
+    ----------
+    value : what it returned; None if it failed.
+    error : why it failed; None if it did not.
+    seconds : of the function.
+    outside_seconds : of all else: the start of the process, imports, handing over.
+    peak_memory_mb : of the process, or of one that it started, if that needed more.
+    """
+
+    value: Any = None
+    error: str | None = None
+    seconds: float = 0.0
+    outside_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+
+def run_apart(function: Callable, *arguments: Any, imports: Sequence[str] = ()) -> Outcome:
+    """Call a function of a module in a fresh process and wait for it.
+
+    The process is not forked, so it inherits no memory, no threads and no library's state.
+    Arguments and result are copied.
+
+    Parameters
+    ----------
+    imports : modules to import first, so that their import is not counted as the function's.
+
+    Returns
+    -------
+    The outcome, also if the function raises or its process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    start = time.perf_counter()
+    process = context.Process(target=_serve, args=(theirs,))
+    process.start()
+    theirs.close()
+    try:
+        ours.send(tuple(imports))
+        ours.send((function, arguments))
+        outcome = ours.recv()
+    except (EOFError, OSError):
+        process.join(PATIENCE)
+        return Outcome(error=_last_words(process.exitcode))
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        ours.close()
+        _end(process)
+    passed = time.perf_counter() - start
+    return Outcome(**outcome, outside_seconds=max(0.0, passed - outcome["seconds"]))
+
+
+def _serve(connection) -> None:
+    """In the new process: import, receive, call, answer."""
+    # So that what the function cleans up at its end, it also cleans up when it is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _quiet_libraries()
+        with quiet_start():
+            for name in connection.recv():
+                importlib.import_module(name)
+        function, arguments = connection.recv()
+        connection.send(_call(function, arguments))
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(128 + signal.SIGINT)  # nobody waits for the answer any more
+
+
+def _quiet_libraries() -> None:
+    """Of the libraries only errors are shown, as in the programs themselves."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.ERROR)
+
+
+def _call(function: Callable, arguments: tuple) -> dict:
+    start = time.perf_counter()
+    answer = {"value": None, "error": None}
+    try:
+        answer["value"] = function(*arguments)
+    except InputError as error:
+        answer["error"] = str(error)
+    except Exception as error:
+        answer["error"] = f"{type(error).__name__}: {error}"
+        print(traceback.format_exc(), file=sys.stderr, flush=True)
+    peak = max(peak_memory_mb(), peak_memory_of_children_mb())
+    return answer | {"seconds": time.perf_counter() - start, "peak_memory_mb": peak}
+
+
+def _last_words(exit_code: int | None) -> str:
+    """Why a process gave no answer."""
+    if exit_code is None or exit_code >= 0:
+        return f"Its process ended without an answer (exit code {exit_code})."
+    name = signal.Signals(-exit_code).name
+    reason = ", most often for lack of memory" if name == "SIGKILL" else ""
+    return f"Its process was ended by {name}{reason}."
+
+
+def _end(process: multiprocessing.Process) -> None:
+    """See to it that the process is gone."""
+    for step in (lambda: None, process.terminate, process.kill):
+        step()
+        process.join(PATIENCE)
+        if process.exitcode is not None:
+            break

@@ -1,0 +1,152 @@
+"""Systems side by side on one prepared input: rows run one by one, are kept, and are set out."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from scadv_tf.baselines.transfer import HEADLINE
+from scadv_tf.comparison_results import write_comparison
+from scadv_tf.config import RunConfig
+from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import comparison_table, summarize
+from scadv_tf.results import versions, write_json
+from scadv_tf.row_runner import RowRunner, failed_row
+from scadv_tf.row_store import Row, RowStore, digest_of, fingerprint_of
+from scadv_tf.systems import SYSTEMS, ComparisonConfig, settings_of
+from scadv_tf.training import check_writable, dataset_name, read
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
+    """Runs each system at each seed and writes what came of it.
+
+    The input is read once, at the first seed, and preprocessed once a seed as the main job does.
+    A system that draws nothing at random runs at the first seed only.
+
+    Returns
+    -------
+    The content of ``comparison.json``. A row that failed says why in its ``error``.
+
+    Raises
+    ------
+    InputError : the input or a setting is unfit for all systems.
+    """
+    name = dataset_name(config.data)
+    folder = Path(config.output.output_dir or Path("runs") / f"{name}_comparison")
+    check_writable(folder)
+    seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
+    logger.info("Reading %s …", name)
+    data, truth = read(config)
+    for line in data.matching.text().splitlines():
+        logger.info("  %s", line)
+    rows = run_rows(data, truth, chosen, seeds, folder)
+    content = content_of(rows, name, config, chosen)
+    write_json(folder / "comparison.json", content)
+    report = write_comparison(folder, content, rows, data, truth)
+    for line in comparison_table(content["rows"], content["systems"]):
+        print(line)
+    logger.info("report: %s", report)
+    return content
+
+
+def at_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same settings at another seed."""
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, seed=seed))
+
+
+def plan_of(chosen: ComparisonConfig, seeds: list[RunConfig]) -> list[tuple[str, RunConfig]]:
+    """The rows in the order in which they run: all systems at a seed, then the next seed."""
+    return [
+        (system, config)
+        for config in seeds
+        for system in chosen.systems
+        if SYSTEMS[system].seeded or config is seeds[0]
+    ]
+
+
+def run_rows(
+    data: PairedData,
+    truth: AtacTruth | None,
+    chosen: ComparisonConfig,
+    seeds: list[RunConfig],
+    folder: Path,
+) -> list[Row]:
+    """Runs or takes up each row; ``comparison.json`` is written anew after each.
+
+    Parameters
+    ----------
+    seeds : the configuration at each seed.
+    """
+    store, runner, digest = (
+        RowStore(folder / "rows"),
+        RowRunner(data, truth),
+        digest_of(data, truth),
+    )
+    plan = plan_of(chosen, seeds)
+    if chosen.rerun:
+        for system, config in plan:
+            store.forget(system, config.training.seed)
+    rows: list[Row] = []
+    for place, (system, config) in enumerate(plan, start=1):
+        seed = config.training.seed
+        logger.info("[%d/%d] %s, seed %d …", place, len(plan), system, seed)
+        row, is_kept = _row(system, config, store, runner, digest)
+        logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
+        rows.append(row)
+        content = content_of(rows, dataset_name(config.data), seeds[0], chosen)
+        write_json(folder / "comparison.json", content)
+    return rows
+
+
+def _row(
+    system: str, config: RunConfig, store: RowStore, runner: RowRunner, digest: str
+) -> tuple[Row, bool]:
+    """A row, and whether it was there already."""
+    try:
+        settings = settings_of(system, config)
+    except InputError as error:
+        return failed_row(system, config.training.seed, str(error)), False
+    fingerprint = fingerprint_of(system, settings, digest)
+    kept = store.read(system, config.training.seed, fingerprint)
+    if kept is not None:
+        return kept, True
+    row = runner.run(system, settings)
+    row.content["fingerprint"] = fingerprint
+    if row.content["error"] is None:
+        store.write(row)
+    return row, False
+
+
+def _in_short(content: dict) -> str:
+    """A row in a line."""
+    if content["error"] is not None:
+        return "failed: " + content["error"].replace("\n", "\n    ")
+    scores = content[HEADLINE]
+    parts = [] if scores is None else [f"macro F1 {scores['macro_f1']:.3f}"]
+    if content["modality_mixing"] is not None:
+        parts.append(f"mixing {content['modality_mixing']:.2f}")
+    return ", ".join([*parts, f"{content['seconds']['total']:.0f} s"])
+
+
+def content_of(rows: list[Row], dataset: str, config: RunConfig, chosen: ComparisonConfig) -> dict:
+    """What ``comparison.json`` holds: rows by system and seed, and means over the seeds."""
+    order = {system: place for place, system in enumerate(chosen.systems)}
+    found = sorted(
+        (row.content for row in rows), key=lambda row: (order[row["system"]], row["seed"])
+    )
+    first = config.training.seed
+    return {
+        "dataset": dataset,
+        "systems": list(chosen.systems),
+        "definitions": {system: SYSTEMS[system].sentence for system in chosen.systems},
+        "seeds": list(range(first, first + chosen.seeds)),
+        "first_seed_only": [system for system in chosen.systems if not SYSTEMS[system].seeded],
+        "config": config.to_dict(),
+        "versions": versions(),
+        "rows": found,
+        "summary": summarize(found, chosen.systems),
+    }

@@ -1,0 +1,154 @@
+"""The systems that can be set side by side, by name; standard library only.
+
+The rows of our own model are choices of losses: one model, no code of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+
+from scadv_tf.config import EvaluationConfig, LossConfig, PreprocessingConfig, RunConfig
+from scadv_tf.settings import Checked, option, require
+
+# Of the center loss in milestone2, where the configuration leaves that loss out.
+CENTER_WEIGHT = 0.1
+# Joint principal components for the systems that need them, where the configuration has none.
+PROJECTION_SIZE = 50
+
+WEIGHTS = tuple(
+    field.name
+    for field in dataclasses.fields(LossConfig)
+    if field.metadata["help"].startswith("Weight")
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """One system of a comparison.
+
+    Attributes
+    ----------
+    sentence : what it is.
+    home : the module of its function.
+    function : its name there.
+    losses : kept losses of our model, the weights of all others are 0; None for other systems.
+    denoised : whether it gets the denoised ATAC cells that our model gets.
+    raw : whether it gets the counts of all genes, to preprocess them by itself.
+    """
+
+    sentence: str
+    home: str
+    function: str
+    losses: tuple[str, ...] | None = None
+    denoised: bool = False
+    raw: bool = False
+
+    @property
+    def seeded(self) -> bool:
+        """Whether another seed gives another result."""
+        return self.losses is not None or importlib.import_module(self.home).SEEDED
+
+
+def _ours(sentence: str, *losses: str) -> System:
+    return System(sentence, "scadv_tf.fitting", "fit", losses, denoised=True)
+
+
+def _baseline(sentence: str, home: str, function: str, **choices: bool) -> System:
+    return System(sentence, f"scadv_tf.baselines.{home}", function, **choices)
+
+
+_NCE = ("cross_entropy", "contrastive")
+_ADV = (*_NCE, "modality_adversarial")
+_CYC = (*_ADV, "atac_adversarial", "cycle")
+SYSTEMS = {
+    "scadv": _ours("ScAdv with all losses, as configured.", *WEIGHTS),
+    "milestone2": _ours(
+        "ScAdv with cross-entropy, center loss and modality adversary only, the milestone 2.",
+        *("cross_entropy", "center", "modality_adversarial"),
+    ),
+    "ce": _ours("ScAdv with the cross-entropy on RNA labels alone.", "cross_entropy"),
+    "ce_nce": _ours("ce and the contrastive loss on ATAC cells.", *_NCE),
+    "ce_nce_adv": _ours("ce_nce and the modality adversary.", *_ADV),
+    "ce_nce_adv_cyc": _ours("ce_nce_adv, the generator's adversary and the cycle loss.", *_CYC),
+    "ce_nce_adv_cyc_ict": _ours(
+        "ce_nce_adv_cyc and interpolation consistency.", *_CYC, "interpolation"
+    ),
+    "harmony": _baseline(
+        "Harmony on the joint principal components, then an SVM.", "harmony", "harmony"
+    ),
+    "seurat": _baseline("Seurat, by anchors that CCA finds.", "seurat", "seurat", raw=True),
+    "svm": _baseline("An SVM on the genes, nothing integrated.", "plain", "svm"),
+    "logistic": _baseline(
+        "Logistic regression on the genes, nothing integrated.", "plain", "logistic"
+    ),
+    "harmony_denoised": _baseline(
+        "Harmony on the denoised ATAC cells that scadv gets: what the denoising alone does.",
+        "harmony",
+        "harmony",
+        denoised=True,
+    ),
+}
+DEFAULT = tuple(name for name in SYSTEMS if name != "harmony_denoised")
+
+
+@dataclass(frozen=True)
+class ComparisonConfig(Checked):
+    """Which systems are compared, and how often."""
+
+    systems: tuple = option(
+        DEFAULT,
+        "Systems to compare, separated by commas; harmony_denoised is Harmony on the denoised "
+        "ATAC cells that scadv gets.",
+    )
+    seeds: int = option(3, "How many seeds: --seed and those that follow it.", minimum=1)
+    rerun: bool = option(False, "Run all rows anew; else finished ones in the folder are kept.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        names = tuple(dict.fromkeys(name.strip() for name in self.systems))
+        object.__setattr__(self, "systems", names)
+        unknown = [name for name in names if name not in SYSTEMS]
+        require(
+            bool(names) and not unknown,
+            "--systems names a system that does not exist." if names else "No system is named.",
+            f"one or more of {', '.join(SYSTEMS)}",
+            f"--systems={','.join(unknown)}",
+        )
+
+
+def settings_of(system: str, config: RunConfig) -> RunConfig:
+    """The settings that a system runs with; those that it does not read are the defaults.
+
+    Raises
+    ------
+    InputError : all losses of the system have a configured weight of 0.
+    """
+    chosen, plain = SYSTEMS[system], RunConfig()
+    if chosen.losses is not None:
+        losses = _weighted(config.loss, chosen.losses)
+        return dataclasses.replace(config, loss=losses, data=plain.data, output=plain.output)
+    preprocessing = plain.preprocessing
+    if not chosen.raw:
+        preprocessing = _with_components(config.preprocessing, chosen.denoised)
+    return RunConfig(
+        preprocessing=preprocessing,
+        training=dataclasses.replace(plain.training, seed=config.training.seed),
+        evaluation=EvaluationConfig(umap_neighbors=config.evaluation.umap_neighbors),
+    )
+
+
+def _with_components(config: PreprocessingConfig, denoised: bool) -> PreprocessingConfig:
+    return dataclasses.replace(
+        config,
+        smoothing_hops=config.smoothing_hops if denoised else 0,
+        projection_size=config.projection_size or PROJECTION_SIZE,
+    )
+
+
+def _weighted(config: LossConfig, kept: tuple[str, ...]) -> LossConfig:
+    weights = {name: getattr(config, name) if name in kept else 0.0 for name in WEIGHTS}
+    if "center" in kept and kept != WEIGHTS:
+        weights["center"] = config.center or CENTER_WEIGHT
+    return dataclasses.replace(config, **weights)

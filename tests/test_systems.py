@@ -1,0 +1,148 @@
+"""The named systems: which losses, which preprocessing, which seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from scadv_tf.config import (
+    EvaluationConfig,
+    LossConfig,
+    PreprocessingConfig,
+    RunConfig,
+    TrainingConfig,
+)
+from scadv_tf.errors import InputError
+from scadv_tf.systems import (
+    CENTER_WEIGHT,
+    DEFAULT,
+    SYSTEMS,
+    WEIGHTS,
+    ComparisonConfig,
+    settings_of,
+)
+
+LADDER = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict")
+BASELINES = ("harmony", "seurat", "svm", "logistic", "harmony_denoised")
+# Each weight another number, so that a mix-up shows.
+CONFIG = RunConfig(
+    loss=LossConfig(**{name: 0.1 + place for place, name in enumerate(WEIGHTS)}, temperature=0.3),
+    training=TrainingConfig(seed=7, epochs=3),
+)
+
+
+def kept(system: str, config: RunConfig = CONFIG) -> set[str]:
+    """The losses of a system; checks that their weights are the configured ones."""
+    loss = settings_of(system, config).loss
+    weights = {name: getattr(loss, name) for name in WEIGHTS if getattr(loss, name)}
+    assert all(weight == getattr(config.loss, name) for name, weight in weights.items())
+    assert loss.temperature == config.loss.temperature
+    return set(weights)
+
+
+def test_each_step_of_the_ladder_adds_its_losses():
+    steps = [kept(system) for system in LADDER]
+    added = [after - before for before, after in zip([set(), *steps], steps, strict=False)]
+    assert added == [
+        {"cross_entropy"},
+        {"contrastive"},
+        {"modality_adversarial"},
+        {"atac_adversarial", "cycle"},
+        {"interpolation"},
+    ]
+    assert all(before < after for before, after in zip(steps, steps[1:], strict=False))
+
+
+def test_scadv_is_what_is_configured():
+    assert settings_of("scadv", CONFIG).loss == CONFIG.loss
+
+
+def test_milestone2_has_a_center_loss_also_where_none_is_configured():
+    losses = {"cross_entropy", "center", "modality_adversarial"}
+    assert kept("milestone2") == losses
+    without = dataclasses.replace(CONFIG, loss=dataclasses.replace(CONFIG.loss, center=0.0))
+    assert settings_of("milestone2", without).loss.center == CENTER_WEIGHT > 0
+    assert settings_of("scadv", without).loss.center == 0
+
+
+def test_a_weight_of_zero_stays_zero_and_no_loss_at_all_is_refused():
+    loss = dataclasses.replace(CONFIG.loss, contrastive=0.0)
+    assert kept("ce_nce", dataclasses.replace(CONFIG, loss=loss)) == {"cross_entropy"}
+    loss = dataclasses.replace(CONFIG.loss, cross_entropy=0.0)
+    with pytest.raises(InputError, match="No loss"):
+        settings_of("ce", dataclasses.replace(CONFIG, loss=loss))
+
+
+def test_our_rows_differ_in_their_losses_alone():
+    for system in ("scadv", "milestone2", *LADDER):
+        found = settings_of(system, CONFIG)
+        assert dataclasses.replace(found, loss=CONFIG.loss) == CONFIG
+
+
+def test_baselines_depend_on_what_they_read_and_on_nothing_else():
+    other = RunConfig(
+        loss=LossConfig(cycle=5.0),
+        training=TrainingConfig(seed=7, epochs=9),
+        evaluation=EvaluationConfig(neighbor_vote=0.1),
+    )
+    for system in BASELINES:
+        found = settings_of(system, CONFIG)
+        assert found == settings_of(system, other)
+        assert found.training.seed == 7
+        umap = EvaluationConfig(umap_neighbors=11)
+        assert settings_of(system, dataclasses.replace(CONFIG, evaluation=umap)) != found
+
+
+@pytest.mark.parametrize(
+    ("system", "hops"), [("harmony", 0), ("svm", 0), ("logistic", 0), ("harmony_denoised", 4)]
+)
+def test_only_the_denoised_harmony_gets_denoised_cells(system, hops):
+    config = RunConfig(preprocessing=PreprocessingConfig(smoothing_hops=4, variable_genes=77))
+    found = settings_of(system, config).preprocessing
+    assert (found.smoothing_hops, found.variable_genes) == (hops, 77)
+    assert found.projection_size == 50
+
+
+def test_baselines_get_components_also_where_our_model_has_none():
+    for size, expected in ((0, 50), (20, 20)):
+        config = RunConfig(preprocessing=PreprocessingConfig(projection_size=size))
+        assert settings_of("harmony", config).preprocessing.projection_size == expected
+        assert settings_of("scadv", config).preprocessing.projection_size == size
+
+
+def test_every_baseline_has_its_function():
+    for name in BASELINES:
+        assert callable(
+            getattr(importlib.import_module(SYSTEMS[name].home), SYSTEMS[name].function)
+        )
+    assert {name for name in SYSTEMS if not SYSTEMS[name].seeded} == {"svm", "logistic", "seurat"}
+
+
+def test_the_default_is_all_but_the_control():
+    assert set(SYSTEMS) - set(DEFAULT) == {"harmony_denoised"}
+    assert ComparisonConfig().systems == DEFAULT
+
+
+def test_a_system_named_twice_runs_once():
+    assert ComparisonConfig(systems=("svm", " ce", "svm")).systems == ("svm", "ce")
+
+
+@pytest.mark.parametrize("systems", [("svm", "glue"), (), ("",)])
+def test_unknown_systems_are_refused_and_the_known_listed(systems):
+    with pytest.raises(InputError, match="ce_nce_adv_cyc_ict") as caught:
+        ComparisonConfig(systems=systems)
+    if systems == ("svm", "glue"):
+        assert caught.value.received == "--systems=glue"
+
+
+def test_the_import_is_light():
+    code = (
+        "import sys, scadv_tf.systems; "
+        "sys.exit(', '.join({'tensorflow', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
