@@ -2,6 +2,7 @@
 
 python train_main.py --dataset=pbmc
 python train_main.py --rna=RNA.h5ad --atac=ATAC.h5ad --label_key=cell_type --genome=hg38
+python train_main.py --rna=RNA.h5ad --atac=ATAC.h5ad --genome=hg38 --mode=unsupervised
 """
 
 from __future__ import annotations

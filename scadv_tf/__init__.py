@@ -15,13 +15,15 @@ _HOMES = {
     "Preprocessor": "scadv_tf.data.preprocessing",
     "RunConfig": "scadv_tf.config",
     "ScAdv": "scadv_tf.models.scadv",
-    "encode": "scadv_tf.fitting",
+    "annotate": "scadv_tf.annotation",
+    "encode": "scadv_tf.annotation",
     "export": "scadv_tf.serving.export",
     "fit": "scadv_tf.fitting",
     "load_dataset": "scadv_tf.data.datasets",
     "load_preprocessor": "scadv_tf.data.preprocessor_file",
     "run": "scadv_tf.training",
     "simulate": "scadv_tf.data.synthetic",
+    "unsupervised": "scadv_tf.modes",
 }
 
 __all__ = sorted(_HOMES)

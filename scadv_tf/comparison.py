@@ -35,6 +35,13 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     ------
     InputError : the input or a setting is unfit for all systems.
     """
+    if not config.training.supervised:
+        raise InputError(
+            what="A comparison is of label transfer, and the unsupervised mode transfers none.",
+            expected="--mode=semi_supervised",
+            received=f"--mode={config.training.mode}",
+            advice="Leave --mode out; for one joint embedding without labels use train_main.py.",
+        )
     name = dataset_name(config.data)
     folder = Path(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)

@@ -118,7 +118,7 @@ def _ladder(systems: list[str], contents: list[dict]) -> Figure | None:
 
 def _bars(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, BARS)
-    return figures.score_bars(found) if found else None
+    return figures.score_bars(found, colors=figures.series_colors(systems)) if found else None
 
 
 def _per_type(systems: list[str], contents: list[dict]) -> Figure | None:

@@ -72,12 +72,16 @@ class PreprocessingConfig(Checked):
         3000, "Genes kept, most variable in both modalities first; 0 keeps all.", minimum=0
     )
     neighbors: int = option(
-        10,
-        "ATAC cells over which each ATAC cell is averaged, itself included; 1 turns it off.",
+        30,
+        "ATAC cells over which each ATAC cell is averaged, itself included, weighted by how many "
+        "neighbours they share; 1: no neighbours anywhere.",
         minimum=1,
     )
     smoothing_hops: int = option(
-        2, "How often that average is taken; 0 turns the denoising off.", minimum=0
+        2,
+        "How often that average is taken; 0 turns the denoising off and leaves the neighbours to "
+        "the contrastive pairs, the soft labels and the vote.",
+        minimum=0,
     )
     lsi_size: int = option(
         15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2
@@ -137,7 +141,12 @@ class LossConfig(Checked):
 
     cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
     contrastive: float = option(
-        0.1, "Weight of the contrastive loss on pairs of ATAC copies.", minimum=0
+        0.01, "Weight of the contrastive loss on pairs of ATAC copies.", minimum=0
+    )
+    contrastive_rna: float = option(
+        0.0,
+        "Weight of the contrastive loss on pairs of RNA copies (unsupervised mode).",
+        minimum=0,
     )
     interpolation: float = option(
         0.1, "Weight of interpolation consistency between modalities.", minimum=0
@@ -203,7 +212,7 @@ class LossConfig(Checked):
         maximum=1,
     )
     sharpening: float = option(
-        2.0, "Power to which soft labels are raised before they are renormalised.", minimum=1
+        1.0, "Power to which soft labels are raised before they are renormalised.", minimum=1
     )
 
     def __post_init__(self):
@@ -222,6 +231,14 @@ class LossConfig(Checked):
 class TrainingConfig(Checked):
     """How the two phases are optimised."""
 
+    mode: str = option(
+        "semi_supervised",
+        "Whether RNA labels are taught and transferred (semi_supervised), or none is taught or "
+        "needed and one joint embedding comes of it (unsupervised). In the latter, losses that "
+        "need labels weigh 0, and defaults are smoothing_hops 0, contrastive and contrastive_rna "
+        "3, noise 1, temperature 0.3.",
+        choices=("semi_supervised", "unsupervised"),
+    )
     epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
     batch_size: int = option(256, "Cells of each modality in a batch.", minimum=3)
     min_batches: int = option(
@@ -253,7 +270,28 @@ class TrainingConfig(Checked):
     early_stopping_change: float = option(
         0.002, "The share of ATAC cells that counts as almost none.", minimum=0, maximum=1
     )
+    calibration_share: float = option(
+        0.1,
+        "Share of the RNA cells of each type that is held out of the training, to calibrate the "
+        "probabilities and the threshold of unknown cells; 0 does neither.",
+        minimum=0,
+        maximum=0.5,
+    )
     seed: int = option(0, "Seed of everything random.", minimum=0, maximum=2**32 - 1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(
+            self.supervised or not self.early_stopping_patience,
+            "Early stopping watches predicted types, and the unsupervised mode has none.",
+            "early_stopping_patience=0 with mode=unsupervised",
+            f"early_stopping_patience={self.early_stopping_patience}",
+        )
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the RNA labels are taught."""
+        return self.mode != "unsupervised"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,6 +303,18 @@ class EvaluationConfig(Checked):
         "Share of the final probabilities of an ATAC cell that is the mean of its neighbours'.",
         minimum=0,
         maximum=1,
+    )
+    unknown_share: float = option(
+        0.1,
+        "Share of held-out RNA cells of known types that the threshold of unknown ATAC cells would "
+        "call unknown; 0 calls no more than the most doubtful one so.",
+        minimum=0,
+        maximum=1,
+    )
+    align_latent: bool = option(
+        True,
+        "Give the latent vectors of the ATAC cells of each predicted type the mean and covariance "
+        "of its RNA cells; labels are not touched by it.",
     )
     knn_neighbors: int = option(30, "Neighbours of the kNN label transfer.", minimum=1)
     umap_neighbors: int = option(30, "Neighbours of the UMAP pictures.", minimum=2)

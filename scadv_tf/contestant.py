@@ -11,7 +11,7 @@ import numpy as np
 from scadv_tf.baselines import Transfer
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.scoring import transfer
 from scadv_tf.systems import SYSTEMS
 
@@ -80,6 +80,7 @@ def run_system(system: str, given: Given, config: RunConfig) -> Taken:
 
 def _ours(given: Given, config: RunConfig) -> Taken:
     from scadv_tf import fitting
+    from scadv_tf.annotation import annotate
 
     cells, types = given.cells, given.types
     watched = []
@@ -88,8 +89,7 @@ def _ours(given: Given, config: RunConfig) -> Taken:
         watched.append(probabilities.argmax(axis=1).astype(np.int16))
 
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])
-    encoded = {name: fitting.encode(model, cells, name) for name in MODALITIES}
-    probabilities = fitting.atac_probabilities(encoded["atac"], cells, config)
-    routes = transfer(encoded, probabilities, types, given.rna_labels, config)
-    latent = np.concatenate([encoded[name].latent for name in MODALITIES])
-    return Taken(Transfer(routes, probabilities, latent, history), np.array(watched))
+    found = annotate(model, cells, config)
+    routes = transfer(found, types, given.rna_labels, config)
+    result = Transfer(routes, found.probabilities, found.latent, history, found.unknown)
+    return Taken(result, np.array(watched))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 
+from scadv_tf.annotation import encode, fit_readout
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import fitting_batch_size, steps_of_pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells
@@ -17,33 +17,12 @@ from scadv_tf.data.preprocessor_file import save_preprocessor
 from scadv_tf.errors import InputError
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.models.callbacks import AtacPredictions, Hook, LabelChange, SoftLabelUpdate
+from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.models.soft_labels import final_probabilities
+from scadv_tf.modes import unsupervised
 from scadv_tf.progress import training_progress
 from scadv_tf.serving.export import export
-
-PREDICTION_BATCH = 2048
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """What a trained model says of cells: latent [cells, Z], probabilities [cells, K]."""
-
-    latent: np.ndarray
-    probabilities: np.ndarray
-
-
-def encode(model: ScAdv, cells: TrainingCells, modality: str) -> Encoded:
-    """Latent vectors and probabilities of all training cells of a modality."""
-    count = cells.cells(modality)
-    starts = range(0, count, PREDICTION_BATCH)
-    parts = [
-        model.encode(cells.batch(modality, slice(start, start + PREDICTION_BATCH)), modality)
-        for start in starts
-    ]
-    latent, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Encoded(latent, probabilities)
 
 
 def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
@@ -87,17 +66,18 @@ def build_model(cells: TrainingCells, types: int, config: RunConfig) -> ScAdv:
 
 def fit(
     cells: TrainingCells,
-    rna_labels: np.ndarray,
+    rna_labels: np.ndarray | None,
     types: int,
     config: RunConfig,
     hooks: Sequence[Hook] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[ScAdv, pd.DataFrame]:
-    """Trains a model by Algorithm 1; no label of an ATAC cell comes in here.
+    """Trains a model by Algorithm 1 and fits its readout; no label of an ATAC cell comes in here.
 
     Parameters
     ----------
-    rna_labels : type codes [R].
+    rna_labels, types : type codes [R] and the number of types; not looked at in the unsupervised
+        mode, where all cells are of one type.
     hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`).
     callbacks : further Keras callbacks.
 
@@ -109,39 +89,52 @@ def fit(
     ------
     InputError : the training diverged.
     """
-    training, loss = config.training, config.loss
+    training = config.training
     keras.utils.set_random_seed(training.seed)
+    share = training.calibration_share
+    if not training.supervised:
+        config = unsupervised(config)
+        rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
+    held_out = held_out_rows(rna_labels, share, training.seed)
+    taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
+    labels = rna_labels[taught].astype(np.int32)
+    model, history = _train(cells.with_rna(taught), labels, types, config, hooks, callbacks)
+    fit_readout(model, cells, rna_labels, held_out, config)
+    return model, history
+
+
+def _train(
+    cells: TrainingCells,
+    rna_labels: np.ndarray,
+    types: int,
+    config: RunConfig,
+    hooks: Sequence[Hook],
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[ScAdv, pd.DataFrame]:
+    training, loss = config.training, config.loss
     model = build_model(cells, types, config)
     soft = np.zeros((cells.cells("atac"), types), dtype=np.float32)
+    batch_size = batch_size_of(cells, training)
     batches = training_batches(
         cells,
-        rna_labels.astype(np.int32),
+        rna_labels,
         soft,
-        batch_size_of(cells, training),
+        batch_size,
         len(model.phases),
         training.seed,
         mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
         partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
     )
-    update = SoftLabelUpdate(
-        soft,
-        cells.neighbors,
-        np.bincount(rna_labels, minlength=types) / len(rna_labels),
-        max(1, round(loss.centroid_warmup * training.epochs)),
-        loss.prior_power,
-        loss.sharpening,
-    )
-    stop = LabelChange(model, training.early_stopping_patience, training.early_stopping_change)
-    predictions = AtacPredictions(
-        lambda: encode(model, cells, "atac").probabilities, [update, stop, *hooks]
-    )
-    steps = steps_of_pass(cells, batch_size_of(cells, training))
-    schedule = PhaseSchedule(steps)
+    if training.supervised:
+        shares = np.bincount(rna_labels, minlength=types) / len(rna_labels)
+        hooks = [*_label_hooks(model, cells, soft, shares, config), *hooks]
+    predictions = AtacPredictions(lambda: encode(model, cells, "atac").probabilities, hooks)
+    steps = steps_of_pass(cells, batch_size)
     progress = training_progress(training.epochs, steps * len(model.phases))
     history = model.fit(
         batches,
         epochs=training.epochs,
-        callbacks=[schedule, predictions, *callbacks, progress],
+        callbacks=[PhaseSchedule(steps), predictions, *callbacks, progress],
         shuffle=False,
         verbose=0,
     )
@@ -149,6 +142,19 @@ def fit(
     _check_finite(table[list(model.active)])
     table.insert(0, "epoch", np.arange(1, len(table) + 1))
     return model, table
+
+
+def _label_hooks(
+    model: ScAdv, cells: TrainingCells, soft: np.ndarray, shares: np.ndarray, config: RunConfig
+) -> list[Hook]:
+    """What is made of each epoch's predicted types: soft labels in place, and early stopping."""
+    training, loss = config.training, config.loss
+    warmup = max(1, round(loss.centroid_warmup * training.epochs))
+    settings = warmup, loss.prior_power, loss.sharpening
+    return [
+        SoftLabelUpdate(soft, cells.neighbor_weights, shares, *settings),
+        LabelChange(model, training.early_stopping_patience, training.early_stopping_change),
+    ]
 
 
 def _check_finite(losses: pd.DataFrame) -> None:
@@ -168,13 +174,6 @@ def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]
     if not config.output.tensorboard:
         return []
     return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
-
-
-def atac_probabilities(encoded: Encoded, cells: TrainingCells, config: RunConfig) -> np.ndarray:
-    """Final probabilities of the ATAC cells [A, K]: the classifier's and the neighbours' vote."""
-    return final_probabilities(
-        encoded.probabilities, cells.neighbors, config.evaluation.neighbor_vote
-    )
 
 
 def save(

@@ -1,4 +1,4 @@
-"""What a run found, and the files and pictures that tell of it."""
+"""What a run found, and the files that tell of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,13 @@ import pandas as pd
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
-from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.evaluation.metrics import confusion
 from scadv_tf.evaluation.report import ReportContent, write_report
 from scadv_tf.files import write_whole
+from scadv_tf.run_figures import write_figures
+
+if TYPE_CHECKING:
+    from scadv_tf.annotation import Annotation
 
 PACKAGES = (
     "scadv_tf",
@@ -30,6 +33,7 @@ PACKAGES = (
     "scikit-learn",
     "umap-learn",
 )
+UNKNOWN = "unknown"
 FILES = {
     "metrics.json": "all scores, seconds by stage, peak memory",
     "config.json": "every setting of the run",
@@ -47,10 +51,10 @@ class Results:
 
     Attributes
     ----------
-    routes : route of label transfer -> predicted types of the ATAC cells [A].
-    probabilities : of the headline route for the ATAC cells [A, K].
-    rna_probabilities : the classifier's for the RNA cells [R, K].
-    latent, umap : RNA cells first, [R + A, Z] and [R + A, 2].
+    routes : route of label transfer -> predicted types of the ATAC cells [A]; empty in the
+        unsupervised mode.
+    annotation : what the model says of all cells.
+    umap : RNA cells first [R + A, 2].
     history : a row an epoch.
     metrics : the content of metrics.json.
     export : folder of the exported encoder.
@@ -60,9 +64,7 @@ class Results:
     data: PairedData
     truth: AtacTruth | None
     routes: dict[str, np.ndarray]
-    probabilities: np.ndarray
-    rna_probabilities: np.ndarray
-    latent: np.ndarray
+    annotation: Annotation
     umap: np.ndarray
     history: pd.DataFrame
     metrics: dict
@@ -71,7 +73,7 @@ class Results:
     @property
     def confidence(self) -> np.ndarray:
         """Probability of the headline label of each ATAC cell [A]."""
-        return self.probabilities.max(axis=1)
+        return self.annotation.probabilities.max(axis=1)
 
 
 def versions() -> dict[str, str]:
@@ -94,32 +96,37 @@ def write_results(folder: Path, results: Results) -> None:
     """Writes the tables, pictures and the report; `metrics.json` last, as the sign of the end."""
     write_whole(folder / "config.json", results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
-    write_whole(folder / "predictions.csv", predictions(results).to_csv(index=False).encode())
-    types = np.array(results.data.types)
-    rna_probabilities = results.rna_probabilities
-    write_integrated(
-        folder / "integrated.h5ad",
-        results.data,
-        {
-            "rna": types[rna_probabilities.argmax(axis=1)],
-            "atac": results.routes["label_transfer"],
-        },
-        {"rna": rna_probabilities.max(axis=1), "atac": results.confidence},
-        results.latent,
-        results.umap,
-    )
+    if results.routes:
+        write_whole(folder / "predictions.csv", predictions(results).to_csv(index=False).encode())
+    else:  # those of an earlier run in the same folder would not be of these cells
+        (folder / "predictions.csv").unlink(missing_ok=True)
+    spaces = results.annotation.latent, results.umap
+    write_integrated(folder / "integrated.h5ad", results.data, *_predicted(results), *spaces)
     pictures = write_figures(folder / "figures", results)
     write_report(folder / "report.html", report_content(results, pictures))
 
 
+def _predicted(results: Results) -> tuple:
+    """Labels, confidence and unknown cells of both modalities for the integrated file."""
+    if not results.routes:
+        return None, None, None
+    types, rna = np.array(results.data.types), results.annotation.rna.probabilities
+    labels = {"rna": types[rna.argmax(axis=1)], "atac": results.routes["label_transfer"]}
+    confidence = {"rna": rna.max(axis=1), "atac": results.confidence}
+    unknown = {"rna": np.zeros(len(rna), dtype=bool), "atac": results.annotation.unknown}
+    return labels, confidence, unknown
+
+
 def predictions(results: Results) -> pd.DataFrame:
     """A row an ATAC cell: label, confidence, runner-up, and the labels of the other routes."""
-    types, probabilities = np.array(results.data.types), results.probabilities
+    types, probabilities = np.array(results.data.types), results.annotation.probabilities
     order = np.argsort(-probabilities, axis=1, kind="stable")
     table = {
         "cell": results.data.atac_cells,
         "label": results.routes["label_transfer"],
         "confidence": results.confidence.round(6),
+        "accepted_label": accepted(results),
+        "novelty": results.annotation.novelty.round(6),
         "second_label": types[order[:, 1]],
         "second_confidence": np.take_along_axis(probabilities, order, axis=1)[:, 1].round(6),
     }
@@ -131,88 +138,19 @@ def predictions(results: Results) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def shown_types(results: Results) -> tuple[np.ndarray, str]:
-    """Types of all cells for pictures, RNA first, and where the ATAC cells' come from."""
-    rna = np.array(results.data.types)[results.data.rna_labels]
-    if results.truth is None:
-        return np.concatenate([rna, results.routes["label_transfer"]]), "predicted"
-    known = np.where(results.truth.labels == "", "unlabelled", results.truth.labels)
-    return np.concatenate([results.truth.coarsen(rna), known]), "known"
-
-
-def write_figures(folder: Path, results: Results) -> list[tuple[str, Path]]:
-    """Draws every picture; returns captions and paths."""
-    rna_count = len(results.data.rna_cells)
-    modality = np.repeat(["RNA", "ATAC"], [rna_count, len(results.latent) - rna_count])
-    types, source = shown_types(results)
-    label = np.array(results.data.types)[results.data.rna_labels]
-    labels = np.concatenate([label, results.routes["label_transfer"]])
-    drawn = [
-        (
-            f"UMAP of the integrated cells, by type (ATAC: {source}) and by modality",
-            "umap",
-            figures.umap_panels(results.umap, types, modality, f"ATAC types: {source}"),
-        ),
-        (
-            "UMAP by the types of the RNA cells and those predicted for the ATAC cells",
-            "umap_predicted",
-            figures.umap_panels(results.umap, labels, modality, "ATAC types: predicted"),
-        ),
-        ("Losses, mean of each epoch", "losses", figures.loss_curves(_losses(results.history))),
-        ("Confidence of the predicted labels", "confidence", _confidence(results)),
-    ]
-    if results.truth is not None:
-        counts = confusion(results.truth.labels, results.routes["label_transfer"])
-        drawn.insert(
-            2,
-            (
-                "Known against predicted types of the ATAC cells",
-                "confusion_matrix",
-                figures.confusion_matrix(counts),
-            ),
-        )
-        curve = {"classifier": results.history["macro_f1"].to_numpy()}
-        drawn.insert(
-            3,
-            (
-                "Macro F1 of the classifier on the ATAC cells after each epoch",
-                "learning_curve",
-                figures.learning_curve(curve),
-            ),
-        )
-    paths = []
-    for caption, name, figure in drawn:
-        figures.save(figure, folder / f"{name}.png")
-        paths.append((caption, folder / f"{name}.png"))
-    return paths
-
-
-def _losses(history: pd.DataFrame) -> pd.DataFrame:
-    others = ("macro_f1", "atac_label_change")
-    return history.drop(columns=[name for name in others if name in history])
-
-
-def _confidence(results: Results):
-    if results.truth is None:
-        return figures.confidence_histogram(results.confidence)
-    labelled = results.truth.labels != ""
-    coarse = results.truth.coarsen(results.routes["label_transfer"])
-    confidence = results.truth.confidence(results.probabilities, results.data.types)
-    correct = coarse == results.truth.labels
-    return figures.confidence_histogram(confidence[labelled], correct[labelled])
+def accepted(results: Results) -> np.ndarray:
+    """The headline label of each ATAC cell [A], 'unknown' where it resembles no known type."""
+    return np.where(results.annotation.unknown, UNKNOWN, results.routes["label_transfer"])
 
 
 def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
     matching = results.data.matching.to_dict()
-    rna_types = np.array(results.data.types)[results.data.rna_labels]
-    found = plain_warnings(
-        results.metrics,
-        matching,
-        rna_types,
-        results.routes["label_transfer"],
-        results.confidence,
-    )
+    labels = ()
+    if results.routes:
+        predicted = results.routes["label_transfer"]
+        labels = results.data.known_rna_types(), predicted, results.confidence
+    found = plain_warnings(results.metrics, matching, *labels)
     return found + [text for text in matching["warnings"] if text not in found]
 
 
@@ -220,19 +158,14 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
     """The content of the report page."""
     data = results.data
     name = results.config.data.dataset or "custom"
-    summary = [
-        f"{len(data.rna_cells):,} RNA cells of {len(data.types)} types were integrated with "
-        f"{len(data.atac_cells):,} ATAC cells over {len(data.genes):,} shared genes.",
-        f"Half of the ATAC cells have a label with a confidence over "
-        f"{np.median(results.confidence):.2f}.",
-    ]
-    if results.truth is None:
-        summary.append("No ATAC labels were given, so nothing can be said about accuracy.")
     files = FILES | {str(results.export): "the exported encoder (SavedModel)"}
+    if not results.routes:
+        files.pop("predictions.csv")
+        files["integrated.h5ad"] = "both modalities with latent vectors and UMAP, for scanpy"
     return ReportContent(
         title="RNA and ATAC integration",
         dataset=name,
-        summary=summary,
+        summary=_summary(results),
         scores=results.metrics,
         matching=data.matching.to_dict(),
         matching_lines=data.matching.text().splitlines(),
@@ -241,4 +174,29 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         warnings=warnings_of(results),
         versions=versions(),
         files=files,
+        transferred=bool(results.routes),
     )
+
+
+def _summary(results: Results) -> list[str]:
+    data = results.data
+    types = f" of {len(data.types)} types" if data.types else ""
+    summary = [
+        f"{len(data.rna_cells):,} RNA cells{types} were integrated with "
+        f"{len(data.atac_cells):,} ATAC cells over {len(data.genes):,} shared genes."
+    ]
+    if not results.routes:
+        return [
+            *summary,
+            "No label was taught (--mode=unsupervised): none was transferred, so there is no "
+            "predictions.csv. Known types, where there are some, are shown but were not used.",
+            "Nothing but shared genes ties the modalities together here. Before you read a cluster "
+            "as one type, check that its RNA and ATAC cells have the same marker genes.",
+        ]
+    summary.append(
+        f"Half of the ATAC cells have a label with a confidence over "
+        f"{np.median(results.confidence):.2f}."
+    )
+    if results.truth is None:
+        summary.append("No ATAC labels were given, so nothing can be said about accuracy.")
+    return summary

@@ -20,21 +20,12 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
 from scadv_tf.progress import quiet_start
 from scadv_tf.row_store import Row
-from scadv_tf.scoring import epoch_macro_f1, score
+from scadv_tf.scoring import SCORES, epoch_macro_f1, score
 from scadv_tf.systems import SYSTEMS
 
 logger = logging.getLogger(__name__)
 
-SCORES = (
-    HEADLINE,
-    "silhouette_umap",
-    "silhouette_latent",
-    "modality_mixing",
-    "silhouette_modality",
-    "calibration_error",
-    "seconds",
-    "peak_memory_mb",
-)
+MEASURES = (HEADLINE, *SCORES, "seconds", "peak_memory_mb")
 
 
 class RowRunner:
@@ -99,6 +90,7 @@ class RowRunner:
             self._data,
             self._truth,
             seed,
+            found.unknown,
         )
         seconds = {
             "prepare": prepare,
@@ -145,4 +137,4 @@ def _timed(function: Callable, *arguments: Any) -> tuple[Any, float]:
 
 def failed_row(system: str, seed: int, error: str) -> Row:
     """A row without scores that says why."""
-    return Row({"system": system, "seed": seed, "error": error} | dict.fromkeys(SCORES))
+    return Row({"system": system, "seed": seed, "error": error} | dict.fromkeys(MEASURES))

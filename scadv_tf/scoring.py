@@ -6,6 +6,7 @@ The known labels of ATAC cells come in here and nowhere before: they score, they
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,20 @@ from scadv_tf.evaluation import (
     modality_mixing,
     silhouette,
     svm_transfer,
+)
+
+if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
+    from scadv_tf.annotation import Annotation
+
+ROUTES = (HEADLINE, "classifier", "svm", "knn")
+SCORES = (
+    "silhouette_umap",
+    "silhouette_latent",
+    "modality_mixing",
+    "silhouette_modality",
+    "calibration_error",
+    "unknown_share",
+    "accuracy_of_known",
 )
 
 
@@ -38,11 +53,7 @@ def epoch_macro_f1(codes: np.ndarray, types: tuple[str, ...], truth: AtacTruth) 
 
 
 def transfer(
-    encoded: dict,
-    probabilities: np.ndarray,
-    types: tuple[str, ...],
-    rna_labels: np.ndarray,
-    config: RunConfig,
+    annotation: Annotation, types: tuple[str, ...], rna_labels: np.ndarray, config: RunConfig
 ) -> dict[str, np.ndarray]:
     """Route -> types of the ATAC cells [A].
 
@@ -52,20 +63,25 @@ def transfer(
 
     Parameters
     ----------
-    encoded : modality -> latent vectors and the classifier's probabilities (`fitting.Encoded`).
-    probabilities : of the headline route [A, K].
     types : the K names of the types.
     rna_labels : type codes of the RNA cells [R].
     """
     names = np.array(types)
-    rna, atac = (encoded[name].latent for name in MODALITIES)
-    rna_types = names[rna_labels]
+    rna, atac, rna_types = annotation.rna.latent, annotation.atac.latent, names[rna_labels]
     return {
-        HEADLINE: names[probabilities.argmax(axis=1)],
-        "classifier": names[encoded["atac"].probabilities.argmax(axis=1)],
+        HEADLINE: names[annotation.probabilities.argmax(axis=1)],
+        "classifier": names[annotation.atac.probabilities.argmax(axis=1)],
         "svm": svm_transfer(rna, rna_types, atac, config.training.seed),
         "knn": knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors),
     }
+
+
+def known_types(data: PairedData, truth: AtacTruth | None) -> np.ndarray:
+    """Known types of all cells, RNA first [R + A], at the level of the ATAC labels; '' for none."""
+    rna = data.known_rna_types()
+    if truth is None:
+        return np.concatenate([rna, np.full(len(data.atac_cells), "")])
+    return np.concatenate([truth.coarsen(rna), truth.labels])
 
 
 def score(
@@ -76,31 +92,36 @@ def score(
     data: PairedData,
     truth: AtacTruth | None,
     seed: int,
+    unknown: np.ndarray | None = None,
 ) -> dict:
     """All scores of one system, whatever it can give.
 
     Parameters
     ----------
     routes : route -> predicted types of the ATAC cells [A], any routes; ``label_transfer`` is
-        the headline.
+        the headline. Empty where no label was transferred.
     probabilities : of the headline [A, K]; None for a system without.
     latent, umap : RNA cells first, [R + A, Z] and [R + A, 2]; None for a system without.
     truth : None where the labels of the ATAC cells are not known.
     seed : of the subsamples.
+    unknown : bool [A], ATAC cells that resemble no known type; None for a system without.
 
     Returns
     -------
-    Route -> its `label_scores`; silhouettes, mixing and calibration error. None stands for what
+    Route -> its `label_scores`; silhouettes, mixing, calibration error, the share of unknown cells
+    and the accuracy of the headline among the others. None stands for what
     the system, or the lack of ATAC labels, leaves unknown.
     """
-    names = ("silhouette_umap", "silhouette_latent", "calibration_error")
-    metrics = dict.fromkeys([*routes, *names, "modality_mixing", "silhouette_modality"])
-    if truth is not None:
-        metrics |= _against_truth(routes, probabilities, truth, data.types)
-        known = np.concatenate([truth.coarsen(np.array(data.types)[data.rna_labels]), truth.labels])
+    metrics = dict.fromkeys([*(routes or ROUTES), *SCORES])
+    if truth is not None and routes:
+        metrics |= _against_truth(routes, probabilities, unknown, truth, data.types)
+    if truth is not None and np.any(data.known_rna_types() != ""):
+        known = known_types(data, truth)
         for name, space in (("silhouette_umap", umap), ("silhouette_latent", latent)):
             if space is not None:
                 metrics[name] = silhouette(space[known != ""], known[known != ""], seed)
+    if unknown is not None:
+        metrics["unknown_share"] = float(unknown.mean())
     if latent is not None:
         modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
         metrics["modality_mixing"] = modality_mixing(latent, modality, seed=seed)
@@ -109,14 +130,19 @@ def score(
 
 
 def _against_truth(
-    routes: dict, probabilities: np.ndarray | None, truth: AtacTruth, types: tuple[str, ...]
+    routes: dict,
+    probabilities: np.ndarray | None,
+    unknown: np.ndarray | None,
+    truth: AtacTruth,
+    types: tuple[str, ...],
 ) -> dict:
     coarse = {name: truth.coarsen(labels) for name, labels in routes.items()}
     found = {name: label_scores(truth.labels, labels) for name, labels in coarse.items()}
+    labelled, right = truth.labels != "", coarse[HEADLINE] == truth.labels
     if probabilities is not None:
-        answered = truth.labels != ""
         found["calibration_error"] = expected_calibration_error(
-            truth.confidence(probabilities, types)[answered],
-            (coarse[HEADLINE] == truth.labels)[answered],
+            truth.confidence(probabilities, types)[labelled], right[labelled]
         )
+    if unknown is not None and np.any(labelled & ~unknown):
+        found["accuracy_of_known"] = float(right[labelled & ~unknown].mean())
     return found

@@ -128,7 +128,8 @@ def settings_of(system: str, config: RunConfig) -> RunConfig:
     chosen, plain = SYSTEMS[system], RunConfig()
     if chosen.losses is not None:
         losses = _weighted(config.loss, chosen.losses)
-        return dataclasses.replace(config, loss=losses, data=plain.data, output=plain.output)
+        ours = dataclasses.replace(config, loss=losses, data=plain.data, output=plain.output)
+        return ours if chosen.losses == WEIGHTS else _as_in_the_document(ours)
     preprocessing = plain.preprocessing
     if not chosen.raw:
         preprocessing = _with_components(config.preprocessing, chosen.denoised)
@@ -139,10 +140,16 @@ def settings_of(system: str, config: RunConfig) -> RunConfig:
     )
 
 
+def _as_in_the_document(config: RunConfig) -> RunConfig:
+    """The classifier's own answer and the latent vectors as trained: what the document had."""
+    evaluation = dataclasses.replace(config.evaluation, neighbor_vote=0.0, align_latent=False)
+    return dataclasses.replace(config, evaluation=evaluation)
+
+
 def _with_components(config: PreprocessingConfig, denoised: bool) -> PreprocessingConfig:
     return dataclasses.replace(
         config,
-        smoothing_hops=config.smoothing_hops if denoised else 0,
+        neighbors=config.neighbors if denoised else 1,
         projection_size=config.projection_size or PROJECTION_SIZE,
     )
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +14,20 @@ from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
+from scadv_tf.modes import unsupervised
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, warnings_of, write_json, write_results
 from scadv_tf.scoring import learning_curve_hook, score, transfer
 
+if TYPE_CHECKING:
+    from scadv_tf.data.preprocessing import TrainingCells
+    from scadv_tf.models.scadv import ScAdv
+
 logger = logging.getLogger(__name__)
+
+UNTAUGHT = ("unlabelled",)  # stands in the export for the types of a model that was taught none
 
 
 def run(config: RunConfig) -> dict:
@@ -36,6 +43,8 @@ def run(config: RunConfig) -> dict:
     ------
     InputError : the input or a setting is unfit.
     """
+    if not config.training.supervised:
+        config = unsupervised(config)
     stages = Stages()
     name = dataset_name(config.data)
     folder = Path(config.output.output_dir or Path("runs") / name)
@@ -51,47 +60,57 @@ def run(config: RunConfig) -> dict:
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     with stages.stage("train", f"Training {config.training.epochs} epochs"):
-        hooks = [] if truth is None else [learning_curve_hook(data.types, truth)]
-        model, history = fitting.fit(
-            cells,
-            data.rna_labels,
-            len(data.types),
-            config,
-            hooks,
-            fitting.reporters(config, folder),
-        )
-    with stages.stage("transfer", "Transferring labels"):
-        encoded = {name: fitting.encode(model, cells, name) for name in MODALITIES}
-        probabilities = fitting.atac_probabilities(encoded["atac"], cells, config)
-        latent = np.concatenate([encoded[name].latent for name in MODALITIES])
-        routes = transfer(encoded, probabilities, data.types, data.rna_labels, config)
-    with stages.stage("umap", "Drawing the UMAP"):
-        umap = umap_2d(latent, config.training.seed, config.evaluation.umap_neighbors)
-    with stages.stage("score", "Scoring"):
-        metrics = score(routes, probabilities, latent, umap, data, truth, config.training.seed)
+        watch = data.types and truth is not None
+        hooks = [learning_curve_hook(data.types, truth)] if watch else []
+        reporters = fitting.reporters(config, folder)
+        given = cells, data.rna_labels, len(data.types)
+        model, history = fitting.fit(*given, config, hooks, reporters)
+    found = _evaluate(model, cells, data, truth, config, stages)
     with stages.stage("export", "Exporting the encoder"):
-        export = fitting.save(model, cells, data.types, config, folder / "checkpoints", export_dir)
-    metrics |= {"epochs_trained": len(history), "export": str(export)}
-    results = Results(
-        config=config,
-        data=data,
-        truth=truth,
-        routes=routes,
-        probabilities=probabilities,
-        rna_probabilities=encoded["rna"].probabilities,
-        latent=latent,
-        umap=umap,
-        history=history,
-        metrics=metrics,
-        export=export,
-    )
+        types = data.types or UNTAUGHT
+        export = fitting.save(model, cells, types, config, folder / "checkpoints", export_dir)
+    results = Results(config, data, truth, **found, history=history, export=export)
+    _write(folder, results, stages)
+    return results.metrics
+
+
+def _evaluate(
+    model: ScAdv,
+    cells: TrainingCells,
+    data: PairedData,
+    truth: AtacTruth | None,
+    config: RunConfig,
+    stages: Stages,
+) -> dict:
+    """The fields of `Results` that a trained model brings."""
+    from scadv_tf.annotation import annotate
+
+    seed = config.training.seed
+    with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
+        annotation = annotate(model, cells, config)
+        routes, answers = {}, (None, None)
+        if data.types:
+            routes = transfer(annotation, data.types, data.rna_labels, config)
+            answers = annotation.probabilities, annotation.unknown
+    with stages.stage("umap", "Drawing the UMAP"):
+        umap = umap_2d(annotation.latent, seed, config.evaluation.umap_neighbors)
+    with stages.stage("score", "Scoring"):
+        probabilities, unknown = answers
+        spaces = annotation.latent, umap
+        metrics = score(routes, probabilities, *spaces, data, truth, seed, unknown)
+    return {"routes": routes, "annotation": annotation, "umap": umap, "metrics": metrics}
+
+
+def _write(folder: Path, results: Results, stages: Stages) -> None:
+    """Writes everything, `metrics.json` last, and says where it is."""
+    metrics, export = results.metrics, results.export
+    metrics |= {"epochs_trained": len(results.history), "export": str(export)}
     with stages.stage("write", f"Writing results to {folder}"):
         metrics |= {"seconds": stages.seconds, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results)
     write_json(folder / "metrics.json", metrics)
     for line in summary(metrics, warnings_of(results), folder, export):
         logger.info("%s", line)
-    return metrics
 
 
 def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> list[str]:
@@ -127,19 +146,20 @@ def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
     name = values.pop("dataset")
     values["cells"] = values.pop("synthetic_cells")
     values["difficulty"] = values.pop("synthetic_difficulty")
-    source = DatasetSource(**values, seed=config.training.seed)
+    training = config.training
+    source = DatasetSource(**values, seed=training.seed, supervised=training.supervised)
     own = bool(source.rna or source.atac)
     # A name of their own for the user's files only names the folders of the results.
     recipe = "custom" if own and name not in available() else name
     data, truth = load_dataset(recipe, source)
     if truth is not None and not np.any(truth.labels != ""):
         truth = None  # a column of gaps is no label
-    if data.rna_labels is None:
+    if training.supervised and data.rna_labels is None:
         raise InputError(
             what="The RNA cells have no labels to transfer.",
             expected="the column of the RNA cells' types",
             received=f"--label_key={config.data.label_key!r}",
-            advice="Give --label_key=COLUMN.",
+            advice="Give --label_key=COLUMN, or --mode=unsupervised, which needs no labels.",
         )
     return data, truth
 

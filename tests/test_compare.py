@@ -22,6 +22,7 @@ SMALL = (
     "--seed=4",
 )
 SCORES = ("silhouette_umap", "silhouette_latent", "modality_mixing", "silhouette_modality")
+OF_UNKNOWN = ("unknown_share", "accuracy_of_known")
 ROUTES = ("label_transfer", "classifier", "svm", "knn")
 
 
@@ -105,6 +106,8 @@ def test_rows_have_scores_seconds_and_memory_of_their_own(compared):
     # TensorFlow is in the memory of our row and not of the next.
     assert scadv["peak_memory_mb"] > logistic["peak_memory_mb"] + 200
     assert row_of(content, "harmony")["calibration_error"] is None
+    for name in OF_UNKNOWN:  # only our model says which cells are unknown
+        assert 0 <= scadv[name] <= 1 and logistic[name] is None
     assert 0 <= logistic["calibration_error"] <= 1
 
 
@@ -124,7 +127,7 @@ def test_scadv_is_what_the_main_job_makes_of_the_same_flags(compared, train_main
     results = tmp_path / "runs" / "synthetic"
     metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
     row = row_of(content_of(compared[1]), "scadv")
-    for name in (*ROUTES, *SCORES, "calibration_error", "epochs_trained"):
+    for name in (*ROUTES, *SCORES, *OF_UNKNOWN, "calibration_error", "epochs_trained"):
         assert row[name] == metrics[name], name
     history = np.genfromtxt(results / "history.csv", delimiter=",", names=True)
     rows = compared[1] / "runs" / "synthetic_comparison" / "rows"

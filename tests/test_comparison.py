@@ -11,7 +11,7 @@ import pytest
 from scadv_tf import comparison
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.contestant import given_to
-from scadv_tf.row_runner import SCORES, failed_row
+from scadv_tf.row_runner import MEASURES, failed_row
 from scadv_tf.row_store import Row, RowStore, digest_of, fingerprint_of
 from scadv_tf.systems import ComparisonConfig, settings_of
 from scadv_tf.training import read
@@ -37,7 +37,7 @@ class StandIn:
         self.asked.append((system, seed))
         if system in self.fails:
             return failed_row(system, seed, "it failed\n  expected: more")
-        content = {"system": system, "seed": seed, "error": None} | dict.fromkeys(SCORES)
+        content = {"system": system, "seed": seed, "error": None} | dict.fromkeys(MEASURES)
         content |= {"modality_mixing": seed / 10, "seconds": {"total": 1.0}}
         return Row(content, np.array(["A1", "B"]), np.full((4, 2), seed, np.float32), np.ones(3))
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from scadv_tf import InputError, RunConfig, encode, fit, load_dataset
-from scadv_tf.config import LossConfig, NetworkConfig, PreprocessingConfig, TrainingConfig
+from scadv_tf import InputError, RunConfig, annotation, fit, load_dataset
+from scadv_tf.annotation import Encoded, annotate
+from scadv_tf.config import (
+    EvaluationConfig,
+    LossConfig,
+    NetworkConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+)
 from scadv_tf.data import DatasetSource, preprocessing
-from scadv_tf.fitting import atac_probabilities
+from scadv_tf.models import callbacks
 
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
@@ -35,12 +43,12 @@ def with_training(**changes) -> RunConfig:
 def test_labels_of_an_easy_tissue_are_found(tissue):
     data, truth, cells = tissue
     model, history = fit(cells, data.rna_labels, len(data.types), CONFIG)
-    encoded = encode(model, cells, "atac")
-    predicted = np.array(data.types)[atac_probabilities(encoded, cells, CONFIG).argmax(axis=1)]
+    annotation = annotate(model, cells, CONFIG)
+    predicted = np.array(data.types)[annotation.probabilities.argmax(axis=1)]
     assert np.mean(truth.coarsen(predicted) == truth.labels) > 0.8
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert history["cross_entropy"].iloc[-1] < history["cross_entropy"].iloc[0] / 2
-    assert encoded.latent.shape == (330, 16)
+    assert annotation.atac.latent.shape == (330, 16)
 
 
 def test_a_training_that_diverges_says_what_to_do(tissue):
@@ -64,3 +72,62 @@ def test_adam_and_a_constant_rate_train_too(tissue):
     config = with_training(optimizer="adam", learning_rate=1e-3, learning_rate_schedule="constant")
     _, history = fit(cells, data.rna_labels, len(data.types), config)
     assert history["cross_entropy"].iloc[-1] < history["cross_entropy"].iloc[0]
+
+
+def without_denoising(data, **changes):
+    config = dataclasses.replace(CONFIG.preprocessing, **changes)
+    return preprocessing.fit(data, config)
+
+
+def annotated(cells, own, doubt, monkeypatch, vote):
+    """The answer for ATAC cells of which the model by itself says this."""
+    encoded = Encoded(np.zeros((330, 2)), np.log(own), own, doubt**2, 9 * doubt, novelty=doubt)
+    monkeypatch.setattr(annotation, "encode", lambda *_: encoded)
+    model = SimpleNamespace(readout=SimpleNamespace(unknown_threshold=0.5))
+    config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(neighbor_vote=vote))
+    return annotate(model, cells, config)
+
+
+@pytest.fixture
+def made_up():
+    random = np.random.default_rng(0)
+    return random.dirichlet(np.ones(4), size=330), random.random(330)
+
+
+@pytest.mark.parametrize("denoised", [True, False])
+def test_the_vote_is_of_the_weighted_neighbours(tissue, made_up, denoised, monkeypatch):
+    data, _, cells = tissue
+    if not denoised:
+        cells = without_denoising(data, smoothing_hops=0)
+    own, doubt = made_up
+    found = annotated(cells, own, doubt, monkeypatch, vote=0.25)
+    weights = cells.neighbor_weights.toarray().astype(float)
+    expected = 0.75 * own + 0.25 * weights @ own
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
+    assert not np.allclose(found.probabilities, own, atol=0.05)
+    np.testing.assert_allclose(found.novelty, weights @ doubt, rtol=1e-5)
+    np.testing.assert_array_equal(found.unknown, found.novelty > 0.5)
+    assert 0.1 < found.unknown.mean() < 0.9 and (found.unknown != (doubt > 0.5)).any()
+
+
+def test_without_neighbours_there_is_no_vote(tissue, made_up, monkeypatch):
+    cells = without_denoising(tissue[0], neighbors=1)
+    own, doubt = made_up
+    found = annotated(cells, own, doubt, monkeypatch, vote=0.25)
+    np.testing.assert_allclose(found.probabilities, own, rtol=1e-12)
+    np.testing.assert_array_equal(found.novelty, doubt)
+
+
+@pytest.mark.parametrize("changes", [{"smoothing_hops": 0}, {"neighbors": 1}])
+def test_neighbours_serve_the_soft_labels_also_without_denoising(tissue, changes, monkeypatch):
+    data, _, _ = tissue
+    cells = without_denoising(data, **changes)
+    given = []
+
+    def spy(probabilities, neighbor_weights, *settings):
+        given.append(neighbor_weights)
+        return probabilities
+
+    monkeypatch.setattr(callbacks, "soft_labels", spy)
+    fit(cells, data.rna_labels, len(data.types), with_training(epochs=1))
+    assert len(given) == 1 and given[0] is cells.neighbor_weights

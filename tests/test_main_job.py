@@ -108,6 +108,7 @@ def test_pbmc_metrics(pbmc):
     for name in (*SILHOUETTES, "silhouette_modality"):
         assert -1 <= metrics[name] <= 1
     assert metrics["modality_mixing"] >= 0 and 0 <= metrics["calibration_error"] <= 1
+    assert 0 < metrics["unknown_share"] < 1 and 0 <= metrics["accuracy_of_known"] <= 1
     assert metrics["seconds"]["train"] > 0 and all(s >= 0 for s in metrics["seconds"].values())
     assert metrics["peak_memory_mb"] > 100
     assert metrics["epochs_trained"] == EPOCHS and metrics["export"] == "savedmodels/pbmc/1"
@@ -117,6 +118,12 @@ def test_pbmc_labels_are_right(pbmc):
     metrics = strict_json(pbmc[1] / "runs" / "pbmc" / "metrics.json")
     assert metrics["label_transfer"]["accuracy"] > 0.9
     assert metrics["label_transfer"]["macro_f1"] > 0.9
+    assert metrics["accuracy_of_known"] > 0.9 and metrics["unknown_share"] < 0.3
+
+
+def test_pbmc_modalities_are_aligned(pbmc):
+    metrics = strict_json(pbmc[1] / "runs" / "pbmc" / "metrics.json")
+    assert metrics["modality_mixing"] > 0.7 and metrics["silhouette_modality"] < 0.05
 
 
 def test_pbmc_predictions_are_those_that_were_scored(pbmc, truth):
@@ -134,6 +141,22 @@ def test_pbmc_predictions_are_those_that_were_scored(pbmc, truth):
     for route, column in columns.items():
         accuracy = np.mean(known.coarsen(table[column]) == known.labels)
         assert math.isclose(metrics[route]["accuracy"], accuracy, abs_tol=1e-9)
+
+
+def test_pbmc_unknown_cells_are_the_most_novel_and_keep_their_label_beside(pbmc, truth):
+    table = pd.read_csv(pbmc[1] / "runs" / "pbmc" / "predictions.csv")
+    metrics = strict_json(pbmc[1] / "runs" / "pbmc" / "metrics.json")
+    unknown = table["accepted_label"] == "unknown"
+    assert (table["accepted_label"] == table["label"])[~unknown].all()
+    assert table["novelty"].between(0, 1).all()
+    assert table["novelty"][unknown].min() >= table["novelty"][~unknown].max()
+    assert math.isclose(metrics["unknown_share"], unknown.mean())
+    right = truth[1].coarsen(table["label"]) == truth[1].labels
+    assert math.isclose(metrics["accuracy_of_known"], right[~unknown].mean())
+    cells = anndata.read_h5ad(pbmc[1] / "runs" / "pbmc" / "integrated.h5ad")
+    marked = cells.obs["scadv_unknown"].to_numpy()
+    assert not marked[: -len(table)].any()
+    np.testing.assert_array_equal(marked[-len(table) :], unknown)
 
 
 def test_pbmc_settings_are_those_of_the_command(pbmc):
@@ -243,7 +266,8 @@ def test_without_labels_nothing_is_scored_and_all_else_is_there(without_labels):
     metrics = strict_json(results / "metrics.json")
     for name in (*ROUTES, *SILHOUETTES, "calibration_error"):
         assert metrics[name] is None
-    assert metrics["modality_mixing"] >= 0
+    assert metrics["modality_mixing"] >= 0 and metrics["accuracy_of_known"] is None
+    assert 0 <= metrics["unknown_share"] <= 1
     history = pd.read_csv(results / "history.csv")
     assert "macro_f1" not in history and len(history) == 3
     check_self_contained((results / "report.html").read_text(encoding="utf-8"), len(PICTURES))

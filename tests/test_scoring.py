@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth
-from scadv_tf.scoring import epoch_macro_f1, learning_curve_hook, score
+from scadv_tf.scoring import SCORES, epoch_macro_f1, learning_curve_hook, score, transfer
 
 TYPES = ("b1", "b2", "t")
 TRUTH = AtacTruth(np.array(["b", "b", "t", ""]), {"b1": "b", "b2": "b", "t": "t"})
@@ -17,17 +18,22 @@ DATA = SimpleNamespace(
     rna_labels=np.array([0, 1, 2, 2]),
     rna_cells=np.array(["r1", "r2", "r3", "r4"]),
     atac_cells=np.array(["a1", "a2", "a3", "a4"]),
+    known_rna_types=lambda: np.array(["b1", "b2", "t", "t"]),
 )
 ROUTES = {
     "label_transfer": np.array(["b1", "t", "t", "t"]),
     "lsi": np.array(["b2", "b1", "t", "b1"]),
 }
 PROBABILITIES = np.array([[0.6, 0.2, 0.2], [0.3, 0.2, 0.5], [0.1, 0.1, 0.8], [0.2, 0.2, 0.6]])
+# The second answer is wrong, the fourth cell has no known label.
+UNKNOWN = np.array([False, True, False, True])
 SPACE = np.array([[0, 0], [0, 1], [9, 9], [9, 8], [1, 0], [1, 1], [8, 9], [8, 8]], dtype=float)
 
 
-def scores(probabilities=PROBABILITIES, latent=SPACE, umap=SPACE, truth=TRUTH) -> dict:
-    return score(ROUTES, probabilities, latent, umap, DATA, truth, seed=0)
+def scores(
+    probabilities=PROBABILITIES, latent=SPACE, umap=SPACE, truth=TRUTH, unknown=UNKNOWN
+) -> dict:
+    return score(ROUTES, probabilities, latent, umap, DATA, truth, 0, unknown)
 
 
 def test_every_route_is_scored_at_the_level_of_the_known_labels():
@@ -61,11 +67,64 @@ def test_what_needs_a_latent_space_is_none_without_it():
     assert found["label_transfer"] == scores()["label_transfer"]
 
 
-def test_without_known_labels_only_the_modalities_are_scored():
+def test_without_known_labels_only_the_modalities_and_the_unknown_are_scored():
     found = scores(truth=None)
     known = {name for name, value in found.items() if value is not None}
-    assert known == {"silhouette_modality", "modality_mixing"}
+    assert known == {"silhouette_modality", "modality_mixing", "unknown_share"}
     assert found["modality_mixing"] == scores()["modality_mixing"]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "share", "accuracy"),
+    [
+        ([False, False, False, False], 0, 2 / 3),
+        ([False, True, False, True], 1 / 2, 1),
+        ([True, False, True, False], 1 / 2, 0),
+        ([False, False, True, False], 1 / 4, 1 / 2),
+        ([True, True, True, False], 3 / 4, None),  # what is left has no known label
+        ([True, True, True, True], 1, None),
+    ],
+)
+def test_the_unknown_cells_and_the_accuracy_of_the_others_by_hand(unknown, share, accuracy):
+    found = scores(unknown=np.array(unknown))
+    assert found["unknown_share"] == share
+    assert found["accuracy_of_known"] == (accuracy and pytest.approx(accuracy))
+    assert found["label_transfer"] == scores()["label_transfer"]  # a score of all cells, as ever
+
+
+def test_a_system_that_calls_nothing_unknown_is_not_scored_for_it():
+    found, full = scores(unknown=None), scores()
+    for name in ("unknown_share", "accuracy_of_known"):
+        assert found.pop(name) is None and full.pop(name) is not None
+    assert found == full
+
+
+def test_every_score_has_its_place_whatever_is_known():
+    bare = score(ROUTES, None, None, None, DATA, None, 0)
+    assert set(bare) == set(scores()) == {*ROUTES, *SCORES}
+    assert not any(value is not None for value in bare.values())
+
+
+def test_the_routes_of_our_model():
+    """The vote decides the headline, the cell by itself the classifier, the latent space the rest.
+
+    The first ATAC cell is at the RNA cells of b1, its own probabilities say b2, its neighbours t.
+    """
+    random = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], 20)
+    centers = 10 * np.eye(3)
+    rna = SimpleNamespace(latent=centers[codes] + random.normal(size=(60, 3)))
+    own = np.array([[0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])
+    atac = SimpleNamespace(latent=centers[[0, 2]], probabilities=own)
+    joined = np.array([[0.1, 0.3, 0.6], [0.2, 0.1, 0.7]])
+    annotation = SimpleNamespace(rna=rna, atac=atac, probabilities=joined)
+    routes = transfer(annotation, TYPES, codes, RunConfig())
+    assert {name: labels.tolist() for name, labels in routes.items()} == {
+        "label_transfer": ["t", "t"],
+        "classifier": ["b2", "t"],
+        "svm": ["b1", "t"],
+        "knn": ["b1", "t"],
+    }
 
 
 def test_the_learning_curve_is_the_macro_f1_of_the_likeliest_types():

@@ -77,10 +77,22 @@ def test_a_weight_of_zero_stays_zero_and_no_loss_at_all_is_refused():
         settings_of("ce", dataclasses.replace(CONFIG, loss=loss))
 
 
-def test_our_rows_differ_in_their_losses_alone():
-    for system in ("scadv", "milestone2", *LADDER):
-        found = settings_of(system, CONFIG)
-        assert dataclasses.replace(found, loss=CONFIG.loss) == CONFIG
+def test_our_rows_differ_in_their_losses_and_in_what_the_document_lacks():
+    evaluation = EvaluationConfig(neighbor_vote=0.3, unknown_share=0.2, knn_neighbors=9)
+    config = dataclasses.replace(CONFIG, evaluation=evaluation)
+    assert settings_of("scadv", config) == config
+    plain = dataclasses.replace(evaluation, neighbor_vote=0.0, align_latent=False)
+    for system in ("milestone2", *LADDER):
+        found = settings_of(system, config)
+        assert found.evaluation == plain
+        assert dataclasses.replace(found, loss=CONFIG.loss, evaluation=evaluation) == config
+
+
+@pytest.mark.parametrize("align", [True, False])
+def test_scadv_keeps_the_vote_and_the_alignment_that_are_configured(align):
+    evaluation = EvaluationConfig(neighbor_vote=0.8, align_latent=align)
+    config = dataclasses.replace(CONFIG, evaluation=evaluation)
+    assert settings_of("scadv", config).evaluation == evaluation
 
 
 def test_baselines_depend_on_what_they_read_and_on_nothing_else():
@@ -98,12 +110,15 @@ def test_baselines_depend_on_what_they_read_and_on_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("system", "hops"), [("harmony", 0), ("svm", 0), ("logistic", 0), ("harmony_denoised", 4)]
+    ("system", "neighbors"),
+    [("harmony", 1), ("svm", 1), ("logistic", 1), ("harmony_denoised", 13)],
 )
-def test_only_the_denoised_harmony_gets_denoised_cells(system, hops):
-    config = RunConfig(preprocessing=PreprocessingConfig(smoothing_hops=4, variable_genes=77))
-    found = settings_of(system, config).preprocessing
-    assert (found.smoothing_hops, found.variable_genes) == (hops, 77)
+def test_only_the_denoised_harmony_gets_denoised_cells(system, neighbors):
+    settings = PreprocessingConfig(neighbors=13, smoothing_hops=4, variable_genes=77)
+    found = settings_of(system, RunConfig(preprocessing=settings)).preprocessing
+    assert (found.neighbors, found.variable_genes) == (neighbors, 77)
+    if neighbors > 1:
+        assert found.smoothing_hops == 4
     assert found.projection_size == 50
 
 

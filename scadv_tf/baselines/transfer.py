@@ -30,12 +30,14 @@ class Transfer:
         the method has none.
     latent : [R + A, Z], RNA cells first; None if the method has no joint space.
     history : a row an epoch, with a column macro_f1 for learning curves; None without epochs.
+    unknown : bool [A], cells that resemble no type; None if the method does not say.
     """
 
     routes: dict[str, np.ndarray]
     probabilities: np.ndarray | None
     latent: np.ndarray | None
     history: pd.DataFrame | None = None
+    unknown: np.ndarray | None = None
 
     def __post_init__(self):
         if HEADLINE not in self.routes:

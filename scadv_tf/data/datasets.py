@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data.gene_activity import (
     DEFAULT_UPSTREAM,
     count_linked,
@@ -50,6 +51,7 @@ class DatasetSource:
     rna_layer, atac_layer : '' for X, 'raw', or a layer.
     drop_types : cell types to leave out.
     min_shared_genes : fewer are refused.
+    supervised : whether RNA labels are taught; if not, they may be missing, see `pair`.
     cells, difficulty, seed : of the synthetic data set only; see `simulate`.
     """
 
@@ -65,6 +67,7 @@ class DatasetSource:
     atac_layer: str = ""
     drop_types: tuple[str, ...] = ()
     min_shared_genes: int = MIN_SHARED_GENES
+    supervised: bool = True
     cells: int = 2000
     difficulty: float = 0.5
     seed: int = 0
@@ -152,7 +155,10 @@ def load(source: DatasetSource) -> LabelledPair:
     if source.genes:
         _check_given("genes", source.genes, needed=True)
     rna = read_modality(source.rna, "rna", source.rna_layer)
-    labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
+    if source.supervised or source.label_key != DataConfig.label_key:
+        labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
+    elif source.label_key not in rna.obs:
+        logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     atac = read_modality(source.atac, "atac", source.atac_layer)
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source)
@@ -180,7 +186,7 @@ def assemble(
         peaks = _peaks_beside(atac, source.atac_peaks)
     return pair(
         rna, atac, source.label_key, source.atac_label_key, peaks,
-        source.drop_types, source.min_shared_genes, peaks_in_genes,
+        source.drop_types, source.min_shared_genes, peaks_in_genes, source.supervised,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""ATAC cells denoised by the mean over their nearest ATAC cells, and how that serves new cells."""
+"""ATAC cells denoised by means over their nearest ATAC cells, and how that serves new cells."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from scipy import sparse
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.neighbors import (
     SemanticIndex,
-    mean_matrix,
+    averaging_weights,
     nearest,
     neighbors_with_self,
+    shared_neighbor_weights,
     unit_rows,
 )
 from scadv_tf.data.normalization import Scale, compact, covariance, joint_components, project
@@ -31,6 +32,7 @@ class Neighborhood:
     component_scale : the scale of the ATAC cells' joint principal components.
     features : the same names -> features of the training cells [A, F], see `features_of`.
     neighbors : int [A, k], each training cell and its nearest others.
+    weights : CSR [A, A], what they weigh in an average; rows sum to 1.
     levels : log-normalised training cells after 0, 1, … averages but the last, [A, G] each.
     """
 
@@ -40,6 +42,7 @@ class Neighborhood:
     component_scale: Scale
     features: dict[str, np.ndarray]
     neighbors: np.ndarray
+    weights: sparse.csr_matrix
     levels: tuple = ()
     seed: int = 0
 
@@ -61,14 +64,18 @@ class Neighborhood:
         self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None
     ) -> sparse.csr_matrix | np.ndarray:
         """New cells averaged with their nearest training cells, as often as those were."""
-        features = self.features_of(normalized, peaks)
-        reference = self.features[self.kind(peaks)]
         count = self.neighbors.shape[1]
         if count == 1:
             return normalized
-        weights = mean_matrix(nearest(features, reference, count - 1, self.seed), len(reference))
+        reference = self.features[self.kind(peaks)]
+        near = nearest(self.features_of(normalized, peaks), reference, count - 1, self.seed)
+        weights = shared_neighbor_weights(near, self.neighbors)
+        # A cell shares all neighbours with itself: its own weight is 1.
+        own = 1 / (1 + np.asarray(weights.sum(axis=1)).ravel())
+        own = sparse.diags(own.astype(np.float32))
+        weights = own @ weights
         for level in self.levels:
-            normalized = normalized / count + (weights @ level) * ((count - 1) / count)
+            normalized = own @ normalized + weights @ level
         return normalized
 
 
@@ -94,18 +101,23 @@ def fit_neighborhood(
     indices = {kind: SemanticIndex.fit(c, config.lsi_size, seed) for kind, c in counts.items()}
     component_scale = Scale.of(project(atac, atac_scale, components))
     parts = indices, components, atac_scale, component_scale
-    unfinished = Neighborhood(*parts, features={}, neighbors=np.empty((0, 0)), seed=seed)
+    nothing = np.empty((0, 0))
+    unfinished = Neighborhood(*parts, {}, nothing, sparse.csr_matrix(nothing), seed=seed)
     features = {"genes": unfinished.features_of(atac, None)}
     if peaks is not None:
         features["peaks"] = unfinished.features_of(atac, peaks)
     neighbors = neighbors_with_self(features[unfinished.kind(peaks)], config.neighbors, seed)
-    levels = averaged_levels(atac, neighbors, config.smoothing_hops)
-    return replace(unfinished, features=features, neighbors=neighbors, levels=levels)
+    weights = averaging_weights(neighbors)
+    levels = averaged_levels(atac, weights, config.smoothing_hops)
+    return replace(
+        unfinished, features=features, neighbors=neighbors, weights=weights, levels=levels
+    )
 
 
-def averaged_levels(cells: sparse.csr_matrix, neighbors: np.ndarray, hops: int) -> tuple:
-    """The cells [A, G] after 0, 1, …, `hops` - 1 averages over their neighbours."""
-    weights = mean_matrix(neighbors, len(neighbors))
+def averaged_levels(
+    cells: sparse.csr_matrix, weights: sparse.csr_matrix, hops: int
+) -> tuple[sparse.csr_matrix | np.ndarray, ...]:
+    """The cells [A, G] after 0, 1, …, `hops` - 1 averages with the weights [A, A]."""
     levels = [cells]
     for _ in range(hops - 1):
         levels.append(compact(weights @ levels[-1]))

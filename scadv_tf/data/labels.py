@@ -46,7 +46,8 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             what=f"the {modality.upper()} cells have no column '{key}'",
             expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
             received=f"{_FLAGS[modality]}={key}",
-            advice=f"name the column with the cell types by {_FLAGS[modality]}",
+            advice=f"name the column with the cell types by {_FLAGS[modality]}"
+            + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
     column = obs[key]
     if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
@@ -126,6 +127,6 @@ def choose_cells(
             expected="RNA cells with a label, and ATAC cells",
             received=f"{len(choice.rna)} RNA cells, {len(choice.atac)} ATAC cells; "
             f"{choice.without_label} RNA cells have no label",
-            advice="check --label_key and --drop_types",
+            advice="check --label_key and --drop_types; --mode=unsupervised needs no labels",
         )
     return choice

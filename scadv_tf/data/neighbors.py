@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+CELLS_AT_ONCE = 5_000
 EXACT_CELLS = 30_000  # beyond this many cells an approximate search is worth its small error
 
 
@@ -102,9 +103,51 @@ def neighbors_with_self(vectors: np.ndarray, count: int, seed: int = 0) -> np.nd
     return result
 
 
-def mean_matrix(neighbors: np.ndarray, columns: int) -> sparse.csr_matrix:
-    """The sparse matrix [cells, columns] whose product averages over rows of `neighbors`."""
-    cells, count = neighbors.shape
-    pointers = np.arange(0, cells * count + 1, count)
-    values = np.full(cells * count, 1.0 / count, dtype=np.float32)
-    return sparse.csr_matrix((values, neighbors.ravel(), pointers), shape=(cells, columns))
+def membership(neighbors: np.ndarray, cells: int) -> sparse.csr_matrix:
+    """The sparse matrix [queries, cells] with 1 where a cell is in a query's list."""
+    queries, count = neighbors.shape
+    pointers = np.arange(0, queries * count + 1, count)
+    ones = np.ones(queries * count, dtype=np.float32)
+    return sparse.csr_matrix((ones, neighbors.ravel(), pointers), shape=(queries, cells))
+
+
+def shared_neighbor_weights(
+    neighbors: np.ndarray, training_neighbors: np.ndarray
+) -> sparse.csr_matrix:
+    """How alike each cell and its neighbours are: the share of neighbours that they share.
+
+    The Jaccard index of the two cells' sets of neighbours (Levine et al. 2015). A neighbour of
+    another type shares few, so that averages can be taken over more cells, and more than once,
+    without the rare types fading.
+
+    Parameters
+    ----------
+    neighbors : int [B, k'], rows of training cells near each cell.
+    training_neighbors : int [A, k], the same of the training cells, each its own first neighbour.
+
+    Returns
+    -------
+    CSR [B, A] with numbers in [0, 1], k' a row; sets count as having k members.
+    """
+    cells, count = training_neighbors.shape
+    listed_by = membership(training_neighbors, cells).T.tocsc()
+    parts = []
+    for start in range(0, len(neighbors), CELLS_AT_ONCE):  # the product has many more entries
+        own = membership(neighbors[start : start + CELLS_AT_ONCE], cells)
+        parts.append((own @ listed_by).multiply(own).tocsr())
+    shared = sparse.vstack(parts, format="csr")
+    shared.data /= 2 * count - shared.data
+    return shared
+
+
+def averaging_weights(neighbors: np.ndarray) -> sparse.csr_matrix:
+    """Weights of each training cell's neighbours, itself included; CSR [A, A], rows sum to 1."""
+    return row_shares(shared_neighbor_weights(neighbors, neighbors))
+
+
+def row_shares(weights: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Rows divided by their sums, float32, columns in rising order."""
+    totals = np.asarray(weights.sum(axis=1)).ravel()
+    shares = sparse.csr_matrix(sparse.diags(1 / totals) @ weights, dtype=np.float32)
+    shares.sort_indices()
+    return shares

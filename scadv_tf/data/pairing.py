@@ -37,11 +37,13 @@ class PairedData:
     rna, atac : float32 CSR [R, G] and [A, G], non-negative.
     genes : names [G], text, in the order of RNA.
     types : the K names of the RNA cell types, sorted.
-    rna_labels : int32 [R], positions in types; None without labels.
+    rna_labels : int32 [R], positions in types; None without labels, or where none are taught.
     rna_cells, atac_cells : names [R] and [A], text.
     rna_obs, atac_obs : the tables of cells [R] and [A]; for the output file only.
     peaks : float32 CSR [A, P], for the neighbours of ATAC cells; None without peaks.
     matching : the account of what was matched.
+    rna_known : known types [R], text, that nothing is taught; for scores and pictures only. None
+        where rna_labels says them.
     """
 
     rna: sparse.csr_matrix
@@ -55,6 +57,15 @@ class PairedData:
     atac_obs: pd.DataFrame
     peaks: sparse.csr_matrix | None
     matching: MatchingReport
+    rna_known: np.ndarray | None = None
+
+    def known_rna_types(self) -> np.ndarray:
+        """Known types of the RNA cells, taught or not, text [R]; '' where not known."""
+        if self.rna_labels is not None:
+            return np.array(self.types)[self.rna_labels]
+        if self.rna_known is not None:
+            return self.rna_known
+        return np.full(len(self.rna_cells), UNLABELLED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +108,7 @@ def pair(
     drop_types: Sequence[str] = (),
     min_shared_genes: int = MIN_SHARED_GENES,
     peaks_in_genes: int | None = None,
+    supervised: bool = True,
 ) -> tuple[PairedData, AtacTruth | None]:
     """Bring two modalities to shared genes and the labels to codes.
 
@@ -112,6 +124,8 @@ def pair(
         coarse label takes all its types along.
     min_shared_genes : fewer are refused.
     peaks_in_genes : how many peaks made up the gene activity; for the report only.
+    supervised : whether RNA labels are taught. If not, RNA cells without label stay, the column may
+        be missing, and there are no types: what is known goes to rna_known.
 
     Returns
     -------
@@ -123,13 +137,17 @@ def pair(
         ambiguous level, too few shared genes, or no cell left.
     """
     truth_key = atac_label_key or (label_key if label_key in atac.obs else "")
+    if not supervised and label_key not in rna.obs:
+        label_key = ""
     rna_labels = labels_of(rna.obs, label_key, "rna")
     atac_labels = labels_of(atac.obs, truth_key, "atac")
     level = label_level(rna.obs, rna_labels, truth_key)
-    cells = choose_cells(rna_labels, atac_labels, level, drop_types, labelled=bool(label_key))
+    taught = supervised and bool(label_key)
+    cells = choose_cells(rna_labels, atac_labels, level, drop_types, labelled=taught)
     rna_labels, atac_labels = rna_labels[cells.rna], atac_labels[cells.atac]
-    types = _types_of(rna_labels, label_key)
-    truth = AtacTruth(atac_labels, {name: level[name] for name in types})
+    types = _types_of(rna_labels, label_key) if taught else ()
+    left = set(rna_labels.tolist())
+    truth = AtacTruth(atac_labels, {name: level[name] for name in level if name in left})
 
     match = match_features(rna.var, atac.var, min_shared_genes)
     rna_counts = _summed(rna.X, cells.rna, match.rna_sum)
@@ -138,7 +156,7 @@ def pair(
         peaks=None if peaks is None else peaks.shape[1],
         peaks_in_genes=peaks_in_genes,
         warnings=[
-            *_label_warnings(rna_labels, truth, cells),
+            *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
             *_gene_warnings(rna_counts, atac_counts, match),
         ],
         **_account_of_cells(rna_labels, types, cells),
@@ -151,25 +169,27 @@ def pair(
         atac=atac_counts,
         genes=match.genes,
         types=types,
-        rna_labels=np.searchsorted(types, rna_labels).astype(np.int32) if label_key else None,
+        rna_labels=np.searchsorted(types, rna_labels).astype(np.int32) if taught else None,
         rna_cells=rna.obs_names[cells.rna].to_numpy(dtype=str),
         atac_cells=atac.obs_names[cells.atac].to_numpy(dtype=str),
         rna_obs=rna.obs.iloc[cells.rna].copy(),
         atac_obs=atac.obs.iloc[cells.atac].copy(),
         peaks=None if peaks is None else sparse.csr_matrix(peaks[cells.atac], dtype=np.float32),
         matching=report,
+        rna_known=None if taught else rna_labels,
     )
     return paired, truth if (atac_labels != UNLABELLED).any() else None
 
 
 def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
     types = tuple(str(name) for name in np.unique(rna_labels) if name != UNLABELLED)
-    if label_key and len(types) < 2:
+    if len(types) < 2:
         raise InputError(
             what="the RNA cells have fewer than two cell types",
             expected=f"at least two types in the column '{label_key}'",
             received=", ".join(types) or "none",
-            advice="check --label_key and --drop_types: with one type there is nothing to transfer",
+            advice="check --label_key and --drop_types: with one type there is nothing to transfer "
+            "(--mode=unsupervised needs no types)",
         )
     return types
 

@@ -1,20 +1,20 @@
 """Counts to the network's input: learned once, stored with the model, the same everywhere.
 
 1. the chosen genes; 2. counts per 10,000 and log(1 + x); 3. for ATAC cells the mean over nearest
-ATAC cells; 4. each gene centred and scaled with its modality's own mean and deviation. A new ATAC
-cell is averaged with its nearest *training* cells, found by the same features.
+ATAC cells, weighted by how many neighbours they share; 4. each gene centred and scaled with its
+modality's own mean and deviation. A new ATAC cell is averaged with its nearest *training* cells,
+found by the same features.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
-from scadv_tf.data.neighbors import mean_matrix
 from scadv_tf.data.normalization import (
     Scale,
     compact,
@@ -79,12 +79,13 @@ class TrainingCells:
     Attributes
     ----------
     values : modality -> CSR or dense matrix [cells, G].
-    neighbors : int [A, k], or None without denoising.
+    neighbor_weights : CSR [A, A], what an ATAC cell's neighbours and itself weigh in an average,
+        k a row; None without neighbours.
     """
 
     preprocessor: Preprocessor
     values: dict[str, sparse.csr_matrix | np.ndarray]
-    neighbors: np.ndarray | None
+    neighbor_weights: sparse.csr_matrix | None
 
     def cells(self, modality: str) -> int:
         """The number of cells of a modality."""
@@ -94,25 +95,36 @@ class TrainingCells:
         """The network's input for some of the cells, float32 [B, G]."""
         return self.preprocessor.scale(self.values[modality][rows], modality)
 
+    def with_rna(self, rows: np.ndarray) -> TrainingCells:
+        """The same cells with some of the RNA cells only."""
+        return replace(self, values=self.values | {"rna": self.values["rna"][rows]})
+
     def partners(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """For each ATAC cell one of its neighbours (or itself), drawn at random; int [B]."""
-        if self.neighbors is None:
+        """For each ATAC cell one of its neighbours (or itself), drawn by weight; int [B]."""
+        if self.neighbor_weights is None:
             return rows
-        columns = random.integers(self.neighbors.shape[1], size=len(rows))
-        return self.neighbors[rows, columns]
+        near = self.neighbor_weights[rows]
+        shares = near.data.reshape(len(rows), -1).cumsum(axis=1)
+        drawn = random.random(len(rows)) * shares[:, -1]
+        columns = (shares <= drawn[:, None]).sum(axis=1)
+        return near.indices.reshape(len(rows), -1)[np.arange(len(rows)), columns]
 
 
 def fit(data: PairedData, config: PreprocessingConfig, seed: int = 0) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
-    Without denoising (``neighbors`` 1 or ``smoothing_hops`` 0) there is no neighbourhood.
+    With ``neighbors`` 1 there are no neighbours; with ``smoothing_hops`` 0 there are, but the
+    cells are not averaged.
     """
     chosen = variable_genes(data.rna, data.atac, config.variable_genes)
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
-    neighborhood = None
-    if config.neighbors > 1 and config.smoothing_hops > 0:
+    neighborhood = weights = None
+    if config.neighbors > 1:
         neighborhood = fit_neighborhood(rna, atac, data.peaks, config, seed)
-        weights = mean_matrix(neighborhood.neighbors, len(neighborhood.neighbors))
+        weights = neighborhood.weights
+    if config.smoothing_hops == 0:
+        neighborhood = None
+    if neighborhood is not None:
         atac = compact(weights @ neighborhood.levels[-1])
     scales = {"rna": Scale.of(rna), "atac": Scale.of(atac)}
     components = None
@@ -120,5 +132,4 @@ def fit(data: PairedData, config: PreprocessingConfig, seed: int = 0) -> Trainin
         covariances = [covariance(rna, scales["rna"]), covariance(atac, scales["atac"])]
         components = joint_components(covariances, config.projection_size)
     preprocessor = Preprocessor(data.genes[chosen], scales, components, neighborhood)
-    neighbors = None if neighborhood is None else neighborhood.neighbors
-    return TrainingCells(preprocessor, {"rna": rna, "atac": atac}, neighbors)
+    return TrainingCells(preprocessor, {"rna": rna, "atac": atac}, weights)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.data.denoising import Neighborhood, averaged_levels
-from scadv_tf.data.neighbors import SemanticIndex
+from scadv_tf.data.neighbors import SemanticIndex, averaging_weights
 from scadv_tf.data.normalization import Scale
 from scadv_tf.data.preprocessing import MODALITIES, Preprocessor
 from scadv_tf.files import whole_file
@@ -73,6 +73,7 @@ def _neighborhood(arrays) -> Neighborhood:
         (arrays["cells_data"], arrays["cells_indices"], arrays["cells_indptr"]),
         shape=tuple(arrays["cells_shape"]),
     )
+    weights = averaging_weights(arrays["neighbors"])
     kinds = [kind for kind in ("genes", "peaks") if f"{kind}_features" in arrays]
     return Neighborhood(
         indices={
@@ -86,6 +87,7 @@ def _neighborhood(arrays) -> Neighborhood:
         component_scale=_scale(arrays, "component_scale"),
         features={kind: arrays[f"{kind}_features"] for kind in kinds},
         neighbors=arrays["neighbors"],
-        levels=averaged_levels(cells, arrays["neighbors"], int(arrays["hops"])),
+        weights=weights,
+        levels=averaged_levels(cells, weights, int(arrays["hops"])),
         seed=int(arrays["seed"]),
     )

@@ -14,19 +14,23 @@ from scadv_tf.files import whole_file
 def write_integrated(
     path: str | Path,
     data: PairedData,
-    labels: dict[str, np.ndarray],
-    confidence: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray] | None,
+    confidence: dict[str, np.ndarray] | None,
+    unknown: dict[str, np.ndarray] | None,
     latent: np.ndarray,
     umap: np.ndarray,
 ) -> None:
     """Writes both modalities as one .h5ad, RNA cells first, whole or not at all.
 
     ``X`` holds the counts of the shared genes. ``obs`` holds ``modality``, ``scadv_label``,
-    ``scadv_confidence``, the cell's own name as ``cell``, and the columns of both inputs.
+    ``scadv_confidence``, ``scadv_unknown``, the cell's own name as ``cell``, and the columns of
+    both inputs.
 
     Parameters
     ----------
     labels, confidence : modality -> predicted type and its probability [cells].
+    unknown : modality -> whether the cell resembles no known type, bool [cells].
+        All three are None, and their columns left out, where no label was transferred.
     latent : [R + A, Z].
     umap : [R + A, 2].
     """
@@ -37,8 +41,10 @@ def write_integrated(
         obs = _plain(getattr(data, f"{modality}_obs"))
         obs["cell"] = getattr(data, f"{modality}_cells")
         obs["modality"] = modality
-        obs["scadv_label"] = labels[modality]
-        obs["scadv_confidence"] = confidence[modality].astype(np.float32)
+        if labels is not None:
+            obs["scadv_label"] = labels[modality]
+            obs["scadv_confidence"] = confidence[modality].astype(np.float32)
+            obs["scadv_unknown"] = unknown[modality]
         obs.index = obs["cell"].astype(str)
         obs.index.name = None
         var = pd.DataFrame(index=pd.Index(data.genes.astype(str)))
@@ -46,7 +52,7 @@ def write_integrated(
     joint = anndata.concat(parts, join="outer", index_unique="-")
     # A column that one modality lacks is text with gaps: the file format wants one kind.
     joint.obs = _plain(joint.obs)
-    for column in ("modality", "scadv_label"):
+    for column in ("modality", "scadv_label")[: 1 if labels is None else 2]:
         joint.obs[column] = joint.obs[column].astype("category")
     joint.obsm["X_scadv"] = latent.astype(np.float32)
     joint.obsm["X_umap"] = umap.astype(np.float32)

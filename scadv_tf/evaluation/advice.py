@@ -43,7 +43,8 @@ def plain_warnings(
     metrics : the content of metrics.json; silhouette_modality (the silhouette of the modality in
         the latent space) is looked at where it is given.
     matching : the account of what matched; looked at for shared_genes.
-    rna_labels : [R] types of the RNA cells.
+    rna_labels : [R] types of the RNA cells; None where none were taught, as in the unsupervised
+        mode.
     predicted : [A] types given to the ATAC cells, at the level of the RNA types.
     confidence : [A] of those, in [0, 1].
 
@@ -51,7 +52,7 @@ def plain_warnings(
     -------
     Sentences; none when nothing looks doubtful. What is not given is not judged.
     """
-    found = _space_warnings(metrics) + _gene_warnings(matching)
+    found = _space_warnings(metrics, rna_labels is not None) + _gene_warnings(matching)
     if rna_labels is not None:
         found += _type_warnings(as_text(rna_labels), predicted)
     if confidence is not None and len(confidence):
@@ -65,21 +66,24 @@ def plain_warnings(
     return found
 
 
-def _space_warnings(metrics: Mapping) -> list[str]:
+def _space_warnings(metrics: Mapping, labelled: bool) -> list[str]:
     mixing, apart = metrics.get("modality_mixing"), metrics.get("silhouette_modality")
     found = []
     if mixing is not None and mixing < POOR_MIXING:
         found.append(
             f"RNA and ATAC cells mix poorly: a cell has {mixing:.0%} of the neighbours of the "
-            "other modality that chance would give. Labels can still be right, but do not read "
-            "distances between modalities. Check that both samples are of the same tissue and "
-            "genome; a higher --centroid, or averaging over fewer --neighbors, mixes them more."
+            "other modality that chance would give. "
+            f"{'Labels can still be right, but do' if labelled else 'Do'} not read distances "
+            "between modalities. Check that both samples are of the same tissue and genome, and "
+            "that --align_latent was not turned off. Beyond that, "
+            f"{'a higher --centroid, or ' if labelled else ''}averaging over fewer --neighbors "
+            f"mixes them more{'' if labelled else ', and so do RNA labels, where you have them'}."
         )
     if apart is not None and apart > SEPARATED_MODALITIES:
         found.append(
             f"RNA and ATAC cells form separate groups in the latent space (silhouette {apart:.2f}; "
-            "0 or less is good). Look at the UMAP by modality before you use the integrated cells "
-            "for anything but labels."
+            "0 or less is good). Look at the UMAP by modality before you use the integrated cells"
+            f"{' for anything but labels' if labelled else ''}."
         )
     return found
 

@@ -33,8 +33,12 @@ MEANINGS = {
     "silhouette_modality": "how far the modalities are apart, from -1 to 1; best is 0 or less",
     "modality_mixing": "neighbours of the other modality over chance: 0 apart, 1 perfectly mixed",
     "calibration_error": "mean gap between confidence and accuracy; 0 is best",
+    "unknown_share": "share of the ATAC cells called unknown: too unlike every type of the RNA",
+    "accuracy_of_known": "accuracy of the headline among the ATAC cells not called unknown",
     "peak_memory_mb": "largest memory in use, MB",
 }
+# These mean nothing where no label was transferred.
+OF_LABELS = ("calibration_error", "unknown_share", "accuracy_of_known")
 # Of the matching: the warnings head the page, and the types stand in the lines above the table.
 TOLD_ELSEWHERE = ("warnings", "rna_types")
 
@@ -58,6 +62,7 @@ class ReportContent:
     versions : package -> version.
     seconds : stage -> seconds; when empty, those of the scores.
     files : name of a written file -> what it is.
+    transferred : whether labels were transferred; if not, nothing is said of their scores.
     """
 
     title: str
@@ -72,6 +77,7 @@ class ReportContent:
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    transferred: bool = True
 
 
 def write_report(path: str | Path, content: ReportContent) -> Path:
@@ -84,9 +90,9 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     Path of the page.
     """
     sections = [
-        _cards(content.scores),
+        _cards(content.scores, content.transferred),
         _warnings(content.warnings),
-        _scores(content.scores),
+        _scores(content.scores, content.transferred),
         section("Pictures", "".join(figure(*item) for item in content.figures)),
         _matching(content),
         _seconds(content.seconds or content.scores.get("seconds") or {}),
@@ -97,16 +103,16 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     return write_whole(path, page(content.title, content.dataset, content.summary, sections))
 
 
-def _cards(scores: Mapping) -> str:
+def _cards(scores: Mapping, transferred: bool) -> str:
     """Render the numbers that most readers look for, as large figures."""
     headline = scores.get("label_transfer") or {}
     values = {
-        "Macro F1": headline.get("macro_f1"),
-        "Accuracy": headline.get("accuracy"),
-        "Weighted F1": headline.get("weighted_f1"),
         "Modality mixing": scores.get("modality_mixing"),
         "UMAP silhouette": scores.get("silhouette_umap"),
     }
+    if transferred:
+        names = ("macro_f1", "accuracy", "weighted_f1")
+        values = {readable(name): headline.get(name) for name in names} | values
     if not scores:
         return ""
     cards = []
@@ -127,7 +133,7 @@ def _warnings(warnings: Sequence[str]) -> str:
     )
 
 
-def _scores(scores: Mapping) -> str:
+def _scores(scores: Mapping, transferred: bool) -> str:
     """Render the table of the routes, of the other numbers, and of the F1 a type."""
     if not scores:
         return ""
@@ -143,7 +149,7 @@ def _scores(scores: Mapping) -> str:
         "Agreement with the known labels of the ATAC cells, which training never sees.",
         places.index("label_transfer") if "label_transfer" in places else -1,
     )
-    if not routes:
+    if not routes and transferred:
         routes = (
             "<p>The ATAC cells came without labels, so how many predictions are right is not "
             "known. Look at the confidence, the marker genes and the pictures instead.</p>"
@@ -153,7 +159,7 @@ def _scores(scores: Mapping) -> str:
         (
             [readable(name), _rounded(scores[name]), MEANINGS[name]]
             for name in MEANINGS
-            if name in scores
+            if name in scores and (transferred or name not in OF_LABELS)
         ),
     )
     return section("Scores", routes + others + _per_type(scores.get("label_transfer")))

@@ -33,7 +33,7 @@ PANEL, SMALL_PANEL = 4.4, 2.5  # inches; the small ones are those of the grid
 @in_house_style
 def umap_panels(
     coordinates: np.ndarray,
-    types: Labels,
+    types: Labels | None,
     modality: Labels,
     title: str,
     extra: Labels | np.ndarray | None = None,
@@ -44,16 +44,19 @@ def umap_panels(
     Parameters
     ----------
     coordinates : [N, 2].
-    types : [N] names; '' and 'unknown' are drawn in grey.
+    types : [N] names; '' and 'unknown' are drawn in grey. None: only the modality is drawn.
     modality : [N] 'rna' or 'atac'.
     title : says where the types of the ATAC cells come from.
     extra : [N] a third panel: text is drawn as types, numbers (such as the confidence) as shades,
         with NaN in grey.
     extra_title : title of the third panel.
     """
+    without_types = types is None
+    types = np.repeat("", len(modality)) if without_types else as_text(types)
     check_lengths("umap_panels", coordinates=coordinates, types=types, modality=modality)
-    coordinates, types = check_finite("The coordinates", coordinates), as_text(types)
-    modality = _upper(modality)
+    coordinates, modality = check_finite("The coordinates", coordinates), _upper(modality)
+    if without_types:
+        return _modality_panel(coordinates, modality, title)
     shades = extra is not None and np.issubdtype(np.asarray(extra).dtype, np.number)
     others = types[:0] if extra is None or shades else as_text(extra)
     new_types = set(others) - set(types)  # else the legend of the first panel serves both
@@ -73,6 +76,15 @@ def umap_panels(
         legends += [_legend(others, colors)] if new_types else []
     for ax, legend in zip(axes, legends, strict=False):
         legend_outside(ax, list(legend.values()), list(legend), _legend_columns(legend))
+    return figure
+
+
+def _modality_panel(coordinates: np.ndarray, modality: np.ndarray, title: str) -> Figure:
+    figure = new_figure(PANEL + 1.6, 4.9, title)
+    ax, colors = figure.subplots(), _modality_colors(modality)
+    _draw_types(ax, "Modality", coordinates, modality, colors)
+    legend = _legend(modality, colors)
+    legend_outside(ax, list(legend.values()), list(legend))
     return figure
 
 

@@ -42,14 +42,16 @@ class SoftLabelUpdate:
     Parameters
     ----------
     labels : the array [A, K] that batches are made from; zeros mean no label.
-    neighbors : int [A, k] or None.
+    neighbor_weights : CSR [A, A], rows sum to 1; or None.
     rna_shares : share of each type among RNA cells [K].
     warmup_epochs : epochs without soft labels.
     """
 
-    def __init__(self, labels, neighbors, rna_shares, warmup_epochs, prior_power, sharpening):
+    def __init__(
+        self, labels, neighbor_weights, rna_shares, warmup_epochs, prior_power, sharpening
+    ):
         self.labels = labels
-        self.neighbors = neighbors
+        self.neighbor_weights = neighbor_weights
         self.rna_shares = rna_shares
         self.warmup_epochs = warmup_epochs
         self.settings = prior_power, sharpening
@@ -57,7 +59,7 @@ class SoftLabelUpdate:
     def __call__(self, epoch, probabilities, logs):
         if epoch >= self.warmup_epochs:
             self.labels[:] = soft_labels(
-                probabilities, self.neighbors, self.rna_shares, *self.settings
+                probabilities, self.neighbor_weights, self.rna_shares, *self.settings
             )
 
 

@@ -55,11 +55,13 @@ class Encoder(keras.layers.Layer):
             normalization.build((None, width))
         self.built = True
 
+    def project(self, expression):
+        """The fixed components [B, D] that the trained layers start from, or the genes [B, G]."""
+        return expression if self.projection is None else self.projection(expression)
+
     def call(self, expression, modality, training=False, update_statistics=True):
         """Latent vectors [B, Z] of one modality's cells; for `modality` see the normalisation."""
-        values = expression
-        if self.projection is not None:
-            values = self.projection(values)
+        values = self.project(expression)
         for dense, normalization in zip(self.denses, self.normalizations, strict=True):
             values = normalization(
                 dense(values),

@@ -22,7 +22,7 @@ class Phase:
 
 REPRESENTATION = Phase(
     "representation",
-    ("cross_entropy", "contrastive", "interpolation", "centroid", "center"),
+    ("cross_entropy", "contrastive", "contrastive_rna", "interpolation", "centroid", "center"),
     ("encoder", "classifier"),
 )
 ALIGNMENT = Phase(

@@ -1,4 +1,4 @@
-"""The model: five networks, and a `train_step` for the two alternating phases.
+"""The model: five networks, a readout, and a `train_step` for the two alternating phases.
 
 The milestone-2 model and the ablations are choices of loss weights, not other classes.
 """
@@ -15,6 +15,7 @@ from scadv_tf.models import losses
 from scadv_tf.models.layers import GradientReversal
 from scadv_tf.models.networks import DenseNetwork, Encoder
 from scadv_tf.models.phases import ALIGNMENT, PHASES, SERVES
+from scadv_tf.models.readout import Readout
 
 CENTER_RATE = 0.5  # share of the way to a batch's mean that centres move (Wen et al. 2016)
 
@@ -77,11 +78,13 @@ class ScAdv(keras.Model):
         )
         self.generator = DenseNetwork(self.genes, sizes.generator_sizes, name="generator")
         self.reversal = GradientReversal(name="reversal")
+        self.readout = Readout(self.types, latent, self.projection_size or self.genes)
         by_type = sizes.discriminator_condition == "types"
         self.modality_discriminator.build((None, latent * self.types if by_type else latent))
         self.atac_discriminator.build((None, self.genes))
         self.generator.build((None, latent))
         self.reversal.build((None, latent))
+        self.readout.build()
         self.has_teacher = "interpolation" in self.active
         if self.has_teacher:
             self.teacher_encoder = self._new_encoder("teacher_encoder")
@@ -133,9 +136,10 @@ class ScAdv(keras.Model):
 
     @tf.function(reduce_retracing=True)
     def encode(self, expression, modality):
-        """Latent vectors [B, Z] and probabilities [B, K] of cells, for inference."""
+        """What the model says of cells, for inference: the dictionary of `Readout.call`."""
         latent = self.encoder(expression, modality=modality, training=False)
-        return latent, tf.nn.softmax(self.classifier(latent))
+        features = self.encoder.project(expression)
+        return self.readout(latent, self.classifier(latent), features, modality=modality)
 
     def compile(self, optimizer, alignment_optimizer=None, **kwargs):
         """Takes an optimizer a phase; the losses are the model's own.
@@ -234,7 +238,10 @@ class ScAdv(keras.Model):
                 self.loss_config.label_smoothing,
             )
         if "contrastive" in self.active:
-            values["contrastive"] = self._contrastive(batch)
+            partner = batch.get("atac_partner", batch["atac"])
+            values["contrastive"] = self._contrastive(batch["atac"], partner, "atac")
+        if "contrastive_rna" in self.active:
+            values["contrastive_rna"] = self._contrastive(batch["rna"], batch["rna"], "rna")
         if "interpolation" in self.active:
             values["interpolation"] = self._interpolation(batch) * self._rampup()
         if "centroid" in self.active:
@@ -245,10 +252,11 @@ class ScAdv(keras.Model):
             values["center"] = self._center(rna_latent, rna_types, atac_latent)
         return values
 
-    def _contrastive(self, batch):
-        copies = tf.concat([batch["atac"], batch.get("atac_partner", batch["atac"])], axis=0)
+    def _contrastive(self, cells, partners, modality):
+        """Contrastive loss of cells and their partners, both [B, G], with noise each."""
+        copies = tf.concat([cells, partners], axis=0)
         copies += self.loss_config.noise * tf.random.normal(tf.shape(copies))
-        latent = self.encoder(copies, modality="atac", training=True, update_statistics=False)
+        latent = self.encoder(copies, modality=modality, training=True, update_statistics=False)
         first, second = tf.split(latent, 2)
         return losses.contrastive(first, second, self.loss_config.temperature)
 

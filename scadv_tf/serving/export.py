@@ -20,8 +20,8 @@ class _ServedEncoder(tf.Module):
 
     def __init__(self, model: ScAdv, assets: dict[str, Path]):
         super().__init__()
-        self.encoder = model.encoder
-        self.classifier = model.classifier
+        self.encoder, self.classifier = model.encoder, model.classifier
+        self.readout = model.readout
         self.assets = {name: tf.saved_model.Asset(str(path)) for name, path in assets.items()}
         spec = tf.TensorSpec((None, model.genes), tf.float32, name="expression")
         self.rna = tf.function(lambda expression: self._encode(expression, "rna"), [spec])
@@ -29,8 +29,8 @@ class _ServedEncoder(tf.Module):
 
     def _encode(self, expression, modality):
         latent = self.encoder(expression, modality=modality, training=False)
-        logits = self.classifier(latent)
-        return {"latent": latent, "logits": logits, "probabilities": tf.nn.softmax(logits)}
+        features = self.encoder.project(expression)
+        return self.readout(latent, self.classifier(latent), features, modality=modality)
 
 
 def next_version(folder: Path) -> int:
@@ -51,8 +51,10 @@ def export(
     """Writes ``folder/<version>``, which appears whole: a server that polls never sees half of it.
 
     Signatures take ``expression``, float32 [cells, G], preprocessed as in training, and give
-    ``latent`` [cells, Z], ``logits`` and ``probabilities`` [cells, K]: ``atac`` (also the
-    ``serving_default``) and ``rna``, which differ in the statistics of batch normalisation.
+    ``latent`` [cells, Z], ``logits`` and ``probabilities`` [cells, K], ``uncertainty``,
+    ``distance``, ``novelty`` and ``unknown`` [cells]: ``atac`` (also the ``serving_default``) and
+    ``rna``, which differ in the statistics of batch normalisation and in the map of the latent
+    vectors.
     The assets ``genes.txt`` and ``types.txt`` name the columns, a line each.
 
     Parameters

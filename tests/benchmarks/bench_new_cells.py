@@ -44,6 +44,7 @@ def subset(data, rna: np.ndarray, atac: np.ndarray):
 def measure(config) -> dict:
     """Macro F1 of the classifier on trained and on new ATAC cells."""
     from scadv_tf import fitting, training
+    from scadv_tf.annotation import encode
     from scadv_tf.data import preprocessing
     from scadv_tf.evaluation import label_scores
 
@@ -60,7 +61,7 @@ def measure(config) -> dict:
         predicted = truth.coarsen(types[np.asarray(probabilities).argmax(axis=1)])
         return round(label_scores(truth.labels[rows], predicted)["macro_f1"], 4)
 
-    found = {"trained_cells": macro_f1(fitting.encode(model, cells, "atac").probabilities, old)}
+    found = {"trained_cells": macro_f1(encode(model, cells, "atac").probabilities, old)}
     columns = np.flatnonzero(np.isin(data.genes, cells.preprocessor.genes))
     counts = data.atac[new][:, columns]
     views = {"new_cells_by_genes": None}
@@ -68,7 +69,7 @@ def measure(config) -> dict:
         views["new_cells_by_peaks"] = data.peaks[new]
     for name, peaks in views.items():
         expression = cells.preprocessor.transform(counts, "atac", peaks)
-        found[name] = macro_f1(model.encode(expression, "atac")[1], new)
+        found[name] = macro_f1(model.encode(expression, "atac")["probabilities"], new)
     return found
 
 

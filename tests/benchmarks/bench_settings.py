@@ -25,6 +25,7 @@ from absl import app, flags  # noqa: E402
 from scadv_tf import flags as scadv_flags  # noqa: E402
 
 SCORES = ("macro_f1", "weighted_f1", "accuracy")
+ROUTES = ("label_transfer", "classifier", "svm")
 
 
 def configurations() -> list[tuple[str, object]]:
@@ -50,27 +51,24 @@ def _text(value: object) -> str:
 def measure(config) -> dict:
     """One run without files: scores of each route, mixing, seconds."""
     from scadv_tf import fitting, training
+    from scadv_tf.annotation import annotate
     from scadv_tf.data import preprocessing
-    from scadv_tf.evaluation import label_scores, modality_mixing, svm_transfer
+    from scadv_tf.evaluation import label_scores, modality_mixing
+    from scadv_tf.scoring import transfer
 
     data, truth = training.read(config)
     start = time.perf_counter()
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     model, _ = fitting.fit(cells, data.rna_labels, len(data.types), config)
     seconds = time.perf_counter() - start
-    rna, atac = (fitting.encode(model, cells, name) for name in ("rna", "atac"))
-    types = np.array(data.types)
-    routes = {
-        "label_transfer": types[fitting.atac_probabilities(atac, cells, config).argmax(axis=1)],
-        "classifier": types[atac.probabilities.argmax(axis=1)],
-        "svm": svm_transfer(rna.latent, types[data.rna_labels], atac.latent, config.training.seed),
-    }
+    annotation = annotate(model, cells, config)
+    routes = transfer(annotation, data.types, data.rna_labels, config)
     found = {}
-    for route, labels in routes.items():
-        scores = label_scores(truth.labels, truth.coarsen(labels))
+    for route in ROUTES:
+        scores = label_scores(truth.labels, truth.coarsen(routes[route]))
         found[route] = {name: round(scores[name], 4) for name in SCORES}
-    modality = np.repeat(["rna", "atac"], [len(rna.latent), len(atac.latent)])
-    mixing = modality_mixing(np.concatenate([rna.latent, atac.latent]), modality)
+    modality = np.repeat(["rna", "atac"], [data.rna.shape[0], data.atac.shape[0]])
+    mixing = modality_mixing(annotation.latent, modality)
     return found | {"modality_mixing": round(mixing, 3), "seconds": round(seconds, 1)}
 
 

@@ -41,9 +41,26 @@ def scaled(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.clip((values - reference.mean(axis=0)) / deviation, -LARGEST_VALUE, LARGEST_VALUE)
 
 
-def averaging(neighbors: np.ndarray, columns: int) -> np.ndarray:
-    weights = np.zeros((len(neighbors), columns))
-    for row, found in enumerate(neighbors):
+def jaccard(first: set, second: set) -> float:
+    return len(first & second) / len(first | second)
+
+
+def averaging(neighbors: np.ndarray) -> np.ndarray:
+    """The weights [A, A] of training cells and their neighbours, from Python sets."""
+    sets = [set(row) for row in neighbors.tolist()]
+    weights = np.zeros((len(sets), len(sets)))
+    for row, own in enumerate(sets):
+        for column in own:
+            weights[row, column] = jaccard(own, sets[column])
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def new_averaging(nearest: np.ndarray, neighbors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of new cells: their own [B], and those of the training cells [B, A]."""
+    sets = [set(row) for row in neighbors.tolist()]
+    weights = np.zeros((len(nearest), len(sets)))
+    for row, found in enumerate(nearest.tolist()):
         for column in found:
-            weights[row, column] += 1 / len(found)
-    return weights
+            weights[row, column] = jaccard({"the new cell", *found}, sets[column])
+    total = 1 + weights.sum(axis=1)
+    return 1 / total, weights / total[:, None]

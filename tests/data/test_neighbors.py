@@ -1,4 +1,4 @@
-"""Neighbours against brute force, the index against its formula in dense NumPy."""
+"""Neighbours against brute force, the index and the weights against their formulas."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import inspect
 
 import numpy as np
 import pytest
+from preprocessing_twins import averaging
 from scipy import sparse
 
 from scadv_tf.data import neighbors
 from scadv_tf.data.neighbors import (
     SemanticIndex,
-    mean_matrix,
+    averaging_weights,
+    membership,
     nearest,
     neighbors_with_self,
+    row_shares,
+    shared_neighbor_weights,
     unit_rows,
 )
 
@@ -49,11 +53,125 @@ def test_unit_rows_by_hand():
     assert found.dtype == np.float32
 
 
-def test_mean_matrix_by_hand():
-    weights = mean_matrix(np.array([[0, 2], [1, 1]]), 4)
-    np.testing.assert_array_equal(weights.toarray(), [[0.5, 0, 0.5, 0], [0, 1, 0, 0]])
-    averaged = weights @ np.array([[1.0, 10.0], [2.0, 20.0], [5.0, 50.0], [9.0, 90.0]])
-    np.testing.assert_array_equal(averaged, [[3, 30], [2, 20]])
+def test_membership_by_hand():
+    found = membership(np.array([[0, 2], [3, 1], [2, 1]]), 4)
+    np.testing.assert_array_equal(found.toarray(), [[1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 1, 0]])
+
+
+def test_row_shares_by_hand():
+    weights = sparse.csr_matrix(np.array([[1, 0, 3], [0, 0.5, 0]]))
+    found = row_shares(weights)
+    np.testing.assert_array_equal(found.toarray(), [[0.25, 0, 0.75], [0, 1, 0]])
+    assert found.dtype == np.float32 and weights.max() == 3
+
+
+# Two chains of three, and a cell that has one neighbour in each and is nobody's neighbour.
+LISTS = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 3], [3, 2, 4], [4, 3, 2], [5, 0, 4]])
+SHARED = [
+    [1, 1, 1 / 2, 0, 0, 0],  # 0 and 1 list the same three cells, 0 and 2 share two of four
+    [1, 1, 1 / 2, 0, 0, 0],
+    [0, 1 / 2, 1, 1 / 2, 0, 0],
+    [0, 0, 1 / 2, 1, 1, 0],
+    [0, 0, 1 / 2, 1, 1, 0],
+    [1 / 5, 0, 0, 0, 1 / 5, 1],  # 5 and 0 share one of five
+]
+
+
+def test_shared_neighbours_by_hand():
+    found = shared_neighbor_weights(LISTS, LISTS)
+    np.testing.assert_allclose(found.toarray(), SHARED, rtol=1e-6)
+    # 0 is no neighbour of 4: that 2 is a neighbour of both does not make it one.
+    assert found.nnz == 18
+
+
+def test_shared_neighbours_of_new_cells_by_hand():
+    """A new cell is in its own list, and in no other."""
+    found = shared_neighbor_weights(np.array([[1, 2], [4, 2], [5, 2]]), LISTS)
+    expected = [
+        [0, 1 / 2, 1 / 2, 0, 0, 0],  # {new, 1, 2} and {0, 1, 2} share two of four
+        [0, 0, 1 / 5, 0, 1 / 2, 0],
+        [0, 0, 1 / 5, 0, 0, 1 / 5],
+    ]
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+    assert found.nnz == 6
+
+
+def test_averaging_weights_by_hand():
+    found = averaging_weights(LISTS)
+    expected = [
+        [2 / 5, 2 / 5, 1 / 5, 0, 0, 0],
+        [2 / 5, 2 / 5, 1 / 5, 0, 0, 0],
+        [0, 1 / 4, 1 / 2, 1 / 4, 0, 0],
+        [0, 0, 1 / 5, 2 / 5, 2 / 5, 0],
+        [0, 0, 1 / 5, 2 / 5, 2 / 5, 0],
+        [1 / 7, 0, 0, 0, 1 / 7, 5 / 7],
+    ]
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+
+
+def lists_of(cells: int, count: int, seed: int) -> np.ndarray:
+    """Neighbours of vectors in three dimensions, where lists overlap by much and by little."""
+    vectors = np.random.default_rng(seed).normal(size=(cells, 3))
+    return neighbors_with_self(vectors, count)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("count", [1, 2, 6, 25, 40])
+def test_weights_are_shares_of_common_neighbours(count, seed):
+    lists = lists_of(40, count, seed)
+    weights = averaging_weights(lists)
+    dense = weights.toarray()
+    np.testing.assert_allclose(dense, averaging(lists), rtol=1e-5)
+    np.testing.assert_allclose(dense.sum(axis=1), 1, rtol=1e-6)
+    assert weights.dtype == np.float32 and (weights.data > 0).all()
+    # As many a row as there are neighbours, and these are the neighbours.
+    columns = np.sort(weights.indices.reshape(40, count))
+    np.testing.assert_array_equal(columns, np.sort(lists))
+    # No cell is more like a cell than itself.
+    np.testing.assert_array_equal(dense.diagonal(), dense.max(axis=1))
+
+
+def test_cells_that_all_list_each_other_weigh_the_same():
+    np.testing.assert_allclose(
+        averaging_weights(lists_of(7, 7, 0)).toarray(), np.full((7, 7), 1 / 7)
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_order_of_the_cells_is_another_order_of_the_weights(seed):
+    random = np.random.default_rng(seed)
+    vectors, order = random.normal(size=(40, 3)), random.permutation(40)
+    weights = averaging_weights(neighbors_with_self(vectors, 6)).toarray()
+    found = averaging_weights(neighbors_with_self(vectors[order], 6)).toarray()
+    np.testing.assert_allclose(found, weights[order][:, order], rtol=1e-6)
+
+
+def test_the_order_within_the_lists_does_not_matter():
+    lists = lists_of(40, 6, 0)
+    shuffled = np.random.default_rng(0).permuted(lists, axis=1)
+    first, second = averaging_weights(lists), averaging_weights(shuffled)
+    for part in ("indices", "indptr"):
+        np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
+    np.testing.assert_allclose(first.data, second.data, rtol=1e-6)
+
+
+def test_a_bridge_between_two_groups_weighs_less_than_in_a_plain_mean():
+    """Five cells, a bridge a little nearer to them, five others: six neighbours each."""
+    angles = np.radians([0, 1, 2, 3, 4, 44, 87, 88, 89, 90, 91])
+    lists = neighbors_with_self(np.column_stack([np.cos(angles), np.sin(angles)]), 6)
+    first, bridge, second = slice(0, 5), 5, slice(6, 11)
+    weights, plain = averaging_weights(lists), membership(lists, 11) / 6
+    found = weights.toarray()
+    assert sorted(lists[bridge]) == [1, 2, 3, 4, 5, 6]
+    # The bridge and a cell of the first group share the bridge and four of that group, or five
+    # of 7 cells; with a cell of the second it shares itself and one cell, or two of 10.
+    np.testing.assert_allclose(found[first, bridge], (5 / 7) / (5 + 5 / 7), rtol=1e-5)
+    np.testing.assert_allclose(found[second, bridge], (2 / 10) / (5 + 2 / 10), rtol=1e-5)
+    assert (found[first, bridge] < 1 / 6).all() and (found[second, bridge] < 1 / 6 / 4).all()
+    # In two averages less of one group comes over the bridge to the other.
+    twice, plain_twice = ((w @ w).toarray() for w in (weights, plain))
+    assert plain_twice[first, second].sum() > 2 * twice[first, second].sum() > 0
+    assert plain_twice[second, first].sum() > 2 * twice[second, first].sum() > 0
 
 
 @pytest.mark.parametrize("count", [1, 4, 30])

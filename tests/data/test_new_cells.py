@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
+from preprocessing_twins import averaging, logged, new_averaging, scaled, settings, without_peaks
+from scipy import sparse
 
-from scadv_tf.data.neighbors import SemanticIndex, neighbors_with_self, unit_rows
-from scadv_tf.data.normalization import log_normalize
+from scadv_tf.data.denoising import Neighborhood
+from scadv_tf.data.neighbors import (
+    SemanticIndex,
+    averaging_weights,
+    neighbors_with_self,
+    unit_rows,
+)
+from scadv_tf.data.normalization import dense, log_normalize
 from scadv_tf.data.preprocessing import fit
 
 
@@ -21,17 +28,18 @@ def test_rna_cells_are_transformed_as_in_training(tissue):
 
 
 def new_cell_twin(cells, counts, features: np.ndarray, reference: np.ndarray, hops: int):
-    """The stated behaviour, dense: mean of the cell and its k - 1 nearest training cells, `hops`
-    times, the training cells as they are after as many averages."""
-    k = cells.neighbors.shape[1]
+    """The stated behaviour, dense: mean of the cell and its k - 1 nearest training cells, weighted
+    by common neighbours, `hops` times, the training cells as they are after as many averages."""
+    neighbors = cells.preprocessor.neighborhood.neighbors
     lengths = np.linalg.norm(features, axis=1)[:, None] * np.linalg.norm(reference, axis=1)
     similarity = features @ reference.T / np.maximum(lengths, 1e-12)
-    nearest = np.argsort(-similarity, axis=1)[:, : k - 1]
-    weights = averaging(cells.neighbors, len(cells.neighbors))
+    nearest = np.argsort(-similarity, axis=1)[:, : neighbors.shape[1] - 1]
+    own, others = new_averaging(nearest, neighbors)
+    weights = averaging(neighbors)
     training = logged_training = cells.preprocessor.neighborhood.levels[0].toarray()
     values = logged(counts)
     for _ in range(hops):
-        values = (values + training[nearest].sum(axis=1)) / k
+        values = own[:, None] * values + others @ training
         training = weights @ training
     denoised = np.linalg.matrix_power(weights, hops) @ logged_training
     return scaled(values, denoised)
@@ -50,6 +58,26 @@ def test_new_atac_cells_are_averaged_with_training_cells(tissue, new_tissue, hop
     expected = new_cell_twin(cells, new_tissue.atac, features, reference, hops)
     found = cells.preprocessor.transform(new_tissue.atac, "atac", peaks)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-3)
+
+
+class PlacedByHand(Neighborhood):
+    """A neighbourhood whose new cells have given features."""
+
+    def features_of(self, normalized, peaks):
+        return np.array([[0, 0, 0.8, 0, 0.6, 0]])
+
+
+def test_a_new_cell_by_hand():
+    lists = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 3], [3, 2, 4], [4, 3, 2], [5, 0, 4]])
+    once, twice = ([[0.0], [0], [10], [0], [20], [0]], [[0.0], [0], [20], [0], [40], [0]])
+    neighborhood = PlacedByHand(
+        *({}, None, None, None, {"genes": np.eye(6)}, lists, averaging_weights(lists)),
+        levels=(sparse.csr_matrix(once), np.array(twice)),
+    )
+    # Nearest are 2, with 1 of 5 neighbours in common, and 4, with 2 of 4: (5 + 10/5 + 20/2) / 1.7
+    # is 10, and (10 + 20/5 + 40/2) / 1.7 is 20.
+    found = neighborhood.denoise_new(sparse.csr_matrix([[5.0]]), None)
+    np.testing.assert_allclose(dense(found), [[20]], rtol=1e-6)
 
 
 def test_peaks_decide_the_neighbours_of_new_cells_where_there_are_some(tissue, new_tissue):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 from scipy import sparse
+from scipy.stats import chisquare
 
 from scadv_tf.data import normalization
 from scadv_tf.data.denoising import averaged_levels
+from scadv_tf.data.neighbors import membership
 from scadv_tf.data.normalization import (
     LARGEST_VALUE,
     Scale,
@@ -19,7 +21,7 @@ from scadv_tf.data.normalization import (
     log_normalize,
     variable_genes,
 )
-from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.preprocessing import MODALITIES, TrainingCells, fit
 
 
 def test_log_normalisation_by_hand():
@@ -135,9 +137,11 @@ def test_the_input_of_rna_is_its_z_scores(tissue):
 def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
     data = tissue if keep_peaks else without_peaks(tissue)
     cells = fit(data, settings(smoothing_hops=hops))
-    assert cells.neighbors.shape == (70, 5)
-    np.testing.assert_array_equal(cells.neighbors[:, 0], np.arange(70))
-    weights = averaging(cells.neighbors, 70)
+    neighbors = cells.preprocessor.neighborhood.neighbors
+    assert neighbors.shape == (70, 5)
+    np.testing.assert_array_equal(neighbors[:, 0], np.arange(70))
+    weights = averaging(neighbors)
+    np.testing.assert_allclose(cells.neighbor_weights.toarray(), weights, rtol=1e-5)
     expected = np.linalg.matrix_power(weights, hops) @ logged(tissue.atac)
     np.testing.assert_allclose(dense(cells.values["atac"]), expected, atol=1e-4)
     np.testing.assert_allclose(
@@ -147,29 +151,65 @@ def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
 
 def test_averaged_levels_by_hand():
     cells = sparse.csr_matrix(np.array([[4.0], [0.0], [8.0]], dtype=np.float32))
-    levels = averaged_levels(cells, np.array([[0, 1], [1, 0], [2, 0]]), 3)
+    weights = sparse.csr_matrix(np.array([[0.5, 0.5, 0], [0.25, 0.75, 0], [0.25, 0, 0.75]]))
+    levels = averaged_levels(cells, weights, 3)
     found = [dense(level).ravel().tolist() for level in levels]
-    assert found == [[4, 0, 8], [2, 2, 6], [2, 2, 4]]
+    assert found == [[4, 0, 8], [2, 1, 7], [1.5, 1.25, 5.75]]
 
 
 def test_neighbours_are_of_the_same_type(tissue):
     """The peaks tell the types apart, so that an average does not blur them."""
     types = tissue.atac_obs["cell_type"].to_numpy()
-    neighbors = fit(tissue, settings()).neighbors[:-1]  # the last cell is empty
+    neighbors = fit(tissue, settings()).preprocessor.neighborhood.neighbors
+    neighbors = neighbors[:-1]  # the last cell is empty
     agreement = np.mean(types[neighbors[:, 1:]] == types[neighbors[:, :1]])
     assert agreement > 0.9 > 2 * np.mean(types[:, None] == types[None, :])
 
 
+def test_wide_averages_keep_more_of_the_own_type_than_plain_ones(tissue):
+    """With 20 neighbours, more than the smaller types have cells, a plain mean blurs the types."""
+    types = tissue.atac_obs["cell_type"].to_numpy()
+    cells = fit(tissue, settings(neighbors=20))
+    plain = membership(cells.preprocessor.neighborhood.neighbors, 70).toarray() / 20
+
+    def own_type(weights):
+        return np.sum(weights * (types[:, None] == types), axis=1)[:-1].mean()
+
+    weighted = cells.neighbor_weights.toarray()
+    assert own_type(weighted) > own_type(plain) + 0.05
+    assert own_type(weighted @ weighted) > own_type(plain @ plain) + 0.1
+
+
 @pytest.mark.parametrize("changed", [{"neighbors": 1}, {"smoothing_hops": 0}])
-def test_denoising_can_be_turned_off(tissue, changed):
+def test_denoising_can_be_turned_off(tissue, new_tissue, changed):
     cells = fit(tissue, settings(**changed))
-    assert cells.neighbors is None and cells.preprocessor.neighborhood is None
+    assert cells.preprocessor.neighborhood is None
     values = logged(tissue.atac)
     np.testing.assert_allclose(
         cells.batch("atac", slice(None)), scaled(values, values), rtol=1e-3, atol=1e-4
     )
+    found = cells.preprocessor.transform(new_tissue.atac, "atac", new_tissue.peaks)
+    expected = scaled(logged(new_tissue.atac), values)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_one_neighbour_is_no_neighbour(tissue):
+    cells = fit(tissue, settings(neighbors=1))
+    assert cells.neighbor_weights is None
     rows = np.array([3, 1, 3])
     np.testing.assert_array_equal(cells.partners(rows, np.random.default_rng(0)), rows)
+
+
+def test_neighbours_are_known_also_where_cells_are_not_averaged(tissue):
+    """For the contrastive pairs, the soft labels and the vote: the same as with the averages."""
+    found, denoised = (fit(tissue, settings(smoothing_hops=hops)) for hops in (0, 2))
+    assert (found.neighbor_weights != denoised.neighbor_weights).nnz == 0
+    rows = np.arange(70)
+    drawn, expected = (
+        cells.partners(rows, np.random.default_rng(0)) for cells in (found, denoised)
+    )
+    np.testing.assert_array_equal(drawn, expected)
+    assert (drawn != rows).any()
 
 
 def test_the_projection_can_be_left_out(tissue):
@@ -198,10 +238,65 @@ def test_a_batch_is_the_asked_rows(tissue):
 
 def test_partners_are_neighbours_and_each_is_drawn(tissue):
     cells = fit(tissue, settings())
-    rows, random = np.array([8, 2]), np.random.default_rng(0)
-    drawn = np.array([cells.partners(rows, random) for _ in range(100)])
+    rows, random = np.array([8, 2, 69, 8, 0]), np.random.default_rng(0)
+    drawn = np.array([cells.partners(rows, random) for _ in range(200)])
+    assert drawn.shape == (200, 5) and drawn.dtype.kind == "i"
     for column, row in enumerate(rows):
-        assert set(drawn[:, column]) == set(cells.neighbors[row])
+        assert set(drawn[:, column]) == set(cells.preprocessor.neighborhood.neighbors[row])
+    # The same cell draws anew each time that it is asked for.
+    assert (drawn[:, 0] != drawn[:, 3]).any()
+
+
+def assert_drawn_by_weight(cells: TrainingCells, row: int, random: np.random.Generator):
+    """4,000 draws among others agree with the weights of the row, and not with equal ones."""
+    other = np.arange(4000) % cells.neighbor_weights.shape[0]
+    rows = np.column_stack([other, np.full(4000, row)]).ravel()
+    times = np.bincount(cells.partners(rows, random)[1::2], minlength=len(np.unique(other)))
+    weights = cells.neighbor_weights[[row]].toarray().ravel().astype(float)
+    near = weights > 0
+    assert times.sum() == times[near].sum() == 4000
+    assert chisquare(times[near], 4000 * weights[near] / weights.sum()).pvalue > 0.001
+    assert chisquare(times[near]).pvalue < 1e-6
+
+
+def test_partners_are_drawn_by_weight(tissue):
+    cells, random = fit(tissue, settings()), np.random.default_rng(0)
+    uneven = cells.neighbor_weights.max(axis=1).toarray().ravel() > 0.4
+    rows = np.random.default_rng(1).permutation(np.flatnonzero(uneven))[:5]
+    assert len(rows) == 5
+    for row in rows:
+        assert_drawn_by_weight(cells, row, random)
+
+
+def hand_made_cells() -> TrainingCells:
+    """Four cells with two neighbours and themselves, in no order within their rows.
+
+    Their weights sum to a little less than 1, as rounding may have it.
+    """
+    columns, shares = [1, 0, 3, 2, 1, 0, 0, 3, 2, 3, 1, 2], [1, 6, 3, 5, 3, 2, 2, 2, 6, 7, 2, 1]
+    weights = sparse.csr_matrix(
+        (np.array(shares, dtype=np.float32) / 10.001, columns, [0, 3, 6, 9, 12]), shape=(4, 4)
+    )
+    return TrainingCells(None, {}, weights)
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_partners_need_no_order_within_the_rows_of_weights(row):
+    cells = hand_made_cells()
+    assert not cells.neighbor_weights.has_sorted_indices
+    assert_drawn_by_weight(cells, row, np.random.default_rng(row))
+
+
+@pytest.mark.parametrize(
+    "number, expected", [(0.0, [2, 1, 0, 2, 3]), (np.nextafter(1, 0), [0, 3, 2, 0, 2])]
+)
+def test_the_least_and_the_largest_number_draw_the_first_and_the_last(number, expected):
+    class Extreme:
+        def random(self, size):
+            return np.full(size, number)
+
+    found = hand_made_cells().partners(np.array([1, 0, 2, 1, 3]), Extreme())
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("keep_peaks", [True, False])
@@ -249,7 +344,7 @@ def test_chunks_and_density_change_nothing(tissue, new_tissue, monkeypatch):
 
 def test_the_seed_decides_everything(tissue):
     first, again = (fit(tissue, settings(), seed=4) for _ in range(2))
-    np.testing.assert_array_equal(first.neighbors, again.neighbors)
+    assert (first.neighbor_weights != again.neighbor_weights).nnz == 0
     np.testing.assert_array_equal(first.preprocessor.components, again.preprocessor.components)
     np.testing.assert_array_equal(
         first.batch("atac", slice(None)), again.batch("atac", slice(None))
@@ -273,7 +368,9 @@ def test_very_few_cells_work(tissue, atac_cells, keep_peaks):
         peaks=tissue.peaks[:atac_cells] if keep_peaks else None,
     )
     cells = fit(data, settings(projection_size=50, neighbor_pca_size=50, lsi_size=15))
-    assert cells.neighbors is None or cells.neighbors.shape == (atac_cells, atac_cells)
+    # All are neighbours of each other and share all of them.
+    expected = np.full((atac_cells, atac_cells), 1 / atac_cells)
+    np.testing.assert_allclose(cells.neighbor_weights.toarray(), expected, rtol=1e-6)
     assert np.isfinite(cells.batch("atac", slice(None))).all()
     again = cells.preprocessor.transform(data.atac, "atac", data.peaks)
     assert again.shape == (atac_cells, 120) and np.isfinite(again).all()

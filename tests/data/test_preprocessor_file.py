@@ -9,6 +9,7 @@ import pytest
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data import preprocessor_file
+from scadv_tf.data.normalization import dense
 from scadv_tf.data.preprocessing import MODALITIES, fit
 from scadv_tf.data.preprocessor_file import load_preprocessor, save_preprocessor
 
@@ -17,6 +18,7 @@ CASES = {
     "no peaks": {"keep_peaks": False},
     "three averages": {"smoothing_hops": 3},
     "no denoising": {"smoothing_hops": 0},
+    "no neighbours": {"neighbors": 1},
     "no projection": {"projection_size": 0},
     "chosen genes": {"variable_genes": 40},
 }
@@ -55,6 +57,18 @@ def test_the_projection_and_the_seed_come_back(tmp_path, preprocessor):
         np.testing.assert_array_equal(
             loaded.neighborhood.neighbors, preprocessor.neighborhood.neighbors
         )
+
+
+def test_the_weights_and_the_averages_come_back_to_the_bit(tmp_path, tissue):
+    before = fit(tissue, PreprocessingConfig(neighbors=5, smoothing_hops=3), seed=3)
+    save_preprocessor(tmp_path / "fit.npz", before.preprocessor)
+    loaded = load_preprocessor(tmp_path / "fit.npz").neighborhood
+    for part in ("data", "indices", "indptr"):
+        expected = getattr(before.neighbor_weights, part)
+        np.testing.assert_array_equal(getattr(loaded.weights, part), expected)
+    assert len(loaded.levels) == 3
+    for level, expected in zip(loaded.levels, before.preprocessor.neighborhood.levels, strict=True):
+        np.testing.assert_array_equal(dense(level), dense(expected))
 
 
 def test_a_second_round_changes_nothing(tmp_path, preprocessor):

@@ -49,7 +49,8 @@ def written(tmp_path, data):
 def write(path, data):
     labels = {"rna": RNA_LABELS, "atac": ATAC_LABELS}
     confidence = {"rna": np.array([0.9, 0.8, 0.7]), "atac": np.array([0.6, 0.5])}
-    write_integrated(path, data, labels, confidence, LATENT, UMAP)
+    unknown = {"rna": np.zeros(3, dtype=bool), "atac": np.array([False, True])}
+    write_integrated(path, data, labels, confidence, unknown, LATENT, UMAP)
 
 
 def test_rna_cells_come_first_and_each_cell_keeps_its_name(written):
@@ -70,6 +71,8 @@ def test_what_was_found(written):
     np.testing.assert_allclose(
         written.obs["scadv_confidence"], [0.9, 0.8, 0.7, 0.6, 0.5], rtol=1e-6
     )
+    assert written.obs["scadv_unknown"].tolist() == [False, False, False, False, True]
+    assert written.obs["scadv_unknown"].dtype == bool
     np.testing.assert_array_equal(written.obsm["X_scadv"], LATENT)
     np.testing.assert_array_equal(written.obsm["X_umap"], UMAP)
     assert written.obsm["X_scadv"].dtype == written.obsm["X_umap"].dtype == np.float32

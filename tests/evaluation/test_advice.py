@@ -43,6 +43,13 @@ def test_a_number_at_its_threshold_is_fine(metrics_):
     assert plain_warnings(metrics_, {}) == []
 
 
+def test_poor_mixing_points_first_to_the_alignment():
+    for labels in ((), (RNA,)):
+        (found,) = plain_warnings({"modality_mixing": 0.3}, {}, *labels)
+        assert found.index("--align_latent") < found.index("--neighbors")
+        assert ("--centroid" in found) == bool(labels)
+
+
 def test_few_shared_genes():
     assert plain_warnings({}, {"shared_genes": 500}) == []
     (found,) = plain_warnings({}, {"shared_genes": 499})

@@ -8,7 +8,8 @@ import pytest
 
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures, metrics
-from scadv_tf.evaluation.report import ReportContent, write_report
+from scadv_tf.evaluation.report import MEANINGS, ReportContent, write_report
+from scadv_tf.scoring import SCORES
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $title"
 
@@ -38,6 +39,8 @@ def full_page(tmp_path, picture, page_of):
             "classifier": None,
             "svm": found,
             "modality_mixing": 0.91,
+            "unknown_share": 0.37,
+            "accuracy_of_known": 0.93,
             "silhouette_umap": float("nan"),
             "peak_memory_mb": 1234.5,
             "seconds": {"train": 60.04, "write": 1.5},
@@ -56,6 +59,7 @@ def test_everything_given_is_on_the_page(full_page):
     expected = [
         "Run", "Data set: pbmc", "Two sentences.", "Take care.", "All is well.", "12,345",
         "20261122", "1024, 128", "0.5", "yes", "2.0", "all scores", "0.667", "0.91", "60.0", "61.5",
+        "Unknown share", "0.37", "Accuracy of known", "0.93",
     ]  # fmt: skip
     assert [text for text in expected if text not in full_page.texts] == []
 
@@ -64,6 +68,10 @@ def test_scores_that_do_not_exist_are_not_made_up(full_page):
     assert "Classifier of the network" not in full_page.texts
     assert "nan" not in full_page.texts
     assert "None" not in full_page.texts
+
+
+def test_every_score_of_a_run_has_its_meaning():
+    assert set(SCORES) <= MEANINGS.keys()
 
 
 def test_pictures_are_inside_and_described(full_page, picture):

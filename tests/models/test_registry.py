@@ -21,9 +21,22 @@ import scadv_tf.models
 from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models.layers import GradientReversal, ModalityBatchNormalization
 from scadv_tf.models.networks import DenseNetwork, Encoder
+from scadv_tf.models.readout import Readout
 from scadv_tf.models.scadv import ScAdv
 
 GENES, WIDTH = 6, 4
+
+
+def called(layer, expression, **arguments) -> tf.Tensor:
+    return layer(expression, **arguments)
+
+
+def read_out(layer, latent, **arguments) -> tf.Tensor:
+    """All that a readout says, side by side; logits and features are the latent numbers too."""
+    answer = layer(latent, latent[:, :3], latent, **arguments)
+    count = tf.shape(latent)[0]
+    parts = [tf.reshape(tf.cast(part, tf.float32), (count, -1)) for part in answer.values()]
+    return tf.concat(parts, axis=1)
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,10 @@ class Case:
     make: Callable[[], keras.layers.Layer]
     outputs: int
     arguments: dict = field(default_factory=dict)
+    call: Callable[..., tf.Tensor] = called
+
+    def output(self, layer, expression) -> tf.Tensor:
+        return self.call(layer, expression, **self.arguments)
 
 
 def small_model(**settings) -> ScAdv:
@@ -68,6 +85,16 @@ CASES = [
     ),
     Case("classifier", lambda: DenseNetwork(3), 3),
     Case("discriminator", lambda: DenseNetwork(1, (5, 3), name="discriminator"), 1),
+    *(
+        Case(
+            f"readout_{modality}",
+            lambda: Readout(3, GENES, GENES),
+            GENES + 3 + 3 + 4,
+            {"modality": modality},
+            read_out,
+        )
+        for modality in ("rna", "atac")
+    ),
     Case("model", small_model, 3, {"modality": "rna"}),
     Case("model_with_projection", lambda: small_model(projection_size=2), 3, {"training": True}),
 ]
@@ -89,12 +116,16 @@ def public_classes() -> set[type]:
 
 
 def built(case: Case, seed: int = 0) -> keras.layers.Layer:
-    """An instance whose weights, moving statistics too, are random numbers, all above 0.5."""
+    """An instance whose weights, moving statistics too, are random numbers, all above 0.5.
+
+    They rise along the last axis, as quantiles must.
+    """
     layer = case.make()
     if not layer.built:
         layer.build((None, GENES))
     random = np.random.default_rng(seed)
-    layer.set_weights([(0.5 + random.random(w.shape)).astype(w.dtype) for w in layer.get_weights()])
+    drawn = [0.5 + random.random(w.shape).astype(w.dtype) for w in layer.get_weights()]
+    layer.set_weights([np.sort(w) if w.ndim else w for w in drawn])
     return layer
 
 
@@ -116,7 +147,7 @@ def test_every_public_class_has_a_case():
 @every_case
 @pytest.mark.parametrize("count", [1, 5])
 def test_output_shape_and_finite_values(case, count):
-    output = built(case)(cells(count), **case.arguments)
+    output = case.output(built(case), cells(count))
     assert output.shape == (count, case.outputs)
     assert output.dtype == tf.float32
     assert np.isfinite(output).all()
@@ -126,11 +157,11 @@ def test_output_shape_and_finite_values(case, count):
 @pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
 def test_compiled_equals_eager(case, xla):
     function = tf.function(
-        lambda expression, layer: layer(expression, **case.arguments), jit_compile=xla
+        lambda expression, layer: case.output(layer, expression), jit_compile=xla
     )
     eager, compiled = built(case), built(case)
     np.testing.assert_allclose(
-        function(cells(5), compiled), eager(cells(5), **case.arguments), rtol=1e-4, atol=1e-5
+        function(cells(5), compiled), case.output(eager, cells(5)), rtol=1e-4, atol=1e-5
     )
     for one, other in zip(eager.get_weights(), compiled.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)  # statistics move alike
@@ -140,9 +171,9 @@ def test_compiled_equals_eager(case, xla):
 def test_one_graph_serves_any_number_of_cells(case):
     layer, twin = built(case), built(case)
     spec = tf.TensorSpec((None, GENES), tf.float32)
-    function = tf.function(lambda expression: layer(expression, **case.arguments), [spec])
+    function = tf.function(lambda expression: case.output(layer, expression), [spec])
     for count in (1, 2, 5):
-        expected = twin(cells(count), **case.arguments)
+        expected = case.output(twin, cells(count))
         np.testing.assert_allclose(function(cells(count)), expected, rtol=1e-4, atol=1e-5)
     assert function.experimental_get_tracing_count() == 1
 
@@ -156,9 +187,7 @@ def test_config_round_trip_through_json(case):
     if not twin.built:
         twin.build((None, GENES))
     twin.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(
-        twin(cells(5), **case.arguments), layer(cells(5), **case.arguments)
-    )
+    np.testing.assert_array_equal(case.output(twin, cells(5)), case.output(layer, cells(5)))
 
 
 @every_case
@@ -188,16 +217,14 @@ def test_weights_round_trip_through_a_file(case, tmp_path):
         else:
             holder.load_weights(tmp_path / "part.weights.h5")
     same_weights(layer, twin)
-    np.testing.assert_array_equal(
-        twin(cells(5), **case.arguments), layer(cells(5), **case.arguments)
-    )
+    np.testing.assert_array_equal(case.output(twin, cells(5)), case.output(layer, cells(5)))
 
 
 @every_case
 def test_a_gradient_reaches_every_trainable_variable(case):
     layer = built(case)
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(layer(cells(5), **case.arguments) ** 2)
+        total = tf.reduce_sum(case.output(layer, cells(5)) ** 2)
     served = layer.trainable_variables
     if isinstance(layer, ScAdv):  # its call needs two of its five networks
         served = layer.encoder.trainable_variables + layer.classifier.trainable_variables

@@ -127,7 +127,8 @@ def test_a_loss_of_weight_zero_is_not_computed(
     model = make_model(others)
     for phase in PHASES:
         assert losses_of(model, phase, make_batch()).keys() == set(others) & set(phase.losses)
-    if "adversarial" not in name:  # the two adversarial losses share a function
+    if not name.endswith("adversarial") and not name.startswith("contrastive"):
+        # The two adversarial losses share a function, and so do the two contrastive ones.
 
         def refuse(*arguments, **settings):
             raise AssertionError(f"{name} was computed")
@@ -196,7 +197,7 @@ def test_a_few_labelled_cells_are_learned_by_heart(make_model, make_dataset, mak
     ).history
     assert history["cross_entropy"][-1] < 0.1 < 0.5 < history["cross_entropy"][0]
     batch = make_batch()
-    _, probabilities = model.encode(batch["rna"], "rna")
+    probabilities = model.encode(batch["rna"], "rna")["probabilities"]
     np.testing.assert_array_equal(np.argmax(probabilities, axis=1), batch["rna_label"])
 
 
@@ -260,15 +261,27 @@ def test_encode_is_the_inference_of_each_modality(make_model, make_batch):
     step(model, REPRESENTATION, make_batch())
     cells = make_batch(seed=1)["atac"]
     for modality in ("rna", "atac"):
-        latent, probabilities = model.encode(cells, modality)
-        np.testing.assert_allclose(
-            latent, model.encoder(cells, modality=modality, training=False), rtol=1e-5
-        )
-        np.testing.assert_allclose(
-            probabilities, tf.nn.softmax(model(cells, modality=modality)), rtol=1e-5
-        )
-    rna, atac = (model.encode(cells, modality)[0] for modality in ("rna", "atac"))
+        found = model.encode(cells, modality)
+        latent = model.encoder(cells, modality=modality, training=False)
+        np.testing.assert_allclose(found["latent"], latent, rtol=1e-5, atol=1e-6)
+        logits = model(cells, modality=modality)
+        np.testing.assert_allclose(found["logits"], logits, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["probabilities"], tf.nn.softmax(logits), rtol=1e-5)
+    rna, atac = (model.encode(cells, modality)["latent"] for modality in ("rna", "atac"))
     assert np.abs(rna - atac).max() > 1e-3
+
+
+def test_encode_passes_through_the_readout(make_model, make_batch):
+    model = make_model()
+    model.readout.offsets.assign(tf.ones((3, 4)))
+    model.readout.temperature.assign(2.0)
+    cells = make_batch()["atac"]
+    for modality, step_to in (("rna", 0), ("atac", 1)):
+        found = model.encode(cells, modality)
+        latent = model.encoder(cells, modality=modality, training=False)
+        np.testing.assert_allclose(found["latent"], latent + step_to, rtol=1e-5, atol=1e-6)
+        logits = model(cells, modality=modality)
+        np.testing.assert_allclose(found["logits"], logits / 2, rtol=1e-5, atol=1e-6)
 
 
 def test_the_model_keeps_its_settings_in_its_config(make_model):

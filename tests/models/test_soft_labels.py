@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean, soft_labels
 
@@ -11,16 +12,27 @@ PROBABILITIES = np.array([[0.8, 0.2], [0.4, 0.6]], dtype=np.float32)
 EVEN = np.array([0.5, 0.5])
 
 
+def weights_of(*rows):
+    return sparse.csr_matrix(np.array(rows, dtype=np.float32))
+
+
 def test_neighbor_mean_by_hand():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], dtype=np.float32)
-    neighbors = np.array([[0, 1], [1, 2], [2, 2]])
-    expected = [[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]]
-    np.testing.assert_allclose(neighbor_mean(probabilities, neighbors), expected)
+    weights = weights_of([0.75, 0.25, 0], [0, 0.5, 0.5], [0, 0, 1])
+    found = neighbor_mean(probabilities, weights)
+    np.testing.assert_allclose(found, [[0.75, 0.25], [0.25, 0.75], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_neighbor_mean_is_an_array_of_the_same_precision(dtype):
+    weights = weights_of([0.5, 0.5], [0.25, 0.75]).astype(np.float64)
+    found = neighbor_mean(PROBABILITIES.astype(dtype), weights)
+    assert type(found) is np.ndarray and found.dtype == dtype and found.shape == (2, 2)
 
 
 def test_neighbor_mean_leaves_its_input_alone():
     probabilities = PROBABILITIES.copy()
-    neighbor_mean(probabilities, np.array([[0, 1], [1, 0]]))
+    neighbor_mean(probabilities, weights_of([0.5, 0.5], [0.5, 0.5]))
     np.testing.assert_array_equal(probabilities, PROBABILITIES)
 
 
@@ -55,9 +67,17 @@ def test_half_a_prior_by_hand():
 def test_the_shares_are_those_after_the_neighbors_mean():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
     # Everybody asks cell 0: all cells become (1, 0), so the prior can change nothing but a scale.
-    neighbors = np.zeros((3, 1), dtype=int)
-    labels = soft_labels(probabilities, neighbors, EVEN, prior_power=1, sharpening=1)
+    weights = weights_of([1, 0, 0], [1, 0, 0], [1, 0, 0])
+    labels = soft_labels(probabilities, weights, EVEN, prior_power=1, sharpening=1)
     np.testing.assert_allclose(labels, [[1, 0]] * 3, atol=1e-6)
+
+
+def test_soft_labels_of_weighted_neighbors_by_hand():
+    probabilities = np.array([[1.0, 0.0], [0.0, 1.0]])
+    # Means (3/4, 1/4) and (1/2, 1/2); shares (5/8, 3/8) to be even: factors 4/5 and 4/3.
+    weights = weights_of([0.75, 0.25], [0.5, 0.5])
+    labels = soft_labels(probabilities, weights, EVEN, prior_power=1, sharpening=1)
+    np.testing.assert_allclose(labels, [[9 / 14, 5 / 14], [3 / 8, 5 / 8]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("prior_power", [0.0, 0.5, 1.0])
@@ -67,8 +87,8 @@ def test_rows_are_probabilities_for_any_settings(prior_power, sharpening):
     probabilities = random.dirichlet(np.full(6, 0.1), size=40).astype(np.float32)
     probabilities[0] = np.eye(6)[2]  # a cell without a doubt
     shares = np.array([0.5, 0.3, 0.2, 0.0, 0.0, 0.0])
-    neighbors = random.integers(40, size=(40, 4))
-    labels = soft_labels(probabilities, neighbors, shares, prior_power, sharpening)
+    weights = weights_of(*random.dirichlet(np.full(40, 0.1), size=40))
+    labels = soft_labels(probabilities, weights, shares, prior_power, sharpening)
     assert labels.dtype == np.float32
     assert (labels >= 0).all()
     np.testing.assert_allclose(labels.sum(axis=1), 1, rtol=1e-5)
@@ -89,13 +109,13 @@ def test_a_type_that_no_rna_cell_has_is_never_a_soft_label():
 
 def test_final_probabilities_by_hand():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0]])
-    neighbors = np.array([[0, 1], [1, 1]])
-    # Neighbour means (0.5, 0.5) and (0, 1); a quarter of the answer is theirs.
-    final = final_probabilities(probabilities, neighbors, vote=0.25)
-    np.testing.assert_allclose(final, [[0.875, 0.125], [0.0, 1.0]])
+    weights = weights_of([0.25, 0.75], [0, 1])
+    # Neighbour means (1/4, 3/4) and (0, 1); a quarter of the answer is theirs.
+    final = final_probabilities(probabilities, weights, vote=0.25)
+    np.testing.assert_allclose(final, [[13 / 16, 3 / 16], [0.0, 1.0]])
 
 
-@pytest.mark.parametrize("neighbors", [None, np.array([[0], [1]])], ids=["none", "self"])
-def test_a_vote_of_nobody_else_changes_nothing(neighbors):
-    final = final_probabilities(PROBABILITIES, neighbors, vote=0.5)
+@pytest.mark.parametrize("weights", [None, weights_of([1, 0], [0, 1])], ids=["none", "self"])
+def test_a_vote_of_nobody_else_changes_nothing(weights):
+    final = final_probabilities(PROBABILITIES, weights, vote=0.5)
     np.testing.assert_allclose(final, PROBABILITIES)

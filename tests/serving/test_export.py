@@ -13,18 +13,28 @@ import pytest
 import tensorflow as tf
 
 from scadv_tf.config import LossConfig, NetworkConfig
+from scadv_tf.models.readout import KNOTS
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.serving.export import export, next_version
 
 GENES = ("CD3E", "Ms4a1", "ENSG00000000003", "gène", "A", "B")
 TYPES = ("T cell", "B cell", "naïve β-cell")
 LATENT = 4
-OUTPUTS = ("latent", "logits", "probabilities")
+THRESHOLD = 0.5  # between the cells that the tests ask for
+WIDTHS = {
+    "latent": (LATENT,),
+    "logits": (len(TYPES),),
+    "probabilities": (len(TYPES),),
+    "uncertainty": (),
+    "distance": (),
+    "novelty": (),
+    "unknown": (),
+}
 
 
 @pytest.fixture(scope="module")
 def model():
-    """A small model whose modalities have moving statistics far apart."""
+    """A small model whose modalities have moving statistics far apart, and a fitted readout."""
     keras.utils.set_random_seed(0)
     network = NetworkConfig(encoder_sizes=(7, LATENT))
     model = ScAdv(len(GENES), len(TYPES), network, LossConfig(), projection_size=5)
@@ -33,6 +43,15 @@ def model():
         for _ in range(5):
             cells = random.normal(mean, 1 + mean, size=(20, len(GENES))).astype(np.float32)
             model.encoder(cells, modality=modality, training=True)
+    readout = model.readout
+    readout.matrices.assign(random.normal(size=readout.matrices.shape))
+    readout.offsets.assign(random.normal(size=readout.offsets.shape))
+    readout.temperature.assign(0.4)
+    readout.centers.assign(random.normal(size=readout.centers.shape))
+    readout.variances.assign(random.uniform(1, 3, size=readout.variances.shape))
+    readout.uncertainty_knots.assign(np.linspace(0, 1, KNOTS))
+    readout.distance_knots.assign(np.linspace([0, 0], [3, 6], KNOTS, axis=1))
+    readout.unknown_threshold.assign(THRESHOLD)
     return model
 
 
@@ -50,16 +69,9 @@ def cells(count):
     return random.normal(1, 2, size=(count, len(GENES))).astype(np.float32)
 
 
-def in_memory(model, expression, modality):
-    """Latent vectors, logits and probabilities of the model itself."""
-    latent, probabilities = model.encode(expression, modality)
-    logits = model(expression, modality=modality)
-    return dict(zip(OUTPUTS, (latent, logits, probabilities), strict=True))
-
-
 def assert_same(served, expected):
-    assert served.keys() == expected.keys() == set(OUTPUTS)
-    for name in OUTPUTS:
+    assert served.keys() == expected.keys() == WIDTHS.keys()
+    for name in WIDTHS:
         np.testing.assert_allclose(served[name], expected[name], atol=1e-5, err_msg=name)
 
 
@@ -120,12 +132,29 @@ def test_the_fresh_process_needs_nothing_but_tensorflow(answers):
 def test_a_fresh_process_gives_what_the_model_gives(
     model, answers, name, count, signature, modality
 ):
-    served = {output: answers[f"{name}/{signature}/{output}"] for output in OUTPUTS}
-    assert_same(served, in_memory(model, cells(count), modality))
+    served = {output: answers[f"{name}/{signature}/{output}"] for output in WIDTHS}
+    assert_same(served, model.encode(cells(count), modality))
     shapes = {output: values.shape for output, values in served.items()}
-    types = (count, len(TYPES))
-    assert shapes == {"latent": (count, LATENT), "logits": types, "probabilities": types}
+    assert shapes == {output: (count, *width) for output, width in WIDTHS.items()}
     np.testing.assert_allclose(served["probabilities"].sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_fresh_process_serves_the_fitted_readout(model, answers):
+    """The latent vectors of ATAC cells are moved, those of RNA cells not; some are unknown."""
+    for modality, is_moved in (("rna", False), ("atac", True)):
+        served = answers[f"seven/{modality}/latent"]
+        trained = model.encoder(cells(7), modality=modality, training=False)
+        assert (np.abs(served - trained).max(axis=1) > 0.1).all() == is_moved
+        logits = answers[f"seven/{modality}/logits"]
+        np.testing.assert_allclose(logits, model(cells(7), modality=modality) / 0.4, atol=1e-5)
+    np.testing.assert_allclose(
+        answers["seven/rna/latent"],
+        model.encoder(cells(7), modality="rna", training=False),
+        atol=1e-5,
+    )
+    novelty, unknown = (answers[f"seven/atac/{name}"] for name in ("novelty", "unknown"))
+    np.testing.assert_array_equal(unknown, novelty > THRESHOLD)
+    assert unknown.dtype == bool and 0 < unknown.mean() < 1 and len(set(novelty)) > 3
 
 
 def test_the_two_modalities_are_served_by_their_own_statistics(answers):
@@ -152,9 +181,10 @@ def test_the_signatures_have_fixed_names_and_a_free_number_of_cells(loaded):
         assert inputs == {
             "expression": tf.TensorSpec((None, len(GENES)), tf.float32, name="expression")
         }
-        outputs = {name: spec.shape[1] for name, spec in function.structured_outputs.items()}
-        assert outputs == {"latent": LATENT, "logits": len(TYPES), "probabilities": len(TYPES)}
-        assert {spec.dtype for spec in function.structured_outputs.values()} == {tf.float32}
+        outputs = function.structured_outputs
+        assert {name: tuple(spec.shape[1:]) for name, spec in outputs.items()} == WIDTHS
+        dtypes = {name: spec.dtype for name, spec in outputs.items()}
+        assert dtypes == dict.fromkeys(WIDTHS, tf.float32) | {"unknown": tf.bool}
 
 
 def test_a_wrong_number_of_genes_is_refused(loaded):
@@ -166,7 +196,7 @@ def test_serving_changes_no_statistics(loaded):
     first = loaded.signatures["atac"](expression=tf.constant(cells(7)))
     loaded.signatures["rna"](expression=tf.constant(10 * cells(7)))
     again = loaded.signatures["atac"](expression=tf.constant(cells(7)))
-    for name in OUTPUTS:
+    for name in WIDTHS:
         np.testing.assert_array_equal(first[name], again[name])
 
 
@@ -194,8 +224,8 @@ def test_only_what_serves_is_exported(model, version):
     """No discriminator, generator or teacher: their weights would double the size."""
     saved = tf.train.list_variables(str(version / "variables" / "variables"))
     numbers = sum(int(np.prod(shape)) for name, shape in saved if not name.startswith("_CHECK"))
-    served = sum(w.size for part in (model.encoder, model.classifier) for w in part.get_weights())
-    assert numbers == served
+    parts = (model.encoder, model.classifier, model.readout)
+    assert numbers == sum(weight.size for part in parts for weight in part.get_weights())
 
 
 def test_another_user_may_read_the_version(version):

@@ -1,0 +1,124 @@
+"""What a trained network says of cells: latent vectors, calibrated probabilities, novelty."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from scadv_tf.models.layers import MODALITIES
+
+SHARPNESS = 2.0  # power of the probabilities by which types move a cell: clear cells move clearly
+KNOTS = 201  # quantiles that stand for a distribution
+UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
+
+
+@keras.saving.register_keras_serializable(package="scadv_tf")
+class Readout(keras.layers.Layer):
+    """Turns latent vectors and logits into the answer. Fitted after training, never trained.
+
+    * Probabilities are ``softmax(logits / temperature)`` (Guo et al. 2017).
+    * ``uncertainty`` is their entropy over log K: 0 for one sure type, 1 for a guess.
+    * ``distance`` is the mean squared distance to the nearest type's RNA cells in front of the
+      trained layers, each component in units of the variance within types.
+    * ``novelty``, in [0, 1], joins the ranks of the two: the uncertainty's among RNA cells that
+      were not trained on, the distance's among the training cells of the modality. A cell is
+      ``unknown`` if it is above `unknown_threshold`. A cell of a type that was not there to learn
+      is either in doubt between the others, or surely called by the wrong one but far from it.
+    * Latent vectors of ATAC cells are moved by an affine map a type, weighted by the probabilities:
+      ``z' = sum_k q_k (z M_k + b_k)``, see `fit_type_maps`. It starts as the identity.
+
+    Parameters
+    ----------
+    types : number of types K.
+    latent_size : width Z of the latent vectors.
+    feature_size : number D of components (or genes) that the trained layers start from.
+    """
+
+    def __init__(self, types: int, latent_size: int, feature_size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.types = types
+        self.latent_size = latent_size
+        self.feature_size = feature_size
+
+    def build(self, input_shape=None):
+        """Makes the state, which says nothing until it is fitted."""
+        identity = np.tile(np.eye(self.latent_size, dtype=np.float32), (self.types, 1, 1))
+        self.matrices = self._state(identity.shape, "matrices", lambda *_, **__: identity)
+        self.offsets = self._state((self.types, self.latent_size), "offsets", "zeros")
+        self.temperature = self._state((), "temperature", "ones")
+        self.centers = self._state((self.types, self.feature_size), "centers", "zeros")
+        self.variances = self._state((self.feature_size,), "variances", "ones")
+        self.uncertainty_knots = self._state((KNOTS,), "uncertainty_knots", "ones")
+        self.distance_knots = self._state((len(MODALITIES), KNOTS), "distance_knots", "zeros")
+        self.unknown_threshold = self._state((), "unknown_threshold", "ones")
+        self.built = True
+
+    def _state(self, shape, name, initializer):
+        return self.add_weight(shape=shape, name=name, initializer=initializer, trainable=False)
+
+    def call(self, latent, logits, features, modality):
+        """The answer for cells of one modality.
+
+        Parameters
+        ----------
+        latent : float [B, Z].
+        logits : float [B, K].
+        features : what the trained layers started from [B, D].
+        modality : 'rna' or 'atac'.
+
+        Returns
+        -------
+        dict of ``latent`` [B, Z], ``logits`` (divided by the temperature) and ``probabilities``
+        [B, K], ``uncertainty``, ``distance`` and ``novelty`` [B], and ``unknown``, bool [B].
+        """
+        logits = logits / self.temperature
+        probabilities = tf.nn.softmax(logits)
+        uncertainty = self._uncertainty(logits, probabilities)
+        distance = self._distance(features)
+        knots = self.distance_knots[MODALITIES.index(modality)]
+        novelty = UNCERTAINTY_SHARE * share_below(self.uncertainty_knots, uncertainty)
+        novelty += (1 - UNCERTAINTY_SHARE) * share_below(knots, distance)
+        return {
+            "latent": self._moved(latent, probabilities) if modality == "atac" else latent,
+            "logits": logits,
+            "probabilities": probabilities,
+            "uncertainty": uncertainty,
+            "distance": distance,
+            "novelty": novelty,
+            "unknown": novelty > self.unknown_threshold,
+        }
+
+    def _moved(self, latent, probabilities):
+        by_type = tf.einsum("bz,kzy->kby", latent, self.matrices) + self.offsets[:, None]
+        return tf.einsum("bk,kby->by", sharpened(probabilities), by_type)
+
+    def _uncertainty(self, logits, probabilities):
+        entropy = -tf.reduce_sum(probabilities * tf.nn.log_softmax(logits), axis=1)
+        return tf.minimum(entropy / np.log(max(self.types, 2)), 1.0)  # a rounding may pass 1
+
+    def _distance(self, features):
+        scaled, centers = (v * tf.math.rsqrt(self.variances) for v in (features, self.centers))
+        # |f - c|^2 by its binomial: no [B, K, D] tensor.
+        squares = tf.reduce_sum(scaled**2, axis=1, keepdims=True)
+        squares += tf.reduce_sum(centers**2, axis=1) - 2 * tf.matmul(
+            scaled, centers, transpose_b=True
+        )
+        return tf.maximum(tf.reduce_min(squares, axis=1), 0.0) / self.feature_size
+
+    def get_config(self):
+        """The arguments of `__init__`."""
+        own = {name: getattr(self, name) for name in ("types", "latent_size", "feature_size")}
+        return {**super().get_config(), **own}
+
+
+def share_below(knots, values):
+    """The share of a distribution, given by its quantiles (rising), below each value [B]."""
+    knots = tf.convert_to_tensor(knots)
+    return tf.cast(tf.searchsorted(knots, values), values.dtype) / knots.shape[0]
+
+
+def sharpened(probabilities):
+    """Probabilities [B, K], raised to the power `SHARPNESS` and made to sum to 1 again."""
+    raised = probabilities**SHARPNESS
+    return raised / tf.reduce_sum(raised, axis=1, keepdims=True)

@@ -1,0 +1,99 @@
+"""The pictures of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.metrics import confusion
+from scadv_tf.scoring import known_types
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from scadv_tf.results import Results
+
+Picture = tuple[str, str, "Figure"]  # caption, name of the file, figure
+
+
+def write_figures(folder: Path, results: Results) -> list[tuple[str, Path]]:
+    """Draws every picture; returns captions and paths."""
+    paths = []
+    for caption, name, figure in _drawn(results):
+        figures.save(figure, folder / f"{name}.png")
+        paths.append((caption, folder / f"{name}.png"))
+    return paths
+
+
+def _drawn(results: Results) -> list[Picture]:
+    losses = figures.loss_curves(_losses(results.history))
+    pictures = [_umap(results), ("Losses, mean of each epoch", "losses", losses)]
+    if results.routes:
+        pictures[1:1] = _of_labels(results)
+        confidence = "Confidence of the predicted labels", "confidence", _confidence(results)
+        pictures.append(confidence)
+    return pictures
+
+
+def _umap(results: Results) -> Picture:
+    types, source = _shown_types(results)
+    caption = "UMAP of the integrated cells, by modality"
+    title = "Integrated cells"
+    if types is not None:
+        caption = f"UMAP of the integrated cells, by type (ATAC: {source}) and by modality"
+        title = f"ATAC types: {source}"
+    return caption, "umap", figures.umap_panels(results.umap, types, _modality(results), title)
+
+
+def _shown_types(results: Results) -> tuple[np.ndarray | None, str]:
+    """Types of all cells, RNA first, and where the ATAC cells' come from; None if none is known."""
+    known = known_types(results.data, results.truth)
+    if results.truth is None and results.routes:
+        rna = known[: len(results.data.rna_cells)]
+        return np.concatenate([rna, results.routes["label_transfer"]]), "predicted"
+    if not np.any(known != ""):
+        return None, ""
+    return np.where(known == "", "unlabelled", known), "known"
+
+
+def _modality(results: Results) -> np.ndarray:
+    cells = len(results.data.rna_cells), len(results.data.atac_cells)
+    return np.repeat(["RNA", "ATAC"], cells)
+
+
+def _of_labels(results: Results) -> list[Picture]:
+    """The predicted labels on the UMAP, and where the true ones are known, held against them."""
+    predicted = results.routes["label_transfer"]
+    labels = np.concatenate([results.data.known_rna_types(), predicted])
+    title = "ATAC types: predicted"
+    umap = figures.umap_panels(results.umap, labels, _modality(results), title)
+    caption = "UMAP by the types of the RNA cells and those predicted for the ATAC cells"
+    pictures = [(caption, "umap_predicted", umap)]
+    if results.truth is not None:
+        counts = figures.confusion_matrix(confusion(results.truth.labels, predicted))
+        curve = figures.learning_curve({"classifier": results.history["macro_f1"].to_numpy()})
+        caption = "Macro F1 of the classifier on the ATAC cells after each epoch"
+        pictures += [
+            ("Known against predicted types of the ATAC cells", "confusion_matrix", counts),
+            (caption, "learning_curve", curve),
+        ]
+    return pictures
+
+
+def _losses(history: pd.DataFrame) -> pd.DataFrame:
+    others = ("macro_f1", "atac_label_change")
+    return history.drop(columns=[name for name in others if name in history])
+
+
+def _confidence(results: Results) -> Figure:
+    if results.truth is None:
+        return figures.confidence_histogram(results.confidence)
+    labelled = results.truth.labels != ""
+    coarse = results.truth.coarsen(results.routes["label_transfer"])
+    confidence = results.truth.confidence(results.annotation.probabilities, results.data.types)
+    correct = coarse == results.truth.labels
+    return figures.confidence_histogram(confidence[labelled], correct[labelled])

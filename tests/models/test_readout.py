@@ -1,0 +1,341 @@
+"""The readout by hand: temperature, novelty, unknown cells, and maps that move ATAC cells alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from scadv_tf.models.readout import (
+    KNOTS,
+    SHARPNESS,
+    UNCERTAINTY_SHARE,
+    Readout,
+    share_below,
+    sharpened,
+)
+from scadv_tf.models.scadv import ScAdv
+from scadv_tf.models.type_maps import fit_type_maps
+
+MODALITIES = ("rna", "atac")
+LATENT = np.array([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0]], dtype=np.float32)
+LOGITS = np.log([[0.8, 0.2], [0.5, 0.5], [0.25, 0.75]]).astype(np.float32)
+FEATURES = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 6.0, 2.0]], dtype=np.float32)
+TO_HUNDRED = np.linspace(0, 100, KNOTS)  # quantiles of what is even between 0 and 100
+
+
+def made(types, width, features):
+    readout = Readout(types, width, features)
+    readout.build()
+    return readout
+
+
+@pytest.fixture
+def readout():
+    """Of two types, two dimensions and three features, as it is made."""
+    return made(2, 2, 3)
+
+
+@pytest.fixture
+def random_state():
+    """A fitted readout, and latent vectors [B, 3], logits [B, 4] and features [B, 5]."""
+    random = np.random.default_rng(0)
+    fitted = made(4, 3, 5)
+    fitted.matrices.assign(random.normal(size=(4, 3, 3)))
+    fitted.offsets.assign(random.normal(size=(4, 3)))
+    fitted.temperature.assign(1.7)
+    fitted.centers.assign(random.normal(size=(4, 5)))
+    fitted.variances.assign(random.uniform(0.5, 2, size=5))
+    fitted.uncertainty_knots.assign(np.sort(random.random(KNOTS)))
+    fitted.distance_knots.assign(np.sort(random.gamma(4, 0.5, size=(2, KNOTS))))
+    fitted.unknown_threshold.assign(0.6)
+    cells = [random.normal(0, 1.5, size=(50, n)).astype(np.float32) for n in (3, 4, 5)]
+    return fitted, cells
+
+
+def answer(readout, latent=LATENT, logits=LOGITS, features=FEATURES, modality="atac"):
+    found = readout(*map(tf.constant, (latent, logits, features)), modality=modality)
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+# At the start.
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_at_the_start_the_network_speaks_for_itself(readout, modality):
+    found = answer(readout, modality=modality)
+    np.testing.assert_allclose(found["latent"], LATENT, rtol=1e-6)
+    np.testing.assert_array_equal(found["logits"], LOGITS)
+    np.testing.assert_allclose(found["probabilities"], np.exp(LOGITS), rtol=1e-6)
+    assert not found["unknown"].any()
+
+
+@pytest.mark.parametrize("types", [2, 6, 7, 31])
+def test_at_the_start_not_even_a_far_off_guess_is_unknown(types):
+    logits = np.full((3, types), -7.0, dtype=np.float32)
+    found = answer(made(types, 2, 3), logits=logits, features=1e4 + FEATURES)
+    np.testing.assert_allclose(found["uncertainty"], 1, rtol=1e-6)
+    assert found["novelty"].max() <= 1 and not found["unknown"].any()
+
+
+def test_nothing_of_it_is_trained(readout):
+    assert readout.trainable_weights == []
+    assert {weight.name: tuple(weight.shape) for weight in readout.weights} == {
+        "matrices": (2, 2, 2),
+        "offsets": (2, 2),
+        "temperature": (),
+        "centers": (2, 3),
+        "variances": (3,),
+        "uncertainty_knots": (KNOTS,),
+        "distance_knots": (2, KNOTS),
+        "unknown_threshold": (),
+    }
+
+
+# Temperature.
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_temperature_by_hand(readout, modality):
+    # Odds 4 : 1, 1 : 1 and 1 : 3 to the power of 1 / 2.
+    readout.temperature.assign(2.0)
+    found = answer(readout, modality=modality)
+    third = 1 / (1 + 3**0.5)
+    expected = [[2 / 3, 1 / 3], [1 / 2, 1 / 2], [third, 1 - third]]
+    np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["logits"], LOGITS / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.9, 3.0, 20.0])
+def test_no_temperature_changes_a_label(random_state, temperature):
+    readout, cells = random_state
+    readout.temperature.assign(temperature)
+    found = answer(readout, *cells)["probabilities"]
+    np.testing.assert_array_equal(found.argmax(axis=1), cells[1].argmax(axis=1))
+
+
+# Novelty.
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_uncertainty_by_hand(readout, modality):
+    # Bits of 1/5, 1/2 and 1/4.
+    bits = [0.7219281, 1.0, 0.8112781]
+    np.testing.assert_allclose(answer(readout, modality=modality)["uncertainty"], bits, rtol=1e-5)
+
+
+def test_logits_that_leave_no_doubt_give_an_uncertainty_of_zero(readout):
+    logits = np.array([[0, 500], [-1e4, 1e4], [0, -1e4]], dtype=np.float32)
+    found = answer(readout, logits=logits)
+    assert all(np.isfinite(values).all() for values in found.values())
+    np.testing.assert_array_equal(found["uncertainty"], [0, 0, 0])
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_distance_by_hand(readout, modality):
+    # Squares in units of the variances, mean of three: to (3, 0, 0) and to (1, 0, 0).
+    readout.centers.assign([[3, 0, 0], [1, 0, 0]])
+    readout.variances.assign([1, 4, 0.5])
+    expected = [0, 1 / 3, (36 / 4 + 4 / 0.5) / 3]
+    found = answer(readout, modality=modality)["distance"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_distance_far_from_all_types_is_not_lost_in_rounding(readout):
+    # 100 away from the centre 1000: squares of 1e6 cancel.
+    readout.centers.assign([[1000, 0, 0], [-1000, 0, 0]])
+    features = np.array([[1100, 0, 0], [1000, 0, 0], [-1000, 3, 0]], dtype=np.float32)
+    found = answer(readout, features=features)["distance"]
+    np.testing.assert_allclose(found, [1e4 / 3, 0, 3], rtol=1e-3, atol=0.2)
+
+
+def test_the_share_below_by_hand():
+    knots = tf.constant([0.0, 1.0, 2.0, 4.0])
+    values = tf.constant([-1.0, 0.0, 0.5, 1.0, 3.0, 4.0, 5.0])
+    found = share_below(knots, values).numpy()
+    np.testing.assert_array_equal(found, [0, 0, 0.25, 0.25, 0.75, 0.75, 1])
+
+
+def test_the_share_below_is_that_of_the_values_behind_the_quantiles():
+    random = np.random.default_rng(0)
+    values = random.gamma(2, size=5000).astype(np.float32)
+    knots = np.quantile(values, np.linspace(0, 1, KNOTS)).astype(np.float32)
+    asked = random.gamma(2, size=100).astype(np.float32)
+    expected = (values < asked[:, None]).mean(axis=1)
+    np.testing.assert_allclose(share_below(knots, tf.constant(asked)), expected, atol=2 / KNOTS)
+
+
+def test_the_novelty_by_hand(readout):
+    # Bits 0.722, 1 and 0.811 of 0 to 1; distances 3, 0 and 41 / 3 of 0 to 100, twice that for RNA.
+    readout.uncertainty_knots.assign(TO_HUNDRED / 100)
+    readout.distance_knots.assign([TO_HUNDRED / 2, TO_HUNDRED])
+    bits, distances = np.array([0.7219, 1.0, 0.8113]), np.array([3, 0, 41 / 3])
+    for modality, hundred in (("rna", 50), ("atac", 100)):
+        found = answer(readout, modality=modality)["novelty"]
+        expected = 2 / 3 * bits + 1 / 3 * distances / hundred
+        np.testing.assert_allclose(found, expected, atol=1.5 / KNOTS)
+    assert UNCERTAINTY_SHARE == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_unknown_cells_are_those_above_the_threshold(readout, modality):
+    readout.uncertainty_knots.assign(TO_HUNDRED / 100)  # novelty 0.81, 0.66 or 0.67, 0.87
+    for threshold, expected in ((0.75, [True, False, True]), (0.84, [False, False, True])):
+        readout.unknown_threshold.assign(threshold)
+        unknown = answer(readout, modality=modality)["unknown"]
+        assert unknown.tolist() == expected and unknown.dtype == bool
+
+
+def test_far_cells_and_cells_in_doubt_are_more_novel(readout):
+    readout.uncertainty_knots.assign(TO_HUNDRED / 100)
+    readout.distance_knots.assign([TO_HUNDRED, TO_HUNDRED])
+    sure, doubtful = np.array([0.0, 6.0]), np.array([0.0, 0.5])
+    logits = np.array([sure, doubtful, sure, doubtful], dtype=np.float32)
+    features = np.array([1, 1, 15, 15], dtype=np.float32)[:, None] * np.ones(3, np.float32)
+    near, unsure, far, both = answer(readout, np.zeros((4, 2), np.float32), logits, features)[
+        "novelty"
+    ]
+    assert near < unsure < both and near < far < both
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_everything_by_its_twin(random_state, modality):
+    readout, (latent, logits, features) = random_state
+    found = answer(readout, latent, logits, features, modality)
+    calibrated = softmax(logits.astype(np.float64) / 1.7, axis=1)
+    np.testing.assert_allclose(found["probabilities"], calibrated, rtol=1e-4)
+    np.testing.assert_allclose(found["uncertainty"], entropy(calibrated.T, base=4), rtol=1e-4)
+    squares = (features[:, None] - readout.centers.numpy()) ** 2 / readout.variances.numpy()
+    np.testing.assert_allclose(found["distance"], squares.mean(axis=2).min(axis=1), rtol=1e-4)
+    knots = readout.distance_knots.numpy()[MODALITIES.index(modality)]
+    ranks = [
+        (readout.uncertainty_knots.numpy() < found["uncertainty"][:, None]).mean(axis=1),
+        (knots < found["distance"][:, None]).mean(axis=1),
+    ]
+    np.testing.assert_allclose(found["novelty"], (2 * ranks[0] + ranks[1]) / 3, atol=1e-6)
+    np.testing.assert_array_equal(found["unknown"], found["novelty"] > np.float32(0.6))
+    assert 0 < found["unknown"].mean() < 1
+
+
+# Maps.
+
+
+def test_maps_by_hand(readout):
+    readout.matrices.assign([[[2, 0], [1, 1]], [[0, 1], [-1, 0]]])
+    readout.offsets.assign([[10, 20], [0, 1]])
+    # z M + b: (1, 2) -> (14, 22) and (-2, 2); (-1, 1/2) -> (8.5, 20.5) and (-0.5, 0);
+    # (0, 0) -> (10, 20) and (0, 1). Shares are squared: 16 : 1, 1 : 1, 1 : 9.
+    expected = [[222 / 17, 354 / 17], [4, 10.25], [1, 2.9]]
+    np.testing.assert_allclose(answer(readout)["latent"], expected, rtol=1e-5)
+
+
+def test_the_maps_move_no_rna_cell_and_no_probability(random_state):
+    readout, cells = random_state
+    rna, atac = (answer(readout, *cells, modality) for modality in MODALITIES)
+    np.testing.assert_array_equal(rna["latent"], cells[0])
+    assert np.abs(atac["latent"] - cells[0]).max(axis=1).min() > 0.1
+    for name in ("logits", "probabilities", "uncertainty", "distance"):
+        np.testing.assert_array_equal(rna[name], atac[name])
+
+
+def test_a_sure_cell_moves_by_the_map_of_its_type_alone(random_state):
+    readout, (latent, _, features) = random_state
+    codes = np.arange(50) % 4
+    logits = 100 * np.eye(4, dtype=np.float32)[codes]
+    found = answer(readout, latent, logits, features)["latent"]
+    matrices, offsets = readout.matrices.numpy()[codes], readout.offsets.numpy()[codes]
+    expected = np.einsum("bz,bzy->by", latent, matrices) + offsets
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cell_in_doubt_moves_by_its_sharpened_shares(random_state):
+    readout, cells = random_state
+    found = answer(readout, *cells)
+    shares = np.asarray(sharpened(found["probabilities"].astype(np.float64)))
+    by_type = np.einsum("bz,kzy->bky", cells[0], readout.matrices) + readout.offsets.numpy()
+    expected = np.einsum("bk,bky->by", shares, by_type)
+    np.testing.assert_allclose(found["latent"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fitted_maps_give_the_cells_of_each_type_the_place_and_spread_of_its_rna():
+    random = np.random.default_rng(0)
+    rna, atac = random.normal(3, 2, size=(400, 3)), random.normal(-1, 0.5, size=(400, 3))
+    codes = np.arange(400) % 2
+    shares = np.eye(2)[codes]
+    readout = made(2, 3, 3)
+    matrices, offsets = fit_type_maps(rna, shares, atac, shares)
+    readout.matrices.assign(matrices)
+    readout.offsets.assign(offsets)
+    latent, logits = atac.astype(np.float32), (50 * shares).astype(np.float32)
+    found = answer(readout, latent, logits, latent)["latent"]
+    for code in (0, 1):
+        ours, theirs = found[codes == code], rna[codes == code]
+        np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), atol=0.4)
+        np.testing.assert_allclose(ours.std(axis=0), theirs.std(axis=0), rtol=0.1)
+
+
+@pytest.mark.parametrize("as_given", [np.asarray, tf.constant], ids=["array", "tensor"])
+def test_sharpened_by_hand(as_given):
+    found = sharpened(as_given(np.array([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]])))
+    assert SHARPNESS == 2
+    np.testing.assert_allclose(found, [[16 / 17, 1 / 17], [0.5, 0.5], [1, 0]], rtol=1e-12)
+
+
+# Graphs and files.
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_a_graph_gives_what_eager_execution_gives(random_state, modality, count):
+    readout, cells = random_state
+    specs = [tf.TensorSpec((None, width), tf.float32) for width in (3, 4, 5)]
+    graph = tf.function(lambda *given: readout(*given, modality=modality), specs)
+    some = [values[:count] for values in cells]
+    eager, served = answer(readout, *some, modality), graph(*some)
+    assert eager.keys() == served.keys()
+    for name, values in eager.items():
+        assert served[name].shape == values.shape and len(values) == count
+        np.testing.assert_allclose(served[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_graph_follows_a_readout_that_is_fitted_later(readout):
+    graph = tf.function(lambda: readout(LATENT, LOGITS, FEATURES, modality="atac"))
+    before = graph()
+    readout.offsets.assign([[1, 1], [1, 1]])
+    readout.unknown_threshold.assign(-1)
+    after = graph()
+    np.testing.assert_allclose(after["latent"], before["latent"] + 1, rtol=1e-6)
+    assert after["unknown"].numpy().all() and not before["unknown"].numpy().any()
+
+
+def test_a_saved_model_answers_as_before(make_model, make_batch, tmp_path):
+    model = make_model(("cross_entropy",))
+    random = np.random.default_rng(0)
+    for state in model.readout.weights:
+        drawn = 0.4 + random.random(state.shape)
+        state.assign(np.sort(drawn) if drawn.ndim else drawn)
+    cells = make_batch()["atac"]
+    expected = model.encode(cells, "atac")
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.save(tmp_path / "model.keras")
+    fresh = make_model(("cross_entropy",), seed=1)
+    assert np.abs(fresh.encode(cells, "atac")["latent"] - expected["latent"]).max() > 0.01
+    fresh.load_weights(tmp_path / "model.weights.h5")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, ScAdv)
+    for twin in (fresh, loaded):
+        for name, values in twin.encode(cells, "atac").items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=name)
+
+
+def test_training_leaves_the_readout_alone(make_model, make_batch):
+    model = make_model()
+    start = model.readout.get_weights()
+    for phase in model.phases:
+        model.phase = phase
+        model.train_step(make_batch())
+    for before, after in zip(start, model.readout.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)

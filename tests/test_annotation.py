@@ -1,0 +1,300 @@
+"""What is fitted after the training: on held-out cells, without a change of any weight or label."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from scadv_tf import RunConfig, fit, fitting, load_dataset
+from scadv_tf.annotation import annotate, encode, fit_readout
+from scadv_tf.config import EvaluationConfig, NetworkConfig, PreprocessingConfig, TrainingConfig
+from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.evaluation import modality_mixing
+from scadv_tf.fitting import build_model
+from scadv_tf.models.confidence import fit_temperature, held_out_rows
+from scadv_tf.models.readout import KNOTS
+from scadv_tf.models.type_maps import fit_type_maps
+
+CONFIG = RunConfig(
+    preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
+    network=NetworkConfig(
+        encoder_sizes=(32, 16), generator_sizes=(16,), atac_discriminator_sizes=(16,)
+    ),
+    training=TrainingConfig(epochs=4, calibration_share=0.2),
+    evaluation=EvaluationConfig(unknown_share=0.1),
+)
+MODALITIES = ("rna", "atac")
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """Paired data, its cells preprocessed, and the rows that are held out of the training."""
+    data, _ = load_dataset("synthetic", DatasetSource(cells=330, difficulty=0.6, seed=3))
+    held_out = held_out_rows(data.rna_labels, CONFIG.training.calibration_share, 0)
+    return data, preprocessing.fit(data, CONFIG.preprocessing), held_out
+
+
+@pytest.fixture(scope="module")
+def trained(tissue):
+    data, cells, _ = tissue
+    return fit(cells, data.rna_labels, len(data.types), CONFIG)[0]
+
+
+@pytest.fixture
+def fitted(tissue, trained):
+    """A maker of the trained model with another readout: fitted(held_out, align_latent=…)."""
+    data, cells, _ = tissue
+
+    def make(held_out, **evaluation):
+        evaluation = dataclasses.replace(CONFIG.evaluation, **evaluation)
+        config = dataclasses.replace(CONFIG, evaluation=evaluation)
+        model = build_model(cells, len(data.types), config)
+        for name in ("encoder", "classifier"):
+            getattr(model, name).set_weights(getattr(trained, name).get_weights())
+        fit_readout(model, cells, data.rna_labels, held_out, config)
+        return model, annotate(model, cells, config)
+
+    return make
+
+
+def network_alone(model, cells, modality):
+    """Latent vectors and logits as trained, without the readout."""
+    expression = cells.batch(modality, slice(None))
+    latent = model.encoder(expression, modality=modality, training=False)
+    return latent.numpy(), model.classifier(latent).numpy()
+
+
+# Held-out cells.
+
+
+@pytest.fixture(scope="module")
+def short_training(tissue):
+    """A function (changed cells or labels) -> the model after one epoch."""
+    data, cells, _ = tissue
+    config = dataclasses.replace(
+        CONFIG, training=dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
+    )
+
+    def train(cells=cells, labels=data.rna_labels):
+        return fit(cells, labels, len(data.types), config)[0]
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def plain(short_training):
+    """The model after one epoch on the cells as they are."""
+    return short_training()
+
+
+def with_zeros(cells, rows):
+    """The same cells, some of the RNA cells without a count."""
+    rna = cells.values["rna"].tolil(copy=True)
+    rna[rows] = 0
+    return dataclasses.replace(cells, values=cells.values | {"rna": rna.tocsr()})
+
+
+def same_networks(one, other) -> bool:
+    return all(
+        np.array_equal(first, second)
+        for name in ("encoder", "classifier", "generator")
+        for first, second in zip(
+            getattr(one, name).get_weights(), getattr(other, name).get_weights(), strict=True
+        )
+    )
+
+
+def test_the_values_of_held_out_cells_train_nothing_but_set_the_temperature(
+    tissue, short_training, plain
+):
+    data, cells, held_out = tissue
+    assert len(held_out) > 50
+    changed = short_training(with_zeros(cells, held_out))
+    assert same_networks(plain, changed)
+    assert float(plain.readout.temperature) != float(changed.readout.temperature)
+    # The same done to one cell that is not held out is noticed.
+    taught = np.setdiff1d(np.arange(len(data.rna_labels)), held_out)
+    assert not same_networks(plain, short_training(with_zeros(cells, taught[:1])))
+
+
+def test_the_labels_of_held_out_cells_train_nothing_but_set_the_temperature(
+    tissue, short_training, plain, monkeypatch
+):
+    data, _, held_out = tissue
+    # Other labels would be held out otherwise.
+    monkeypatch.setattr(fitting, "held_out_rows", lambda *_: held_out)
+    wrong = data.rna_labels.copy()
+    wrong[held_out] = (wrong[held_out] + 1) % len(data.types)
+    changed = short_training(labels=wrong)
+    assert same_networks(plain, changed)
+    assert float(changed.readout.temperature) > 2 * float(plain.readout.temperature)
+
+
+def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
+    data, cells, held_out = tissue
+    training = dataclasses.replace(CONFIG.training, epochs=1, calibration_share=0.0)
+    config = dataclasses.replace(CONFIG, training=training)
+
+    def train(cells):
+        return fit(cells, data.rna_labels, len(data.types), config)[0]
+
+    model = train(cells)
+    assert float(model.readout.temperature) == 1
+    assert not annotate(model, cells, config).unknown.any()
+    assert not same_networks(model, train(with_zeros(cells, held_out[:1])))
+
+
+# Temperature, novelty, threshold.
+
+
+def test_the_temperature_is_that_of_the_held_out_cells(tissue, trained):
+    data, cells, held_out = tissue
+    _, logits = network_alone(trained, cells, "rna")
+    expected = fit_temperature(logits[held_out], data.rna_labels[held_out])
+    found = float(trained.readout.temperature)
+    assert found == pytest.approx(expected, rel=1e-3) and abs(found - 1) > 0.05
+    assert found != pytest.approx(fit_temperature(logits, data.rna_labels), rel=0.02)
+    for modality in MODALITIES:
+        _, logits = network_alone(trained, cells, modality)
+        encoded = encode(trained, cells, modality)
+        np.testing.assert_allclose(encoded.logits, logits / found, rtol=1e-3, atol=1e-3)
+        calibrated = softmax(logits / found, axis=1)
+        np.testing.assert_allclose(encoded.probabilities, calibrated, atol=1e-4)
+
+
+def novelty_twin(trained, tissue, modality):
+    """Two thirds the uncertainty's rank among held-out cells, the rest the distance's."""
+    data, cells, held_out = tissue
+    types, distances, doubts = len(data.types), {}, {}
+    rna, atac = (
+        cells.batch(name, slice(None)).astype(np.float64) @ cells.preprocessor.components
+        for name in MODALITIES
+    )
+    centers = np.array([rna[data.rna_labels == code].mean(axis=0) for code in range(types)])
+    variances = ((rna - centers[data.rna_labels]) ** 2).mean(axis=0)
+    for name, features in (("rna", rna), ("atac", atac)):
+        squares = (features[:, None] - centers) ** 2 / variances
+        distances[name] = squares.mean(axis=2).min(axis=1)
+        logits = network_alone(trained, cells, name)[1] / float(trained.readout.temperature)
+        doubts[name] = entropy(softmax(logits, axis=1).T, base=types)
+    doubt, distance = doubts[modality], distances[modality]
+    first = (doubts["rna"][held_out] < doubt[:, None]).mean(axis=1)
+    second = (distance < distance[:, None]).mean(axis=1)
+    return doubt, distance, (2 * first + second) / 3
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_novelty_by_its_twin(tissue, trained, modality):
+    doubt, distance, novelty = novelty_twin(trained, tissue, modality)
+    found = encode(trained, tissue[1], modality)
+    np.testing.assert_allclose(found.uncertainty, doubt, atol=1e-4)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-3)
+    # Ranks by quantiles: as fine as the knots and the 60 held-out cells allow.
+    np.testing.assert_allclose(found.novelty, novelty, atol=2 / KNOTS + 1 / len(tissue[2]))
+    assert np.corrcoef(found.novelty, novelty)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_the_share_of_held_out_cells_is_above_the_threshold(tissue, fitted, share):
+    _, _, held_out = tissue
+    model, found = fitted(held_out, unknown_share=share)
+    novelty, threshold = found.rna.novelty[held_out], float(model.readout.unknown_threshold)
+    if share == 0:
+        assert threshold == pytest.approx(novelty.max(), abs=1e-6)
+    assert np.mean(novelty > threshold + 1e-6) == pytest.approx(share, abs=1.1 / len(held_out))
+
+
+def test_a_higher_share_calls_more_atac_cells_unknown(tissue, fitted):
+    unknown = [fitted(tissue[2], unknown_share=share)[1].unknown for share in (0.02, 0.2, 0.9)]
+    assert 0 < unknown[0].sum() < unknown[1].sum() < unknown[2].sum() < 330
+    assert all((more | ~less).all() for less, more in zip(unknown, unknown[1:], strict=False))
+
+
+def test_without_held_out_cells_nothing_is_unknown(fitted):
+    model, found = fitted(np.empty(0, np.int64))
+    assert float(model.readout.temperature) == float(model.readout.unknown_threshold) == 1
+    assert not found.unknown.any()
+
+
+def test_annotate_by_twins(tissue, trained):
+    _, cells, _ = tissue
+    found = annotate(trained, cells, CONFIG)
+    weights = cells.neighbor_weights.toarray().astype(np.float64)
+    rna, atac = (encode(trained, cells, modality) for modality in MODALITIES)
+    vote = CONFIG.evaluation.neighbor_vote
+    expected = (1 - vote) * atac.probabilities + vote * weights @ atac.probabilities
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    novelty = weights @ atac.novelty
+    np.testing.assert_allclose(found.novelty, novelty, atol=1e-5)
+    threshold = float(trained.readout.unknown_threshold)
+    clear = np.abs(novelty - threshold) > 1e-4
+    np.testing.assert_array_equal(found.unknown[clear], (novelty > threshold)[clear])
+    assert 0 < found.unknown[clear].mean() < 1
+    assert (found.unknown != (atac.novelty > threshold)).any()  # neighbours have their say
+    np.testing.assert_array_equal(found.latent, np.concatenate([rna.latent, atac.latent]))
+
+
+# Maps.
+
+
+def test_the_maps_are_those_of_the_fitted_shares(tissue, trained):
+    data, cells, _ = tissue
+    rna, _ = network_alone(trained, cells, "rna")
+    atac, logits = network_alone(trained, cells, "atac")
+    squared = softmax(logits / float(trained.readout.temperature), axis=1) ** 2
+    shares = squared / squared.sum(axis=1, keepdims=True)
+    expected = fit_type_maps(rna, np.eye(len(data.types))[data.rna_labels], atac, shares)
+    for state, values in zip(
+        (trained.readout.matrices, trained.readout.offsets), expected, strict=True
+    ):
+        np.testing.assert_allclose(state, values, rtol=0.02, atol=0.02)
+    moved = np.einsum("bz,kzy->bky", atac, trained.readout.matrices) + trained.readout.offsets
+    moved = np.einsum("bk,bky->by", shares, moved)
+    np.testing.assert_allclose(encode(trained, cells, "atac").latent, moved, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(encode(trained, cells, "rna").latent, rna, rtol=1e-5, atol=1e-5)
+
+
+def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
+    _, cells, held_out = tissue
+    (plain_model, plain), (_, aligned) = (
+        fitted(held_out, align_latent=align) for align in (False, True)
+    )
+    for modality in MODALITIES:
+        latent, _ = network_alone(plain_model, cells, modality)
+        np.testing.assert_allclose(getattr(plain, modality).latent, latent, rtol=1e-5, atol=1e-5)
+    modality = np.repeat(MODALITIES, 330)
+    before, after = (modality_mixing(found.latent, modality) for found in (plain, aligned))
+    assert after > before + 0.1 and after > 0.6
+    np.testing.assert_array_equal(plain.probabilities, aligned.probabilities)
+    np.testing.assert_array_equal(plain.atac.logits, aligned.atac.logits)
+    np.testing.assert_array_equal(plain.unknown, aligned.unknown)
+
+
+# Files.
+
+
+def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained, tmp_path):
+    data, cells, _ = tissue
+    checkpoints = tmp_path / "checkpoints"
+    version = fitting.save(trained, cells, data.types, CONFIG, checkpoints, tmp_path / "exports")
+    again = build_model(cells, len(data.types), CONFIG)
+    again.load_weights(checkpoints / "model.weights.h5")
+    served = tf.saved_model.load(str(version))
+    some = slice(0, 40)
+    for modality in MODALITIES:
+        expected = encode(trained, cells, modality)
+        for one in dataclasses.fields(expected):
+            values = getattr(encode(again, cells, modality), one.name)
+            np.testing.assert_array_equal(values, getattr(expected, one.name), err_msg=one.name)
+        expression = tf.constant(cells.batch(modality, some))
+        answer = served.signatures[modality](expression=expression)
+        for one in dataclasses.fields(expected):
+            values = getattr(expected, one.name)[some]
+            np.testing.assert_allclose(answer[one.name], values, rtol=1e-4, atol=1e-4)
+        threshold = float(trained.readout.unknown_threshold)
+        np.testing.assert_array_equal(answer["unknown"], answer["novelty"].numpy() > threshold)

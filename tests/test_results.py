@@ -1,0 +1,84 @@
+"""What stands in predictions.csv, by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from scadv_tf.data.pairing import AtacTruth
+from scadv_tf.results import UNKNOWN, Results, accepted, predictions
+from scadv_tf.scoring import ROUTES
+
+TYPES = ("b1", "b2", "t")
+PROBABILITIES = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.25, 0.35, 0.4]])
+LABELS = np.array(["b1", "t", "t"])
+
+
+@pytest.fixture
+def results():
+    """A maker of the results for three ATAC cells: results(unknown=[…], truth=…)."""
+
+    def make(unknown=(False, False, True), truth=None) -> Results:
+        annotation = SimpleNamespace(
+            probabilities=PROBABILITIES,
+            novelty=np.array([0.12345678, 0.0, 0.9]),
+            unknown=np.array(unknown),
+        )
+        return Results(
+            config=None,
+            data=SimpleNamespace(types=TYPES, atac_cells=np.array(["x", "y", "z"])),
+            truth=truth,
+            routes=dict.fromkeys(ROUTES, LABELS),
+            annotation=annotation,
+            umap=None,
+            history=None,
+            metrics={},
+            export=None,
+        )
+
+    return make
+
+
+def test_the_columns_of_the_predictions(results):
+    table = predictions(results())
+    assert table.columns.tolist() == [
+        "cell",
+        "label",
+        "confidence",
+        "accepted_label",
+        "novelty",
+        "second_label",
+        "second_confidence",
+        "classifier",
+        "svm",
+        "knn",
+    ]
+    assert table["cell"].tolist() == ["x", "y", "z"]
+    assert table["label"].tolist() == ["b1", "t", "t"]
+    assert table["confidence"].tolist() == [0.5, 0.7, 0.4]
+    assert table["novelty"].tolist() == [0.123457, 0.0, 0.9]
+    assert table["second_label"].tolist() == ["b2", "b2", "b2"]
+    assert table["second_confidence"].tolist() == [0.3, 0.2, 0.35]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "expected"),
+    [
+        ([False, False, True], ["b1", "t", UNKNOWN]),
+        ([False, False, False], ["b1", "t", "t"]),
+        ([True, True, True], [UNKNOWN] * 3),
+    ],
+)
+def test_an_unknown_cell_is_accepted_as_no_type_but_keeps_its_label(results, unknown, expected):
+    table = predictions(results(unknown))
+    assert table["accepted_label"].tolist() == expected == accepted(results(unknown)).tolist()
+    assert table["label"].tolist() == ["b1", "t", "t"]
+
+
+def test_coarse_labels_stand_beside_where_they_differ(results):
+    truth = AtacTruth(np.array(["b", "t", ""]), {"b1": "b", "b2": "b", "t": "t"})
+    assert predictions(results(truth=truth))["coarse_label"].tolist() == ["b", "t", "t"]
+    same = AtacTruth(np.array(["b1", "t", ""]), {name: name for name in TYPES})
+    assert "coarse_label" not in predictions(results(truth=same))
