@@ -72,7 +72,7 @@ class PreprocessingConfig(Checked):
         3000, "Genes kept, most variable in both modalities first; 0 keeps all.", minimum=0
     )
     neighbors: int = option(
-        30,
+        35,
         "ATAC cells over which each ATAC cell is averaged, itself included, weighted by how many "
         "neighbours they share; 1: no neighbours anywhere.",
         minimum=1,

@@ -98,7 +98,7 @@ def fit_neighborhood(
         [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size
     )
     counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
-    indices = {kind: SemanticIndex.fit(c, config.lsi_size, seed) for kind, c in counts.items()}
+    indices = {kind: SemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}
     component_scale = Scale.of(project(atac, atac_scale, components))
     parts = indices, components, atac_scale, component_scale
     nothing = np.empty((0, 0))

@@ -34,16 +34,14 @@ class SemanticIndex:
     components: np.ndarray
 
     @classmethod
-    def fit(cls, counts: sparse.csr_matrix, size: int, seed: int = 0) -> SemanticIndex:
+    def fit(cls, counts: sparse.csr_matrix, size: int) -> SemanticIndex:
         """Learns the index from counts [A, P]; fewer dimensions if the matrix is small."""
-        from sklearn.utils.extmath import randomized_svd
-
         cells = np.asarray((counts > 0).sum(axis=0)).ravel()
         frequency = np.where(cells >= min(5, counts.shape[0]), cells, np.inf)
         index = cls(np.log1p(counts.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
         weighted = index._weighted(counts)
         size = max(1, min(size + 1, min(weighted.shape) - 1))
-        components = randomized_svd(weighted, size, random_state=seed)[2][1:]
+        components = leading_directions(weighted, size)[1:]
         return cls(index.inverse_frequency, components.T.astype(np.float32))
 
     def transform(self, counts: sparse.csr_matrix) -> np.ndarray:
@@ -59,6 +57,23 @@ class SemanticIndex:
         return sparse.csr_matrix(
             term_frequency @ sparse.diags(self.inverse_frequency), dtype=np.float32
         )
+
+
+def leading_directions(matrix: sparse.csr_matrix, count: int) -> np.ndarray:
+    """The `count` leading right singular vectors, largest first [count, columns].
+
+    To full precision from a fixed start, not by a randomised method: its error would move cells
+    that lie between types from one seed to the next.
+    """
+    from scipy.sparse.linalg import svds
+
+    if not matrix.data.any():
+        return np.zeros((count, matrix.shape[1]))
+    if count >= min(matrix.shape):
+        return np.linalg.svd(matrix.toarray(), full_matrices=False)[2][:count]
+    start = np.ones(min(matrix.shape))
+    _, scale, directions = svds(matrix.astype(np.float64), count, v0=start)
+    return directions[np.argsort(-scale)]
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:

@@ -255,7 +255,7 @@ def assert_drawn_by_weight(cells: TrainingCells, row: int, random: np.random.Gen
     weights = cells.neighbor_weights[[row]].toarray().ravel().astype(float)
     near = weights > 0
     assert times.sum() == times[near].sum() == 4000
-    assert chisquare(times[near], 4000 * weights[near] / weights.sum()).pvalue > 0.001
+    assert chisquare(times[near], 4000 * weights[near] / weights.sum()).pvalue > 1e-5
     assert chisquare(times[near]).pvalue < 1e-6
 
 
