@@ -32,6 +32,7 @@ PACKAGES = (
     "anndata",
     "scikit-learn",
     "umap-learn",
+    "harmonypy",
 )
 UNKNOWN = "unknown"
 FILES = {

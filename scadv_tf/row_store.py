@@ -72,14 +72,14 @@ class RowStore:
 
 
 def fingerprint_of(system: str, config: RunConfig, data_digest: str) -> str:
-    """Of all that a row depends on: the system, its settings, the cells, and this version.
+    """Of all that a row depends on: the system, its settings, the cells, and all versions.
 
     Parameters
     ----------
     config : the system's own, from `settings_of`.
     data_digest : from `digest_of`.
     """
-    parts = [system, config.to_dict(), data_digest, versions()["scadv_tf"]]
+    parts = [system, config.to_dict(), data_digest, versions()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

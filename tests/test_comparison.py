@@ -189,3 +189,12 @@ def test_no_system_gets_a_known_label_of_atac(cells, system):
     given = given_to(system, data, None)
     assert given.raw is None or (given.raw.atac_obs.shape[1], given.raw.rna_obs.shape[1]) == (0, 0)
     assert not any(part is truth for part in vars(given).values())
+
+
+def test_a_row_of_another_version_of_harmony_is_not_kept(monkeypatch):
+    config = settings_of("harmony", RunConfig())
+    found = set()
+    for version in ("0.1.0", "2.1.0"):
+        monkeypatch.setattr("scadv_tf.row_store.versions", lambda v=version: {"harmonypy": v})
+        found.add(fingerprint_of("harmony", config, "digest"))
+    assert len(found) == 2
