@@ -7,11 +7,7 @@ python train_main.py --rna=RNA.h5ad --atac=ATAC.h5ad --genome=hg38 --mode=unsupe
 
 from __future__ import annotations
 
-import sys
-
-from absl import flags
-
-from scadv_tf import config, console
+from scadv_tf import console
 from scadv_tf import flags as scadv_flags
 
 
@@ -25,5 +21,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     scadv_flags.define()
-    flags.adopt_module_key_flags(sys.modules[config.__name__])
     console.run_app(main)

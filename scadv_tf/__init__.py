@@ -10,20 +10,19 @@ import importlib
 _HOMES = {
     "AtacTruth": "scadv_tf.data.pairing",
     "DatasetSource": "scadv_tf.data.datasets",
+    "ExportedModel": "scadv_tf.serving.exported",
     "InputError": "scadv_tf.errors",
     "PairedData": "scadv_tf.data.pairing",
     "Preprocessor": "scadv_tf.data.preprocessing",
     "RunConfig": "scadv_tf.config",
     "ScAdv": "scadv_tf.models.scadv",
-    "annotate": "scadv_tf.annotation",
+    "annotate_cells": "scadv_tf.annotation",
     "encode": "scadv_tf.annotation",
     "export": "scadv_tf.serving.export",
     "fit": "scadv_tf.fitting",
     "load_dataset": "scadv_tf.data.datasets",
-    "load_preprocessor": "scadv_tf.data.preprocessor_file",
     "run": "scadv_tf.training",
     "simulate": "scadv_tf.data.synthetic",
-    "unsupervised": "scadv_tf.modes",
 }
 
 __all__ = sorted(_HOMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +10,11 @@ import numpy as np
 from scadv_tf.config import RunConfig
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
-from scadv_tf.models.readout import KNOTS, sharpened
+from scadv_tf.models.readout import KNOTS
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean
-from scadv_tf.models.type_maps import fit_type_maps
 
-PREDICTION_BATCH = 2048
+HAIR = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +60,14 @@ class Annotation:
         return np.concatenate([self.rna.latent, self.atac.latent])
 
 
-def _batches(cells: TrainingCells, modality: str) -> Iterator[np.ndarray]:
-    for start in range(0, cells.cells(modality), PREDICTION_BATCH):
-        yield cells.batch(modality, slice(start, start + PREDICTION_BATCH))
-
-
 def encode(model: ScAdv, cells: TrainingCells, modality: str) -> Encoded:
     """What the model says of all training cells of a modality."""
-    parts = [model.encode(batch, modality) for batch in _batches(cells, modality)]
+    parts = [model.encode(batch, modality) for batch in cells.batches(modality)]
     names = [field.name for field in dataclasses.fields(Encoded)]
     return Encoded(*(np.concatenate([part[name] for part in parts]) for name in names))
 
 
-def annotate(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Annotation:
+def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Annotation:
     """The answer for all training cells."""
     rna, atac = (encode(model, cells, modality) for modality in MODALITIES)
     vote, weights = config.evaluation.neighbor_vote, cells.neighbor_weights
@@ -97,6 +90,8 @@ def fit_readout(
 ) -> None:
     """Fits the model's readout: temperature, novelty and its threshold, maps of latent vectors.
 
+    Starts from a readout that says nothing, so that a second fit gives what the first one gave.
+
     Parameters
     ----------
     rna_labels : type codes [R].
@@ -104,9 +99,11 @@ def fit_readout(
         as they are and no cell is unknown.
     """
     readout = model.readout
-    features = [np.asarray(model.encoder.project(batch)) for batch in _batches(cells, "rna")]
-    spread = type_spread(np.concatenate(features), rna_labels, readout.types)
-    _assign((readout.centers, readout.variances), spread)
+    readout.reset()
+    features = [np.asarray(model.encoder.project(batch)) for batch in cells.batches("rna")]
+    centers, variances = type_spread(np.concatenate(features), rna_labels, readout.types)
+    readout.centers.assign(centers)
+    readout.variances.assign(variances)
     logits = encode(model, cells, "rna").logits
     readout.temperature.assign(fit_temperature(logits[held_out], rna_labels[held_out]))
     rna, atac = (encode(model, cells, modality) for modality in MODALITIES)
@@ -117,15 +114,10 @@ def fit_readout(
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(novelty, share))
     if config.evaluation.align_latent:
-        shares = np.eye(readout.types)[rna_labels], np.asarray(sharpened(atac.probabilities))
-        maps = fit_type_maps(rna.latent, shares[0], atac.latent, shares[1])
-        _assign((readout.matrices, readout.offsets), maps)
+        seed = config.training.seed
+        readout.alignment.fit(rna.latent, rna_labels, atac.latent, atac.probabilities, seed)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
-    return np.quantile(values, np.linspace(0, 1, KNOTS))
-
-
-def _assign(states: tuple, values: tuple) -> None:
-    for state, value in zip(states, values, strict=True):
-        state.assign(value)
+    # Some are values of cells: a hair above these, rounding does not move the cells by a rank.
+    return np.quantile(values, np.linspace(0, 1, KNOTS)) * (1 + HAIR)

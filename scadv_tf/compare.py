@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import sys
 
-from absl import flags
-
-from scadv_tf import config, console, systems
+from scadv_tf import console
 from scadv_tf import flags as scadv_flags
-from scadv_tf.systems import ComparisonConfig
+from scadv_tf.comparison.systems import ComparisonConfig
 
 INTERRUPTED = 130
+HELP = {
+    "output_dir": "Folder of the results; default: runs/<dataset>_comparison.",
+    "export_dir": "Not used by a comparison.",
+    "tensorboard": "Not used by a comparison.",
+}
 
 
 def main() -> None:
     """Flags to configuration to run; exit code 1 if every system failed."""
     settings = scadv_flags.to_config()
-    chosen = ComparisonConfig(**scadv_flags.section_values(ComparisonConfig))
-    from scadv_tf import comparison  # after the flags have been checked: it takes seconds
+    chosen = scadv_flags.to_section(ComparisonConfig)
+    from scadv_tf.comparison.run import run  # after the flags have been checked: it takes seconds
 
     try:
-        content = comparison.run(settings, chosen)
+        content = run(settings, chosen)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on after the finished rows", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -36,16 +39,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def _define_flags() -> None:
-    scadv_flags.define()
-    scadv_flags.define_section(ComparisonConfig)
-    flags.FLAGS["output_dir"].help = "Folder of the results; default: runs/<dataset>_comparison."
-    for name in ("export_dir", "tensorboard"):
-        flags.FLAGS[name].help = "Not used by a comparison."
-    for module in (config, systems):
-        flags.adopt_module_key_flags(sys.modules[module.__name__])
-
-
 if __name__ == "__main__":
-    _define_flags()
+    scadv_flags.define(more=[ComparisonConfig], help_of=HELP)
     console.run_app(main)

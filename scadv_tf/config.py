@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from scadv_tf.errors import InputError
+from scadv_tf.modes import LABEL_LOSSES, defaults_of
 from scadv_tf.settings import Checked, option, require
 
 
@@ -141,7 +142,10 @@ class LossConfig(Checked):
 
     cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
     contrastive: float = option(
-        0.01, "Weight of the contrastive loss on pairs of ATAC copies.", minimum=0
+        0.01,
+        "Weight of the contrastive loss on pairs of ATAC copies; by default 0.1 with "
+        "smoothing_hops 0.",
+        minimum=0,
     )
     contrastive_rna: float = option(
         0.0,
@@ -300,7 +304,8 @@ class EvaluationConfig(Checked):
 
     neighbor_vote: float = option(
         0.5,
-        "Share of the final probabilities of an ATAC cell that is the mean of its neighbours'.",
+        "Share of the final probabilities of an ATAC cell that is the mean of its neighbours'; by "
+        "default 1 with smoothing_hops 0.",
         minimum=0,
         maximum=1,
     )
@@ -344,15 +349,34 @@ SECTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """All settings of one run, by section."""
+    """All settings of one run, by section.
+
+    The unsupervised mode has some defaults of its own, and so have runs without denoising
+    (`smoothing_hops` 0); see `scadv_tf.modes`. They hold for what was not given: single settings
+    in `of`, `from_dict` and on the command line, whole sections here. A section that is given here
+    stays as it is, with the defaults of its class, and changing the mode by `dataclasses.replace`
+    changes no other setting. Losses that need labels weigh 0 in the unsupervised mode, whatever is
+    given.
+    """
 
     data: DataConfig = DataConfig()
-    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    preprocessing: PreprocessingConfig = None  # by the mode
     network: NetworkConfig = NetworkConfig()
-    loss: LossConfig = LossConfig()
+    loss: LossConfig = None  # by the mode and the denoising
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = EvaluationConfig()
+    evaluation: EvaluationConfig = None  # by the denoising
     output: OutputConfig = OutputConfig()
+
+    def __post_init__(self):
+        given = self.preprocessing
+        hops = None if given is None else given.smoothing_hops
+        defaults = defaults_of(self.training.mode, hops)
+        for name in ("preprocessing", "loss", "evaluation"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, SECTIONS[name](**defaults.get(name, {})))
+        if not self.training.supervised:
+            weights = dict.fromkeys(LABEL_LOSSES, 0.0)
+            object.__setattr__(self, "loss", dataclasses.replace(self.loss, **weights))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Sections as plain dictionaries, ready for JSON."""
@@ -363,8 +387,34 @@ class RunConfig:
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
+    def of(cls, **settings: Any) -> RunConfig:
+        """The configuration with these settings, by the names of the flags.
+
+        Parameters
+        ----------
+        settings : such as ``mode="unsupervised", epochs=5``; the others are defaults.
+
+        Raises
+        ------
+        InputError : a setting is unknown, or a value is out of its bounds.
+        """
+        sections = {
+            field.name: name
+            for name, section in SECTIONS.items()
+            for field in dataclasses.fields(section)
+        }
+        unknown = [name for name in settings if name not in sections]
+        require(
+            not unknown, "A setting does not exist.", "the names of the flags", ", ".join(unknown)
+        )
+        values: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            values.setdefault(sections[name], {})[name] = value
+        return cls.from_dict(values)
+
+    @classmethod
     def from_dict(cls, values: dict[str, dict[str, Any]]) -> RunConfig:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; settings that are not there are defaults.
 
         Raises
         ------
@@ -381,7 +431,12 @@ class RunConfig:
                 received=", ".join(unknown),
                 advice="Remove them, or use the version of scadv_tf that wrote the file.",
             )
-        return cls(**{name: SECTIONS[name](**section) for name, section in values.items()})
+        mode = values.get("training", {}).get("mode")
+        hops = values.get("preprocessing", {}).get("smoothing_hops")
+        given = {name: dict(section) for name, section in defaults_of(mode, hops).items()}
+        for name, section in values.items():
+            given[name] = given.get(name, {}) | section
+        return cls(**{name: SECTIONS[name](**section) for name, section in given.items()})
 
     @classmethod
     def from_json(cls, text: str) -> RunConfig:

@@ -13,16 +13,13 @@ from scadv_tf.annotation import encode, fit_readout
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import fitting_batch_size, steps_of_pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells
-from scadv_tf.data.preprocessor_file import save_preprocessor
 from scadv_tf.errors import InputError
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.models.callbacks import AtacPredictions, Hook, LabelChange, SoftLabelUpdate
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.modes import unsupervised
 from scadv_tf.progress import training_progress
-from scadv_tf.serving.export import export
 
 
 def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
@@ -93,7 +90,6 @@ def fit(
     keras.utils.set_random_seed(training.seed)
     share = training.calibration_share
     if not training.supervised:
-        config = unsupervised(config)
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
@@ -176,24 +172,9 @@ def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]
     return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
 
 
-def save(
-    model: ScAdv,
-    cells: TrainingCells,
-    types: Sequence[str],
-    config: RunConfig,
-    checkpoints: Path,
-    export_dir: Path,
-) -> Path:
-    """Writes the checkpoint (all weights, preprocessing, settings) and exports the encoder.
-
-    Returns
-    -------
-    The folder of the export's new version.
-    """
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with whole_file(checkpoints / "model.weights.h5") as temporary:
+def save_checkpoint(model: ScAdv, config: RunConfig, folder: Path) -> None:
+    """Writes all weights, those of the discriminators and the teacher too, and the settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / "model.weights.h5") as temporary:
         model.save_weights(temporary)
-    save_preprocessor(checkpoints / "preprocessing.npz", cells.preprocessor)
-    write_whole(checkpoints / "config.json", config.to_json().encode())
-    extra_files = [checkpoints / "preprocessing.npz", checkpoints / "config.json"]
-    return export(model, cells.preprocessor.genes, types, export_dir, extra_files)
+    write_whole(folder / "config.json", config.to_json().encode())

@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from absl import flags
 
 from scadv_tf.config import SECTIONS, RunConfig
 
-
-def define(flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines every flag. Call it once, before `absl.app.run` parses the command line."""
-    for section in SECTIONS.values():
-        define_section(section, flag_values)
+Section = TypeVar("Section")
 
 
-def define_section(section: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
-    """Defines a flag for each field of one dataclass of settings (see `scadv_tf.settings`)."""
+def define(
+    flag_values: flags.FlagValues = flags.FLAGS,
+    more: Sequence[type] = (),
+    help_of: Mapping[str, str] | None = None,
+) -> None:
+    """Defines every flag. Call it once, before `absl.app.run` parses the command line.
+
+    Parameters
+    ----------
+    more : dataclasses of settings (see `scadv_tf.settings`) that a program has beside the usual.
+    help_of : flag -> sentence, where a program means something else by it.
+    """
+    for section in (*SECTIONS.values(), *more):
+        define_section(section, flag_values, help_of)
+
+
+def define_section(
+    section: type,
+    flag_values: flags.FlagValues = flags.FLAGS,
+    help_of: Mapping[str, str] | None = None,
+) -> None:
+    """Defines a flag for each field of one dataclass of settings; see `define`."""
     for field in dataclasses.fields(section):
-        _define_one(field, section.__module__, flag_values)
+        sentence = (help_of or {}).get(field.name, field.metadata["help"])
+        _define_one(field, sentence, flag_values)
 
 
-def _define_one(field: dataclasses.Field, module: str, flag_values: flags.FlagValues) -> None:
-    settings = {"flag_values": flag_values, "module_name": module}
-    sentence, choices = field.metadata["help"], field.metadata["choices"]
+def _define_one(field: dataclasses.Field, sentence: str, flag_values: flags.FlagValues) -> None:
+    # Those of the program's own module are the flags that --help shows.
+    settings = {"flag_values": flag_values, "module_name": sys.argv[0]}
+    choices = field.metadata["choices"]
     if choices:
         flags.DEFINE_enum(field.name, field.default, choices, sentence, **settings)
         return
@@ -41,21 +62,35 @@ def _define_one(field: dataclasses.Field, module: str, flag_values: flags.FlagVa
 
 
 def to_config(flag_values: flags.FlagValues = flags.FLAGS) -> RunConfig:
-    """The configuration that the parsed flags describe.
+    """The configuration that the parsed flags describe; what is not given is the mode's default.
 
     Raises
     ------
     InputError : a value is out of its bounds.
     """
     return RunConfig.from_dict(
-        {name: section_values(section, flag_values) for name, section in SECTIONS.items()}
+        {name: _given(section, flag_values) for name, section in SECTIONS.items()}
     )
 
 
-def section_values(section: type, flag_values: flags.FlagValues = flags.FLAGS) -> dict:
-    """Field -> what the parsed flags say, for one dataclass of settings."""
-    fields = dataclasses.fields(section)
-    return {field.name: _value(field, flag_values[field.name].value) for field in fields}
+def to_section(section: type[Section], flag_values: flags.FlagValues = flags.FLAGS) -> Section:
+    """One dataclass of settings as the parsed flags describe it.
+
+    Raises
+    ------
+    InputError : a value is out of its bounds.
+    """
+    return section(**_given(section, flag_values))
+
+
+def _given(section: type, flag_values: flags.FlagValues) -> dict:
+    """Field -> its value, of the fields whose flags were given."""
+    fields = [(field, flag_values[field.name]) for field in dataclasses.fields(section)]
+    return {
+        field.name: _value(field, flag.value)
+        for field, flag in fields
+        if not flag.using_default_value
+    }
 
 
 def _value(field: dataclasses.Field, value):

@@ -1,10 +1,8 @@
-"""The settings of the unsupervised mode, made from those of the other; standard library only."""
+"""Defaults that depend on other settings; standard library only, used by `config`."""
 
 from __future__ import annotations
 
-import dataclasses
-
-from scadv_tf.config import SECTIONS, RunConfig
+from typing import Any
 
 LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 # Defaults of the unsupervised mode. Denoised ATAC cells lie too close together to be mixed with RNA
@@ -12,25 +10,18 @@ LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 UNSUPERVISED = {
     "preprocessing": {"smoothing_hops": 0},
     "loss": {"contrastive": 3.0, "contrastive_rna": 3.0, "noise": 1.0, "temperature": 0.3},
-    "training": {"mode": "unsupervised"},
 }
+# Where neighbours do not denoise the input, they act on the training and on the labels instead.
+NOT_DENOISED = {"loss": {"contrastive": 0.1}, "evaluation": {"neighbor_vote": 1.0}}
 
 
-def unsupervised(config: RunConfig) -> RunConfig:
-    """The settings of the unsupervised mode: its defaults in place of those of the other mode.
+def defaults_of(mode: str | None, smoothing_hops: int | None) -> dict[str, dict[str, Any]]:
+    """Section -> {setting: its default}, where these differ from those in `config`.
 
-    What differs from the other mode's defaults was chosen, and stays; but losses that need labels
-    get weight 0. Done twice, it changes nothing more.
+    Parameters
+    ----------
+    mode, smoothing_hops : as given; None if they were not.
     """
-    changed = {}
-    for name, defaults in UNSUPERVISED.items():
-        section, others = getattr(config, name), SECTIONS[name]()
-        values = {
-            key: value
-            for key, value in defaults.items()
-            if getattr(section, key) == getattr(others, key)
-        }
-        if name == "loss":
-            values |= dict.fromkeys(LABEL_LOSSES, 0.0)
-        changed[name] = dataclasses.replace(section, **values)
-    return dataclasses.replace(config, **changed)
+    if mode == "unsupervised":
+        return UNSUPERVISED
+    return NOT_DENOISED if smoothing_hops == 0 else {}

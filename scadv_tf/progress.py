@@ -115,6 +115,43 @@ def training_progress(epochs: int, steps: int):
     return Progress()
 
 
+class CellProgress:
+    """How many cells are done: a bar on a terminal, a line every tenth elsewhere.
+
+    Parameters
+    ----------
+    cells : their number.
+    task : what is done to them, e.g. 'annotating'.
+    """
+
+    def __init__(self, cells: int, task: str):
+        from tqdm import tqdm
+
+        hidden = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
+        self._bar = tqdm(
+            total=cells, unit="cell", unit_scale=True, desc=task, disable=hidden, leave=False
+        )
+        self._cells, self._done, self._start = cells, 0, time.perf_counter()
+
+    def update(self, cells: int) -> None:
+        """Counts further cells."""
+        self._bar.update(cells)
+        tenths = [10 * done // self._cells for done in (self._done, self._done + cells)]
+        self._done += cells
+        if self._bar.disable and tenths[0] < tenths[1] < 10:
+            passed = time.perf_counter() - self._start
+            left = passed / self._done * (self._cells - self._done)
+            logger.info(
+                "  %s of %s cells, %.0f s left", f"{self._done:,}", f"{self._cells:,}", left
+            )
+
+    def __enter__(self) -> CellProgress:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
+
+
 def _text(logs: dict | None) -> str:
     numbers = {name: float(value) for name, value in (logs or {}).items()}
     return ", ".join(f"{n} {value:.3g}" for n, value in numbers.items() if not math.isnan(value))

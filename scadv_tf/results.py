@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import RunConfig
+from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
@@ -34,7 +35,6 @@ PACKAGES = (
     "umap-learn",
     "harmonypy",
 )
-UNKNOWN = "unknown"
 FILES = {
     "metrics.json": "all scores, seconds by stage, peak memory",
     "config.json": "every setting of the run",

@@ -13,12 +13,12 @@ import numpy as np
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
+from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
-from scadv_tf.modes import unsupervised
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
-from scadv_tf.results import Results, warnings_of, write_json, write_results
+from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
 from scadv_tf.scoring import learning_curve_hook, score, transfer
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from scadv_tf.models.scadv import ScAdv
 
 logger = logging.getLogger(__name__)
-
-UNTAUGHT = ("unlabelled",)  # stands in the export for the types of a model that was taught none
 
 
 def run(config: RunConfig) -> dict:
@@ -43,8 +41,6 @@ def run(config: RunConfig) -> dict:
     ------
     InputError : the input or a setting is unfit.
     """
-    if not config.training.supervised:
-        config = unsupervised(config)
     stages = Stages()
     name = dataset_name(config.data)
     folder = Path(config.output.output_dir or Path("runs") / name)
@@ -67,8 +63,8 @@ def run(config: RunConfig) -> dict:
         model, history = fitting.fit(*given, config, hooks, reporters)
     found = _evaluate(model, cells, data, truth, config, stages)
     with stages.stage("export", "Exporting the encoder"):
-        types = data.types or UNTAUGHT
-        export = fitting.save(model, cells, types, config, folder / "checkpoints", export_dir)
+        fitting.save_checkpoint(model, config, folder / "checkpoints")
+        export = _export(model, cells, data, found, config, export_dir)
     results = Results(config, data, truth, **found, history=history, export=export)
     _write(folder, results, stages)
     return results.metrics
@@ -83,11 +79,11 @@ def _evaluate(
     stages: Stages,
 ) -> dict:
     """The fields of `Results` that a trained model brings."""
-    from scadv_tf.annotation import annotate
+    from scadv_tf.annotation import annotate_cells
 
     seed = config.training.seed
     with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
-        annotation = annotate(model, cells, config)
+        annotation = annotate_cells(model, cells, config)
         routes, answers = {}, (None, None)
         if data.types:
             routes = transfer(annotation, data.types, data.rna_labels, config)
@@ -99,6 +95,34 @@ def _evaluate(
         spaces = annotation.latent, umap
         metrics = score(routes, probabilities, *spaces, data, truth, seed, unknown)
     return {"routes": routes, "annotation": annotation, "umap": umap, "metrics": metrics}
+
+
+def _export(
+    model: ScAdv,
+    cells: TrainingCells,
+    data: PairedData,
+    found: dict,
+    config: RunConfig,
+    folder: Path,
+) -> Path:
+    """Exports the model with its preprocessing; returns the folder of the version."""
+    from scadv_tf.serving.export import export
+    from scadv_tf.serving.manifest import Background
+    from scadv_tf.serving.served_model import Served
+
+    background = Background(
+        dataset=dataset_name(config.data),
+        fingerprint=fingerprint(data),
+        cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
+        type_cells=data.matching.rna_types,
+        settings=config.to_dict(),
+        scores=found["metrics"],
+        versions=versions(),
+    )
+    vote, seed = config.evaluation.neighbor_vote, config.training.seed
+    answer = found["annotation"]
+    served = Served(model, cells.preprocessor, data.types, answer, vote, seed)
+    return export(served, folder, background, data.intervals)
 
 
 def _write(folder: Path, results: Results, stages: Stages) -> None:

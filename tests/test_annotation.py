@@ -11,14 +11,16 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from scadv_tf import RunConfig, fit, fitting, load_dataset
-from scadv_tf.annotation import annotate, encode, fit_readout
+from scadv_tf.annotation import annotate_cells, encode, fit_readout
 from scadv_tf.config import EvaluationConfig, NetworkConfig, PreprocessingConfig, TrainingConfig
 from scadv_tf.data import DatasetSource, preprocessing
 from scadv_tf.evaluation import modality_mixing
 from scadv_tf.fitting import build_model
+from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.confidence import fit_temperature, held_out_rows
 from scadv_tf.models.readout import KNOTS
-from scadv_tf.models.type_maps import fit_type_maps
+from scadv_tf.serving.export import export
+from scadv_tf.serving.served_model import Served
 
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
@@ -47,17 +49,18 @@ def trained(tissue):
 
 @pytest.fixture
 def fitted(tissue, trained):
-    """A maker of the trained model with another readout: fitted(held_out, align_latent=…)."""
+    """A maker of the trained model with another readout: fitted(held_out, seed=0, **evaluation)."""
     data, cells, _ = tissue
 
-    def make(held_out, **evaluation):
+    def make(held_out, seed=0, **evaluation):
         evaluation = dataclasses.replace(CONFIG.evaluation, **evaluation)
-        config = dataclasses.replace(CONFIG, evaluation=evaluation)
+        training = dataclasses.replace(CONFIG.training, seed=seed)
+        config = dataclasses.replace(CONFIG, evaluation=evaluation, training=training)
         model = build_model(cells, len(data.types), config)
         for name in ("encoder", "classifier"):
             getattr(model, name).set_weights(getattr(trained, name).get_weights())
         fit_readout(model, cells, data.rna_labels, held_out, config)
-        return model, annotate(model, cells, config)
+        return model, annotate_cells(model, cells, config)
 
     return make
 
@@ -145,7 +148,7 @@ def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
 
     model = train(cells)
     assert float(model.readout.temperature) == 1
-    assert not annotate(model, cells, config).unknown.any()
+    assert not annotate_cells(model, cells, config).unknown.any()
     assert not same_networks(model, train(with_zeros(cells, held_out[:1])))
 
 
@@ -223,7 +226,7 @@ def test_without_held_out_cells_nothing_is_unknown(fitted):
 
 def test_annotate_by_twins(tissue, trained):
     _, cells, _ = tissue
-    found = annotate(trained, cells, CONFIG)
+    found = annotate_cells(trained, cells, CONFIG)
     weights = cells.neighbor_weights.toarray().astype(np.float64)
     rna, atac = (encode(trained, cells, modality) for modality in MODALITIES)
     vote = CONFIG.evaluation.neighbor_vote
@@ -239,24 +242,49 @@ def test_annotate_by_twins(tissue, trained):
     np.testing.assert_array_equal(found.latent, np.concatenate([rna.latent, atac.latent]))
 
 
-# Maps.
+# The alignment.
 
 
-def test_the_maps_are_those_of_the_fitted_shares(tissue, trained):
+def test_the_alignment_is_that_of_the_labels_and_the_calibrated_probabilities(tissue, trained):
     data, cells, _ = tissue
+    alignment = trained.readout.alignment
     rna, _ = network_alone(trained, cells, "rna")
     atac, logits = network_alone(trained, cells, "atac")
     squared = softmax(logits / float(trained.readout.temperature), axis=1) ** 2
     shares = squared / squared.sum(axis=1, keepdims=True)
-    expected = fit_type_maps(rna, np.eye(len(data.types))[data.rna_labels], atac, shares)
-    for state, values in zip(
-        (trained.readout.matrices, trained.readout.offsets), expected, strict=True
-    ):
+    maps = fit_affine_maps(rna, np.eye(len(data.types))[data.rna_labels], atac, shares)
+    for state, values in zip(alignment.type_maps, maps, strict=True):
         np.testing.assert_allclose(state, values, rtol=0.02, atol=0.02)
-    moved = np.einsum("bz,kzy->bky", atac, trained.readout.matrices) + trained.readout.offsets
-    moved = np.einsum("bk,bky->by", shares, moved)
-    np.testing.assert_allclose(encode(trained, cells, "atac").latent, moved, rtol=1e-3, atol=1e-3)
+    halfway = moved(atac, shares, *(state.numpy() for state in alignment.type_maps))
+    squares = [
+        ((latent[:, None] - alignment.centers.numpy()) ** 2).sum(axis=2)
+        for latent in (rna, halfway)
+    ]
+    shares = [softmax(-square / float(alignment.width), axis=1) for square in squares]
+    maps = fit_affine_maps(rna, shares[0], halfway, shares[1])
+    for state, values in zip(alignment.cluster_maps, maps, strict=True):
+        np.testing.assert_allclose(state, values, rtol=0.02, atol=0.02)
+    expected = moved(halfway, shares[1], *(state.numpy() for state in alignment.cluster_maps))
+    np.testing.assert_allclose(encode(trained, cells, "atac").latent, expected, atol=2e-3)
     np.testing.assert_allclose(encode(trained, cells, "rna").latent, rna, rtol=1e-5, atol=1e-5)
+
+
+def test_a_second_fit_of_the_readout_gives_what_the_first_one_gave(tissue, fitted):
+    data, cells, held_out = tissue
+    model, _ = fitted(held_out)
+    first, temperature = model.readout.get_weights(), float(model.readout.temperature)
+    fit_readout(model, cells, (data.rna_labels + 1) % len(data.types), held_out[:30], CONFIG)
+    assert float(model.readout.temperature) > 2 * temperature
+    fit_readout(model, cells, data.rna_labels, held_out, CONFIG)
+    for one, two in zip(first, model.readout.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_the_seed_of_the_training_is_that_of_the_clusters(tissue, fitted):
+    first, again, other = (fitted(tissue[2], seed)[0].readout.alignment for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.centers, again.centers)
+    assert not np.allclose(first.centers, other.centers)
+    np.testing.assert_array_equal(first.type_maps[0], other.type_maps[0])
 
 
 def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
@@ -280,10 +308,12 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
 
 def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained, tmp_path):
     data, cells, _ = tissue
-    checkpoints = tmp_path / "checkpoints"
-    version = fitting.save(trained, cells, data.types, CONFIG, checkpoints, tmp_path / "exports")
+    fitting.save_checkpoint(trained, CONFIG, tmp_path / "checkpoints")
     again = build_model(cells, len(data.types), CONFIG)
-    again.load_weights(checkpoints / "model.weights.h5")
+    again.load_weights(tmp_path / "checkpoints" / "model.weights.h5")
+    answer, vote = annotate_cells(trained, cells, CONFIG), CONFIG.evaluation.neighbor_vote
+    served = Served(trained, cells.preprocessor, data.types, answer, vote)
+    version = export(served, tmp_path / "exports")
     served = tf.saved_model.load(str(version))
     some = slice(0, 40)
     for modality in MODALITIES:

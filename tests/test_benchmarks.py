@@ -36,5 +36,6 @@ def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation():
 def test_bench_new_cells_compares_trained_and_new_cells():
     found = lines_of("bench_new_cells.py", "--seeds=1")
     scores = found[0]["macro_f1"]
-    assert set(scores) == {"trained_cells", "new_cells_by_genes", "new_cells_by_peaks"}
+    names = {"trained_atac", "new_atac_by_genes", "new_atac_by_peaks", "new_rna"}
+    assert set(scores) == names
     assert found[-1]["mean_macro_f1"] == scores

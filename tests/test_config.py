@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from scadv_tf.config import SECTIONS, LossConfig, NetworkConfig, RunConfig, TrainingConfig
+from scadv_tf.config import (
+    SECTIONS,
+    LossConfig,
+    NetworkConfig,
+    PreprocessingConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from scadv_tf.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -184,3 +191,22 @@ def test_only_the_standard_library_is_loaded():
         [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(done.stdout.split()) <= sys.stdlib_module_names | {"__main__", "scadv_tf"}
+
+
+def test_runs_without_denoising_have_defaults_of_their_own():
+    assert (RunConfig().loss.contrastive, RunConfig().evaluation.neighbor_vote) == (0.01, 0.5)
+    for config in (
+        RunConfig.of(smoothing_hops=0, epochs=3),
+        RunConfig(preprocessing=PreprocessingConfig(smoothing_hops=0)),
+    ):
+        assert (config.loss.contrastive, config.evaluation.neighbor_vote) == (0.1, 1.0)
+        assert config.loss == dataclasses.replace(LossConfig(), contrastive=0.1)
+        assert RunConfig.from_json(config.to_json()) == config
+
+
+def test_what_is_given_wins_without_denoising():
+    config = RunConfig.of(smoothing_hops=0, neighbor_vote=0.5, cycle=0.0)
+    assert (config.loss.contrastive, config.loss.cycle) == (0.1, 0.0)
+    assert config.evaluation.neighbor_vote == 0.5
+    preprocessing = PreprocessingConfig(smoothing_hops=0)
+    assert RunConfig(preprocessing=preprocessing, loss=LossConfig()).loss == LossConfig()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scadv_tf import InputError, RunConfig, annotation, fit, load_dataset
-from scadv_tf.annotation import Encoded, annotate
+from scadv_tf.annotation import Encoded, annotate_cells
 from scadv_tf.config import (
     EvaluationConfig,
     LossConfig,
@@ -43,7 +43,7 @@ def with_training(**changes) -> RunConfig:
 def test_labels_of_an_easy_tissue_are_found(tissue):
     data, truth, cells = tissue
     model, history = fit(cells, data.rna_labels, len(data.types), CONFIG)
-    annotation = annotate(model, cells, CONFIG)
+    annotation = annotate_cells(model, cells, CONFIG)
     predicted = np.array(data.types)[annotation.probabilities.argmax(axis=1)]
     assert np.mean(truth.coarsen(predicted) == truth.labels) > 0.8
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -85,7 +85,7 @@ def annotated(cells, own, doubt, monkeypatch, vote):
     monkeypatch.setattr(annotation, "encode", lambda *_: encoded)
     model = SimpleNamespace(readout=SimpleNamespace(unknown_threshold=0.5))
     config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(neighbor_vote=vote))
-    return annotate(model, cells, config)
+    return annotate_cells(model, cells, config)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from absl import flags
 from scadv_tf import flags as scadv_flags
 from scadv_tf.config import SECTIONS, RunConfig
 from scadv_tf.errors import InputError
+from scadv_tf.settings import Checked, option
 
 ROOT = Path(__file__).parents[1]
 FIELDS = [
@@ -67,7 +68,8 @@ def test_every_setting_is_a_flag_with_its_default_and_a_sentence(section, field)
     assert sentence[0].isupper() and sentence.endswith(".") and sentence == sentence.strip()
 
 
-@pytest.mark.parametrize("section, field", FIELDS)
+# The mode brings defaults of its own along: see the tests of the unsupervised mode.
+@pytest.mark.parametrize("section, field", [p for p in FIELDS if p.id != "mode"])
 def test_every_flag_reaches_its_setting_and_no_other(section, field):
     value, text = another_value(field)
     changed = config_of(f"--{field.name}={text}")
@@ -80,6 +82,32 @@ def test_every_flag_reaches_its_setting_and_no_other(section, field):
 def test_the_flags_are_the_settings_and_nothing_else():
     plain = flags.FlagValues()
     assert set(parsed()) - set(plain) == {param.values[1].name for param in FIELDS}
+
+
+@dataclasses.dataclass(frozen=True)
+class Extra(Checked):
+    """Settings of one program only."""
+
+    rounds: int = option(3, "How many rounds.", minimum=1)
+    names: tuple = option(("a", "b"), "Names.")
+
+
+def test_a_program_has_settings_and_sentences_of_its_own():
+    values = flags.FlagValues()
+    scadv_flags.define(values, more=[Extra], help_of={"seed": "Where it starts."})
+    assert values["rounds"].default == 3 and values["rounds"].help.endswith("How many rounds.")
+    assert values["seed"].help == "Where it starts."
+    values(["program", "--rounds=5", "--seed=7"])
+    assert scadv_flags.to_section(Extra, values) == Extra(rounds=5)
+    assert scadv_flags.to_config(values).training.seed == 7
+    values["rounds"].value, values["rounds"].using_default_value = 0, False
+    with pytest.raises(InputError, match="rounds is out of range"):
+        scadv_flags.to_section(Extra, values)
+
+
+def test_the_flags_are_those_of_the_program():
+    keys = {flag.name for flag in parsed().get_key_flags_for_module(sys.argv[0])}
+    assert {param.id for param in FIELDS} <= keys
 
 
 def test_widths_are_numbers_and_names_are_text():

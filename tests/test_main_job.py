@@ -30,7 +30,7 @@ RESULTS = {
 }
 PICTURES = {"umap", "umap_predicted", "losses", "confidence"}
 PICTURES_WITH_TRUTH = PICTURES | {"confusion_matrix", "learning_curve"}
-CHECKPOINT = {"model.weights.h5", "preprocessing.npz", "config.json"}
+CHECKPOINT = {"model.weights.h5", "config.json"}
 
 
 def names_in(folder) -> set[str]:

@@ -12,27 +12,23 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from absl import flags
 
-from scadv_tf import comparison, fitting, training
-from scadv_tf.annotation import annotate
-from scadv_tf.config import (
-    DataConfig,
-    LossConfig,
-    NetworkConfig,
-    PreprocessingConfig,
-    RunConfig,
-    TrainingConfig,
-)
+from scadv_tf import fitting, training
+from scadv_tf import flags as scadv_flags
+from scadv_tf.annotation import annotate_cells
+from scadv_tf.comparison.run import run as compare
+from scadv_tf.comparison.systems import ComparisonConfig
+from scadv_tf.config import DataConfig, LossConfig, RunConfig, TrainingConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import modality_mixing, silhouette
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.modes import LABEL_LOSSES, UNSUPERVISED, unsupervised
+from scadv_tf.modes import LABEL_LOSSES, UNSUPERVISED
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import known_types, score
-from scadv_tf.systems import ComparisonConfig
 
 RNA_CELLS, ATAC_CELLS = 300, 260
 MODE = TrainingConfig(mode="unsupervised")
@@ -43,26 +39,76 @@ SCORES_OF_LABELS += ("unknown_share", "accuracy_of_known")
 # Settings.
 
 
+FEW = {"neighbors": 8, "lsi_size": 4, "projection_size": 12, "encoder_sizes": (32, 16)}
+FEW |= {"modality_discriminator_sizes": (8,), "atac_discriminator_sizes": (16,)}
+FEW |= {"generator_sizes": (16,)}
+CHOSEN = {name: value for values in UNSUPERVISED.values() for name, value in values.items()}
+
+
+def flat(config: RunConfig) -> dict:
+    return {name: value for values in config.to_dict().values() for name, value in values.items()}
+
+
+def by_flags(**settings) -> RunConfig:
+    values = flags.FlagValues()
+    scadv_flags.define(values)
+    values(["program", *(f"--{name}={value}" for name, value in settings.items())])
+    return scadv_flags.to_config(values)
+
+
+BY_NAME = pytest.mark.parametrize("make", [RunConfig.of, by_flags], ids=["python", "flags"])
+
+
 def test_losses_that_need_labels_are_gone_and_those_of_both_modalities_are_there():
-    loss = unsupervised(RunConfig()).loss
+    loss = RunConfig(training=MODE).loss
     assert all(getattr(loss, name) == 0 for name in LABEL_LOSSES)
     assert loss.contrastive > 0 and loss.contrastive_rna > 0
     for name in ("modality_adversarial", "atac_adversarial", "cycle"):
         assert getattr(loss, name) == getattr(LossConfig(), name) > 0
 
 
-def test_what_was_chosen_stays_and_twice_is_once():
-    chosen = RunConfig(
-        preprocessing=PreprocessingConfig(smoothing_hops=1),
-        loss=LossConfig(contrastive_rna=0.2, noise=0.7, cycle=0.0, cross_entropy=2.0),
-    )
-    config = unsupervised(chosen)
-    loss = config.loss
-    assert (loss.contrastive_rna, loss.noise, loss.cycle) == (0.2, 0.7, 0.0)
-    assert loss.cross_entropy == 0 and config.preprocessing.smoothing_hops == 1
-    assert loss.temperature == UNSUPERVISED["loss"]["temperature"]
-    assert config.training.mode == "unsupervised"
-    assert unsupervised(config) == config
+@BY_NAME
+def test_the_mode_has_defaults_of_its_own_and_no_more(make):
+    usual, found = flat(make()), flat(make(mode="unsupervised"))
+    changed = {name: value for name, value in found.items() if value != usual[name]}
+    gone = {name: 0.0 for name in LABEL_LOSSES if usual[name]}
+    assert changed == {"mode": "unsupervised", **CHOSEN, **gone}
+    assert make(mode="unsupervised") == RunConfig(training=MODE)
+
+
+@BY_NAME
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_given_setting_wins_also_where_it_is_the_other_modes_default(make, name):
+    usual = flat(RunConfig())[name]
+    found = flat(make(mode="unsupervised", **{name: usual}))
+    assert found[name] == usual != CHOSEN[name]
+    assert found == flat(RunConfig(training=MODE)) | {name: usual}
+
+
+def test_a_section_that_is_given_stays_as_it_is_but_for_losses_that_need_labels():
+    chosen = LossConfig(noise=0.7, cycle=0.0, cross_entropy=2.0)
+    config = RunConfig(loss=chosen, training=MODE)
+    assert config.loss == dataclasses.replace(chosen, **dict.fromkeys(LABEL_LOSSES, 0.0))
+    assert config.loss.contrastive == LossConfig().contrastive
+    assert config.preprocessing == RunConfig(training=MODE).preprocessing
+
+
+def test_a_finished_run_is_read_with_the_settings_it_had():
+    config = RunConfig.of(mode="unsupervised", contrastive=0.01, smoothing_hops=2)
+    assert RunConfig.from_json(config.to_json()) == config
+    assert dataclasses.replace(config) == config == RunConfig(**vars(config))
+
+
+def test_a_setting_that_does_not_exist_is_named():
+    with pytest.raises(InputError, match="does not exist") as caught:
+        RunConfig.of(mode="unsupervised", epoch=3)
+    assert caught.value.received == "epoch"
+
+
+def test_only_losses_that_need_labels_are_too_few():
+    others = {"contrastive", "contrastive_rna", "modality_adversarial", "atac_adversarial", "cycle"}
+    with pytest.raises(InputError, match="No loss has a weight"):
+        RunConfig.of(mode="unsupervised", **dict.fromkeys(others, 0.0))
 
 
 def test_early_stopping_has_nothing_to_watch():
@@ -73,7 +119,7 @@ def test_early_stopping_has_nothing_to_watch():
 def test_a_comparison_is_refused(tmp_path):
     config = RunConfig(DataConfig(dataset="synthetic"), training=MODE)
     with pytest.raises(InputError, match="transfers none") as caught:
-        comparison.run(config, ComparisonConfig(systems=("scadv",)))
+        compare(config, ComparisonConfig(systems=("scadv",)))
     assert caught.value.received == "--mode=unsupervised"
 
 
@@ -153,17 +199,12 @@ def test_without_labels_the_other_mode_names_this_one(train_main, files):
 
 
 def latent_of(data, seed=0) -> np.ndarray:
-    config = RunConfig(
-        preprocessing=PreprocessingConfig(neighbors=8, lsi_size=4, projection_size=12),
-        network=NetworkConfig((32, 16), (8,), (16,), (16,)),
-        training=dataclasses.replace(MODE, epochs=2, seed=seed),
-    )
-    config = unsupervised(config)
+    config = RunConfig.of(mode="unsupervised", epochs=2, seed=seed, **FEW)
     cells = preprocessing.fit(data, config.preprocessing)
     model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
     assert not {"macro_f1", "atac_label_change", *LABEL_LOSSES} & set(history.columns)
     assert np.isfinite(history[["contrastive", "contrastive_rna"]]).all(axis=None)
-    found = annotate(model, cells, config)
+    found = annotate_cells(model, cells, config)
     assert not found.unknown.any() and np.allclose(found.probabilities, 1)
     assert model.readout.temperature == 1 and model.readout.unknown_threshold == 1
     return found.latent
@@ -211,7 +252,8 @@ def test_everything_is_written_but_what_only_labels_can_give(run):
     assert {path.name for path in (results / "figures").iterdir()} == {"umap.png", "losses.png"}
     assert (exports / "1" / "saved_model.pb").exists()
     config = RunConfig.from_json((results / "config.json").read_text())
-    assert config == unsupervised(config) and config.training.mode == "unsupervised"
+    assert config.training.mode == "unsupervised"
+    assert config.loss == RunConfig(training=MODE).loss
 
 
 def test_no_score_is_made_up(run):
@@ -249,6 +291,7 @@ def test_the_export_gives_the_same_latent_vectors_in_a_fresh_process(run, files)
     code = (
         "import sys, numpy as np, tensorflow as tf\n"
         "model = tf.saved_model.load(sys.argv[1])\n"
+        "assert not any('annotate' in name for name in model.signatures)\n"
         "cells = np.load(sys.argv[2])\n"
         "for name in ('rna', 'atac'):\n"
         "    answer = model.signatures[name](expression=tf.constant(cells[name]))\n"
@@ -268,7 +311,7 @@ def test_the_export_gives_the_same_latent_vectors_in_a_fresh_process(run, files)
     for name, start in (("rna", 0), ("atac", RNA_CELLS)):
         found = np.load(folder / f"latent_{name}.npy")
         np.testing.assert_allclose(found, latent[start : start + 20], rtol=1e-3, atol=1e-3)
-    assert (exports / "1" / "assets" / "types.txt").read_text() == "unlabelled\n"
+    assert (exports / "1" / "assets" / "types.txt").read_text() == ""
 
 
 def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):

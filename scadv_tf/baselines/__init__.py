@@ -1,7 +1,8 @@
 """Other people's methods behind one small interface: cells in, a `Transfer` out.
 
 `plain` (an SVM, a logistic regression), `harmony` and `seurat` hold a function of each method's
-name, and `SEEDED`: whether another seed gives another result.
+name, and `SEEDED`: whether another seed gives another result. Where other software does the work,
+`installed_version()` tells it, or None.
 """
 
 from scadv_tf.baselines.transfer import Transfer

@@ -96,15 +96,18 @@ def check_installed() -> str:
 
 
 def installed_version() -> str | None:
-    """The version of Seurat that R finds; None if it or R is missing."""
+    """The versions of Seurat and of the R that finds it; None if one is missing."""
     rscript = shutil.which("Rscript")
     if rscript is None:
         return None
-    code = "cat('Seurat', as.character(packageVersion('Seurat')))"  # does not load it, so is quick
+    # This does not load Seurat, so is quick.
+    code = "cat('Seurat', as.character(packageVersion('Seurat')), as.character(getRversion()))"
     done = subprocess.run([rscript, "-e", code], capture_output=True, text=True, check=False)
     # A user's .Rprofile may have printed something before.
-    words = done.stdout.split()
-    return words[-1] if done.returncode == 0 and words[-2:-1] == ["Seurat"] else None
+    words = done.stdout.split()[-3:]
+    if done.returncode or words[:1] != ["Seurat"]:
+        return None
+    return f"{words[1]} (R {words[2]})"
 
 
 def _has_peaks(data: PairedData) -> bool:

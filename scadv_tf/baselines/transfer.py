@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from scadv_tf.data.preprocessing import TrainingCells
 
 HEADLINE = "label_transfer"
-_CELLS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +66,9 @@ def joint_components(cells: TrainingCells) -> np.ndarray:
             received="None",
             advice="Preprocess with a projection_size above 0, for example 50.",
         )
+    modalities = ("rna", "atac")
     return np.concatenate(
-        [
-            cells.batch(modality, slice(start, start + _CELLS_AT_ONCE)) @ components
-            for modality in ("rna", "atac")
-            for start in range(0, cells.cells(modality), _CELLS_AT_ONCE)
-        ]
+        [batch @ components for modality in modalities for batch in cells.batches(modality)]
     )
 
 

@@ -24,7 +24,7 @@ from scadv_tf.data.gene_activity import (
 )
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
 from scadv_tf.data.labels import labels_of
-from scadv_tf.data.pairing import MIN_SHARED_GENES, AtacTruth, PairedData, pair
+from scadv_tf.data.pairing import MIN_SHARED_GENES, AtacTruth, Intervals, PairedData, pair
 from scadv_tf.data.readers import read_modality
 from scadv_tf.errors import InputError
 
@@ -175,19 +175,22 @@ def assemble(
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     """
-    intervals = peak_intervals(atac.var)
-    peaks = peaks_in_genes = None
-    if intervals is not None:
+    found = peak_intervals(atac.var)
+    peaks = peaks_in_genes = intervals = None
+    if found is not None:
         genes = _genes_of(source) if genes is None else genes
+        intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
-        peaks_in_genes = count_linked(link_peaks(intervals, genes, source.upstream))
-        atac = _as_activity(atac, intervals, genes, source.upstream)
+        peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
+        atac = _as_activity(atac, found, genes, source.upstream)
     if source.atac_peaks:
-        peaks = _peaks_beside(atac, source.atac_peaks)
-    return pair(
+        beside, peaks = _peaks_beside(atac, source.atac_peaks)
+        intervals = Intervals(beside, intervals and intervals.genes, source.upstream)
+    paired, truth = pair(
         rna, atac, source.label_key, source.atac_label_key, peaks,
         source.drop_types, source.min_shared_genes, peaks_in_genes, source.supervised,
     )  # fmt: skip
+    return replace(paired, intervals=intervals), truth
 
 
 @recipe("pbmc")
@@ -255,10 +258,11 @@ def _as_activity(
     return AnnData(activity, obs=atac.obs, var=var)
 
 
-def _peaks_beside(atac: AnnData, path: str) -> sparse.csr_matrix:
-    """Counts of the peaks in another file [A, P], in the order of the ATAC cells."""
+def _peaks_beside(atac: AnnData, path: str) -> tuple[pd.DataFrame, sparse.csr_matrix]:
+    """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     peaks = read_modality(path, "atac")
-    if peak_intervals(peaks.var) is None:
+    intervals = peak_intervals(peaks.var)
+    if intervals is None:
         raise InputError(
             what="the features of --atac_peaks are not peaks",
             expected="names like chr1:1000-2000",
@@ -274,4 +278,4 @@ def _peaks_beside(atac: AnnData, path: str) -> sparse.csr_matrix:
             received=f"missing: {', '.join(missing[:3])}; there: {', '.join(peaks.obs_names[:3])}",
             advice="name the cells alike in both files, or leave --atac_peaks out",
         )
-    return peaks.X[rows]
+    return intervals, peaks.X[rows]

@@ -1,4 +1,7 @@
-"""ATAC cells denoised by means over their nearest ATAC cells, and how that serves new cells."""
+"""ATAC cells denoised by means over their nearest ATAC cells.
+
+How a new cell is denoised by the training cells: `scadv_tf.serving.reference`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,7 @@ from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.neighbors import (
     SemanticIndex,
     averaging_weights,
-    nearest,
     neighbors_with_self,
-    shared_neighbor_weights,
     unit_rows,
 )
 from scadv_tf.data.normalization import Scale, compact, covariance, joint_components, project
@@ -33,7 +34,8 @@ class Neighborhood:
     features : the same names -> features of the training cells [A, F], see `features_of`.
     neighbors : int [A, k], each training cell and its nearest others.
     weights : CSR [A, A], what they weigh in an average; rows sum to 1.
-    levels : log-normalised training cells after 0, 1, … averages but the last, [A, G] each.
+    levels : log-normalised training cells after 0, 1, … averages but the last, [A, G] each; none
+        if the cells are not averaged.
     """
 
     indices: dict[str, SemanticIndex]
@@ -44,7 +46,6 @@ class Neighborhood:
     neighbors: np.ndarray
     weights: sparse.csr_matrix
     levels: tuple = ()
-    seed: int = 0
 
     def kind(self, peaks: sparse.csr_matrix | None) -> str:
         """What tells cells apart: 'peaks' where training and these cells have some, or 'genes'."""
@@ -59,24 +60,6 @@ class Neighborhood:
         semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
         projected = project(normalized, self.gene_scale, self.gene_components)
         return np.hstack([unit_rows(semantic), unit_rows(self.component_scale.apply(projected))])
-
-    def denoise_new(
-        self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None
-    ) -> sparse.csr_matrix | np.ndarray:
-        """New cells averaged with their nearest training cells, as often as those were."""
-        count = self.neighbors.shape[1]
-        if count == 1:
-            return normalized
-        reference = self.features[self.kind(peaks)]
-        near = nearest(self.features_of(normalized, peaks), reference, count - 1, self.seed)
-        weights = shared_neighbor_weights(near, self.neighbors)
-        # A cell shares all neighbours with itself: its own weight is 1.
-        own = 1 / (1 + np.asarray(weights.sum(axis=1)).ravel())
-        own = sparse.diags(own.astype(np.float32))
-        weights = own @ weights
-        for level in self.levels:
-            normalized = own @ normalized + weights @ level
-        return normalized
 
 
 def fit_neighborhood(
@@ -102,7 +85,7 @@ def fit_neighborhood(
     component_scale = Scale.of(project(atac, atac_scale, components))
     parts = indices, components, atac_scale, component_scale
     nothing = np.empty((0, 0))
-    unfinished = Neighborhood(*parts, {}, nothing, sparse.csr_matrix(nothing), seed=seed)
+    unfinished = Neighborhood(*parts, {}, nothing, sparse.csr_matrix(nothing))
     features = {"genes": unfinished.features_of(atac, None)}
     if peaks is not None:
         features["peaks"] = unfinished.features_of(atac, peaks)
@@ -118,7 +101,7 @@ def averaged_levels(
     cells: sparse.csr_matrix, weights: sparse.csr_matrix, hops: int
 ) -> tuple[sparse.csr_matrix | np.ndarray, ...]:
     """The cells [A, G] after 0, 1, …, `hops` - 1 averages with the weights [A, A]."""
-    levels = [cells]
-    for _ in range(hops - 1):
+    levels = [cells][:hops]
+    while len(levels) < hops:
         levels.append(compact(weights @ levels[-1]))
     return tuple(levels)

@@ -79,15 +79,28 @@ def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> spars
     -------
     float32 CSR of zeros and ones [P, G].
     """
+    return overlaps(peaks, _extended(genes, upstream))
+
+
+def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
+    """Which intervals share a base or more.
+
+    Parameters
+    ----------
+    first, second : chrom, start, end of M and N intervals, as from `peak_intervals`.
+
+    Returns
+    -------
+    float32 CSR of zeros and ones [M, N].
+    """
     import bioframe
 
     links = bioframe.overlap(
-        _plain(peaks), _plain(_extended(genes, upstream)),
-        how="inner", return_index=True, return_input=False,
-    )  # fmt: skip
+        _plain(first), _plain(second), how="inner", return_index=True, return_input=False
+    )
     rows, columns = (links[name].to_numpy(dtype=np.int64) for name in ("index", "index_"))
     ones = np.ones(len(links), dtype=np.float32)
-    return sparse.csr_matrix((ones, (rows, columns)), shape=(len(peaks), len(genes)))
+    return sparse.csr_matrix((ones, (rows, columns)), shape=(len(first), len(second)))
 
 
 def gene_activity(

@@ -11,6 +11,9 @@ import pandas as pd
 from scadv_tf.errors import InputError
 
 UNLABELLED = ""
+# What a result calls a cell that resembles no type. As the label of a cell, in upper or lower case,
+# it says the same: it names no type.
+UNKNOWN = "unknown"
 # How a missing label looks after another tool has turned the column into text.
 _MISSING = ("nan", "NaN", "<NA>")
 _FLAGS = {"rna": "--label_key", "atac": "--atac_label_key"}
@@ -18,11 +21,15 @@ _FLAGS = {"rna": "--label_key", "atac": "--atac_label_key"}
 
 @dataclass(frozen=True, eq=False)
 class CellChoice:
-    """The cells to use (row numbers), and how many were left out for which reason."""
+    """The cells to use (row numbers), and how many were left out for which reason.
+
+    Of the cells without label, `called_unknown` had the label 'unknown'.
+    """
 
     rna: np.ndarray
     atac: np.ndarray
     without_label: int
+    called_unknown: int
     dropped: dict[str, int]
 
 
@@ -56,6 +63,11 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
     return np.where(np.isin(text.astype(str), _MISSING), UNLABELLED, text).astype(str)
 
 
+def without_unknown(labels: np.ndarray) -> np.ndarray:
+    """The labels [cells] with '' in place of 'unknown', which is no type."""
+    return np.where(np.char.lower(labels) == UNKNOWN, UNLABELLED, labels)
+
+
 def label_level(rna_obs: pd.DataFrame, rna_labels: np.ndarray, atac_key: str) -> dict[str, str]:
     """RNA type -> its name among the ATAC labels.
 
@@ -66,7 +78,7 @@ def label_level(rna_obs: pd.DataFrame, rna_labels: np.ndarray, atac_key: str) ->
     ------
     InputError : a type has no coarse label, or several.
     """
-    types = [str(name) for name in np.unique(rna_labels) if name != UNLABELLED]
+    types = [str(name) for name in np.unique(without_unknown(rna_labels)) if name != UNLABELLED]
     if not atac_key or atac_key not in rna_obs:
         return {name: name for name in types}
     coarse = labels_of(rna_obs, atac_key, "rna")
@@ -100,7 +112,8 @@ def choose_cells(
     ------
     InputError : an unknown type to drop, or no cell left in a modality.
     """
-    known = {*level, *level.values(), *np.unique(atac_labels).tolist()} - {UNLABELLED}
+    names = np.concatenate([rna_labels, atac_labels]).tolist()
+    known = {*level.values(), *names} - {UNLABELLED}
     unknown = [name for name in drop_types if name not in known]
     if unknown:
         raise InputError(
@@ -112,13 +125,14 @@ def choose_cells(
     types = {fine for fine, coarse in level.items() if {fine, coarse} & {*drop_types}}
     remaining = {coarse for fine, coarse in level.items() if fine not in types}
     emptied = {level[fine] for fine in types} - remaining
-    rna_dropped = np.isin(rna_labels, [*types])
+    rna_dropped = np.isin(rna_labels, [*types, *drop_types])
     atac_dropped = np.isin(atac_labels, [*drop_types, *emptied])
-    without_label = labelled & (rna_labels == UNLABELLED)
+    without_label = labelled & (without_unknown(rna_labels) == UNLABELLED) & ~rna_dropped
     choice = CellChoice(
         rna=np.flatnonzero(~rna_dropped & ~without_label),
         atac=np.flatnonzero(~atac_dropped),
         without_label=int(np.sum(without_label)),
+        called_unknown=int(np.sum(without_label & (rna_labels != UNLABELLED))),
         dropped={"rna": int(np.sum(rna_dropped)), "atac": int(np.sum(atac_dropped))},
     )
     if not (len(choice.rna) and len(choice.atac)):

@@ -15,7 +15,15 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.gene_matching import GeneMatch, match_features
-from scadv_tf.data.labels import UNLABELLED, CellChoice, choose_cells, label_level, labels_of
+from scadv_tf.data.labels import (
+    UNKNOWN,
+    UNLABELLED,
+    CellChoice,
+    choose_cells,
+    label_level,
+    labels_of,
+    without_unknown,
+)
 from scadv_tf.data.matching_report import MatchingReport
 from scadv_tf.errors import InputError
 
@@ -44,6 +52,7 @@ class PairedData:
     matching : the account of what was matched.
     rna_known : known types [R], text, that nothing is taught; for scores and pictures only. None
         where rna_labels says them.
+    intervals : where the peaks and genes lie; None without peaks.
     """
 
     rna: sparse.csr_matrix
@@ -58,6 +67,7 @@ class PairedData:
     peaks: sparse.csr_matrix | None
     matching: MatchingReport
     rna_known: np.ndarray | None = None
+    intervals: Intervals | None = None
 
     def known_rna_types(self) -> np.ndarray:
         """Known types of the RNA cells, taught or not, text [R]; '' where not known."""
@@ -66,6 +76,22 @@ class PairedData:
         if self.rna_known is not None:
             return self.rna_known
         return np.full(len(self.rna_cells), UNLABELLED)
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Where peaks and genes lie, so that further cells can be given as peaks.
+
+    Attributes
+    ----------
+    peaks : [P] chrom, start, end, as from `peak_intervals`; P as in `PairedData.peaks`.
+    genes : all genes, as from `load_genes`; None if gene activity was given, not made.
+    upstream : base pairs before a gene that count as the gene's.
+    """
+
+    peaks: pd.DataFrame
+    genes: pd.DataFrame | None
+    upstream: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +141,8 @@ def pair(
     Parameters
     ----------
     rna, atac : counts and gene activity, as from `read_modality` and `gene_activity`.
-    label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go.
+    label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go. The
+        label 'unknown', which results give to cells that resemble no type, counts as none.
     atac_label_key : column of atac.obs with known labels; '' takes label_key if it is there.
         If they are coarser than the RNA types, rna.obs must have a column of that name too, with
         one coarse label for each type.
@@ -144,7 +171,8 @@ def pair(
     level = label_level(rna.obs, rna_labels, truth_key)
     taught = supervised and bool(label_key)
     cells = choose_cells(rna_labels, atac_labels, level, drop_types, labelled=taught)
-    rna_labels, atac_labels = rna_labels[cells.rna], atac_labels[cells.atac]
+    rna_labels = without_unknown(rna_labels[cells.rna])
+    atac_labels = without_unknown(atac_labels[cells.atac])
     types = _types_of(rna_labels, label_key) if taught else ()
     left = set(rna_labels.tolist())
     truth = AtacTruth(atac_labels, {name: level[name] for name in level if name in left})
@@ -231,6 +259,11 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
     warnings = []
     if cells.without_label:
         warnings.append(f"{cells.without_label:,} RNA cells without a label were left out")
+    if cells.called_unknown:
+        warnings[-1] += (
+            f", {cells.called_unknown:,} of them because '{UNKNOWN}' names no type: "
+            "give it another name if they are one"
+        )
     types, numbers = np.unique(rna_labels[rna_labels != UNLABELLED], return_counts=True)
     rare = [f"{t} ({n})" for t, n in zip(types, numbers, strict=True) if n < RARE_TYPE_CELLS]
     if rare:

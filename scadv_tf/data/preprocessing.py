@@ -1,13 +1,13 @@
-"""Counts to the network's input: learned once, stored with the model, the same everywhere.
+"""Counts to the network's input, learned once from the training cells.
 
 1. the chosen genes; 2. counts per 10,000 and log(1 + x); 3. for ATAC cells the mean over nearest
 ATAC cells, weighted by how many neighbours they share; 4. each gene centred and scaled with its
-modality's own mean and deviation. A new ATAC cell is averaged with its nearest *training* cells,
-found by the same features.
+modality's own mean and deviation. `scadv_tf.serving.served_model` does the same for new cells.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,11 +27,12 @@ from scadv_tf.data.normalization import (
 from scadv_tf.data.pairing import PairedData
 
 MODALITIES = ("rna", "atac")
+CELLS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class Preprocessor:
-    """Everything learned from the training cells; turns counts into the network's input.
+    """Everything learned from the training cells.
 
     Attributes
     ----------
@@ -39,33 +40,13 @@ class Preprocessor:
     scales : the scale of each modality's log-normalised (for ATAC: denoised) genes.
     components : joint principal components [G, D] of the input, for the encoder's first layer, or
         None.
-    neighborhood : how ATAC cells are denoised; None if they are not.
+    neighborhood : how the neighbours of ATAC cells are found; None without neighbours.
     """
 
     genes: np.ndarray
     scales: dict[str, Scale]
     components: np.ndarray | None
     neighborhood: Neighborhood | None = None
-
-    def transform(
-        self,
-        counts: sparse.csr_matrix,
-        modality: str,
-        peaks: sparse.csr_matrix | None = None,
-    ) -> np.ndarray:
-        """The network's input for any cells, float32 [cells, G].
-
-        Parameters
-        ----------
-        counts : counts of the chosen genes [cells, G].
-        modality : 'rna' or 'atac'.
-        peaks : counts of the training's peaks [cells, P] for ATAC cells, where there are any.
-            Without them the neighbours of a new ATAC cell are found by its genes alone.
-        """
-        values = log_normalize(counts)
-        if modality == "atac" and self.neighborhood is not None:
-            values = self.neighborhood.denoise_new(values, peaks)
-        return self.scale(values, modality)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """Standardised rows of log-normalised values, float32 [cells, G]."""
@@ -95,6 +76,11 @@ class TrainingCells:
         """The network's input for some of the cells, float32 [B, G]."""
         return self.preprocessor.scale(self.values[modality][rows], modality)
 
+    def batches(self, modality: str) -> Iterator[np.ndarray]:
+        """The network's input for all cells of a modality in their order, a batch at a time."""
+        for start in range(0, self.cells(modality), CELLS_AT_ONCE):
+            yield self.batch(modality, slice(start, start + CELLS_AT_ONCE))
+
     def with_rna(self, rows: np.ndarray) -> TrainingCells:
         """The same cells with some of the RNA cells only."""
         return replace(self, values=self.values | {"rna": self.values["rna"][rows]})
@@ -122,9 +108,7 @@ def fit(data: PairedData, config: PreprocessingConfig, seed: int = 0) -> Trainin
     if config.neighbors > 1:
         neighborhood = fit_neighborhood(rna, atac, data.peaks, config, seed)
         weights = neighborhood.weights
-    if config.smoothing_hops == 0:
-        neighborhood = None
-    if neighborhood is not None:
+    if neighborhood is not None and neighborhood.levels:
         atac = compact(weights @ neighborhood.levels[-1])
     scales = {"rna": Scale.of(rna), "atac": Scale.of(atac)}
     components = None

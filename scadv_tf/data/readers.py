@@ -6,7 +6,9 @@ the names of cells and features are unique text; ``obs`` and ``var`` are kept, a
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,27 +60,13 @@ def read_modality(path: str | Path, modality: str, layer: str = "") -> AnnData:
     """
     if modality not in MODALITIES:
         raise ValueError(f"modality must be one of {MODALITIES}; received modality={modality!r}")
-    path = _existing(path, modality)
-    file_format = _format_of(path, modality)
-    if layer and file_format.startswith("10x"):
-        raise InputError(
-            what=f"{path.name} has no layers",
-            expected=f"no --{modality}_layer for a 10x file",
-            received=layer,
-            advice=f"leave --{modality}_layer out",
-        )
-    try:
+    what = f"the {modality.upper()} file"
+    path = existing(path, what, f"--{modality}")
+    file_format = format_of(path, what, layer, f"--{modality}_layer")
+    with readable(path, file_format):
         adata = _READERS[file_format](path, modality, layer)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # HDF5, zlib and anndata raise many kinds for a damaged file
-        raise InputError(
-            what=f"{path} could not be read",
-            expected=f"a complete {file_format} file",
-            received=f"{type(error).__name__}: {error}",
-            advice="the file is damaged, cut short or of another kind: make or download it again",
-        ) from error
-    adata = _select_features(adata, modality, path, strict=file_format.startswith("10x"))
+    wanted = features_of(adata.var, modality, path, strict=file_format.startswith("10x"))
+    adata = adata if wanted.all() else adata[:, wanted].copy()
     _check_values(adata, path, modality, layer)
     return _with_unique_names(adata, path)
 
@@ -89,86 +77,131 @@ def feature_names(var: pd.DataFrame) -> np.ndarray:
     return np.asarray(names, dtype=str)
 
 
-def _existing(path: str | Path, modality: str) -> Path:
+def existing(path: str | Path, what: str, flag: str) -> Path:
+    """The path of what a flag names, which must be there."""
     if str(path) and Path(path).expanduser().exists():
         return Path(path).expanduser()
     raise InputError(
-        what=f"the {modality.upper()} file does not exist",
+        what=f"{what} does not exist",
         expected="the path of a file or folder that exists",
-        received=str(path),
-        advice=f"check --{modality} for typing errors; relative paths start from {Path.cwd()}",
+        received=str(path) or "nothing",
+        advice=f"check {flag} for typing errors; relative paths start from {Path.cwd()}",
     )
 
 
-def _format_of(path: Path, modality: str) -> str:
-    name = path.name.casefold()
-    if path.is_dir() or name.endswith(("matrix.mtx", "matrix.mtx.gz")):
-        return "10x mtx"
+def format_of(path: Path, what: str, layer: str, layer_flag: str) -> str:
+    """'.h5ad', '.h5mu', '10x .h5' or '10x mtx'; those of 10x have no layers to choose from."""
+    name, suffix = path.name.casefold(), path.suffix.casefold()
     formats = {".h5ad": ".h5ad", ".h5mu": ".h5mu", ".h5": "10x .h5", ".hdf5": "10x .h5"}
-    if path.suffix.casefold() in formats:
-        return formats[path.suffix.casefold()]
-    raise InputError(
-        what=f"the format of the {modality.upper()} file is not known",
-        expected=FORMATS,
-        received=str(path),
-        advice="convert it, e.g. with anndata's write_h5ad; a compressed file: decompress it first",
-    )
+    is_mtx = path.is_dir() or name.endswith(("matrix.mtx", "matrix.mtx.gz"))
+    found = "10x mtx" if is_mtx else formats.get(suffix)
+    if found is None:
+        raise InputError(
+            what=f"the format of {what} is not known",
+            expected=FORMATS,
+            received=str(path),
+            advice="convert it, e.g. with anndata's write_h5ad; "
+            "a compressed file: decompress it first",
+        )
+    if layer and found.startswith("10x"):
+        raise InputError(
+            what=f"{path.name} has no layers",
+            expected=f"no {layer_flag} for a 10x file",
+            received=layer,
+            advice=f"leave {layer_flag} out",
+        )
+    return found
+
+
+@contextlib.contextmanager
+def readable(path: Path, file_format: str) -> Iterator[None]:
+    """Tells the user what the many kinds of errors in reading a damaged file mean."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # HDF5, zlib and anndata raise many kinds
+        raise InputError(
+            what=f"{path} could not be read",
+            expected=f"a complete {file_format} file",
+            received=f"{type(error).__name__}: {error}",
+            advice="the file is damaged, cut short or of another kind: make or download it again",
+        ) from error
 
 
 def _text(index: pd.Index) -> pd.Index:
     return pd.Index([n.decode() if isinstance(n, bytes) else str(n) for n in index], dtype=object)
 
 
-def _select_features(adata: AnnData, modality: str, path: Path, strict: bool) -> AnnData:
-    """Keep the features of one modality where ``feature_types`` tells them apart."""
-    if "feature_types" not in adata.var:
-        return adata
-    kinds = adata.var["feature_types"].astype(str).str.strip().str.casefold()
+def features_of(var: pd.DataFrame, modality: str, path: Path, strict: bool) -> np.ndarray:
+    """Which features are of one modality, bool [features]: all, unless ``feature_types`` tells."""
+    everything = np.ones(len(var), dtype=bool)
+    if "feature_types" not in var:
+        return everything
+    kinds = var["feature_types"].astype(str).str.strip().str.casefold()
     known = set().union(*_FEATURE_KINDS.values(), _OTHER_KINDS)
     wanted = kinds.isin(_FEATURE_KINDS[modality]).to_numpy()
     if wanted.all() or not kinds.isin(known).any():  # other files keep biotypes in this column
-        return adata
+        return everything
     if wanted.any():
         logger.info("%s: %d of %d features are %s", path.name, wanted.sum(), len(wanted), modality)
-        return adata[:, wanted].copy()
+        return wanted
     if modality == "atac" and not strict and kinds.isin(_FEATURE_KINDS["rna"]).all():
-        return adata  # gene activity that kept the column of the gene table it was made with
+        return everything  # gene activity that kept the column of the table it was made with
     raise InputError(
         what=f"{path.name} holds no {modality.upper()} features",
         expected="Gene Expression" if modality == "rna" else "Peaks",
-        received=", ".join(adata.var["feature_types"].astype(str).unique()),
-        advice="check that --rna and --atac are not swapped",
+        received=", ".join(var["feature_types"].astype(str).unique()),
+        advice="check that RNA and ATAC are not swapped",
     )
 
 
 def _check_values(adata: AnnData, path: Path, modality: str, layer: str) -> None:
     """Make X CSR float32 in place and refuse what cannot be counts."""
     if 0 in adata.shape:
-        raise _empty(path, f"{adata.n_obs} cells x {adata.n_vars} features")
-    if adata.X.dtype.kind not in "buif":
-        raise ValueError(f"the matrix holds {adata.X.dtype}, not numbers")
+        raise no_counts(path, adata.shape)
+    matrix = plain_counts(adata.X)
+    if matrix.nnz == 0:
+        raise no_counts(path, adata.shape)
+    check_finite(matrix, path, adata.obs_names, adata.var_names)
+    if matrix.data.min() < 0:
+        usable = scverse.usable_matrices(path, modality)
+        raise negative(matrix, path, layer, f"--{modality}_layer", usable)
+    tell_of_empty_cells(path, int(np.sum(np.diff(matrix.indptr) == 0)))
+    adata.X = matrix
+
+
+def plain_counts(values) -> sparse.csr_matrix:
+    """Any matrix of numbers as CSR float32, each entry once and none of them 0."""
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"the matrix holds {values.dtype}, not numbers")
     with np.errstate(over="ignore"):
-        matrix = sparse.csr_matrix(adata.X, dtype=np.float32)
+        matrix = sparse.csr_matrix(values, dtype=np.float32)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
-    if matrix.nnz == 0:
-        raise _empty(path, f"{adata.n_obs} cells x {adata.n_vars} features, all zero")
+    return matrix
+
+
+def check_finite(
+    matrix: sparse.csr_matrix, path: Path, cells: Sequence[str], features: Sequence[str]
+) -> None:
+    """Refuses NaN and infinity, and says where the first one is."""
     finite = np.isfinite(matrix.data)
-    if not finite.all():
-        cell, feature = _position(matrix, int(np.argmin(finite)))
-        raise InputError(
-            what=f"{path.name} has {np.sum(~finite):,} values that are not finite",
-            expected="finite, non-negative numbers",
-            received=f"NaN or infinity, first in cell {adata.obs_names[cell]}, "
-            f"feature {adata.var_names[feature]}",
-            advice="set missing values to 0 or leave those cells out, then write the file again",
-        )
-    if matrix.data.min() < 0:
-        raise _negative(matrix, path, modality, layer)
-    without = int(np.sum(np.diff(matrix.indptr) == 0))
-    if without:
-        logger.warning("%s: %s cells have no count at all (kept)", path.name, f"{without:,}")
-    adata.X = matrix
+    if finite.all():
+        return
+    cell, feature = _position(matrix, int(np.argmin(finite)))
+    raise InputError(
+        what=f"{path.name} has {np.sum(~finite):,} values that are not finite",
+        expected="finite, non-negative numbers",
+        received=f"NaN or infinity, first in cell {cells[cell]}, feature {features[feature]}",
+        advice="set missing values to 0 or leave those cells out, then write the file again",
+    )
+
+
+def tell_of_empty_cells(path: Path, number: int) -> None:
+    """Warns of cells without any count."""
+    if number:
+        logger.warning("%s: %s cells have no count at all (kept)", path.name, f"{number:,}")
 
 
 def _position(matrix: sparse.csr_matrix, entry: int) -> tuple[int, int]:
@@ -176,7 +209,9 @@ def _position(matrix: sparse.csr_matrix, entry: int) -> tuple[int, int]:
     return row, int(matrix.indices[entry])
 
 
-def _empty(path: Path, received: str) -> InputError:
+def no_counts(path: Path, shape: tuple[int, int]) -> InputError:
+    """The error of a matrix without cells, features or entries."""
+    received = f"{shape[0]} cells x {shape[1]} features" + ("" if 0 in shape else ", all zero")
     return InputError(
         what=f"{path.name} holds no counts",
         expected="at least one cell and one feature with a count",
@@ -185,10 +220,11 @@ def _empty(path: Path, received: str) -> InputError:
     )
 
 
-def _negative(matrix: sparse.csr_matrix, path: Path, modality: str, layer: str) -> InputError:
-    usable = scverse.usable_matrices(path, modality)
-    flag = f"--{modality}_layer"
-    other = f"; or choose one of these, which have none: {flag}={' or '.join(usable)}"
+def negative(
+    matrix: sparse.csr_matrix, path: Path, layer: str, layer_flag: str, usable: Sequence[str]
+) -> InputError:
+    """The error of a matrix with negative values, and which others of the file have none."""
+    other = f"; or choose one of these, which have none: {layer_flag}={' or '.join(usable)}"
     return InputError(
         what=f"{path.name} has negative values, as scaled or corrected data have",
         expected="counts, or other non-negative values such as gene scores",

@@ -39,7 +39,7 @@ def read_h5mu(path: Path, modality: str, layer: str) -> AnnData:
     from anndata.io import read_elem
 
     with h5py.File(path, "r") as file:
-        adata = _read_group(_modality_group(file, path, modality), path, modality, layer)
+        adata = _read_group(modality_group(file, path, modality), path, modality, layer)
         if "obs" in file:
             adata.obs = _join_global(adata.obs, read_elem(file["obs"]), modality, list(file["mod"]))
     return adata
@@ -52,12 +52,13 @@ def usable_matrices(path: Path, modality: str) -> list[str]:
     if path.suffix.casefold() not in (".h5ad", ".h5mu"):
         return []
     with h5py.File(path, "r") as file:
-        group = _modality_group(file, path, modality) if "mod" in file else file
-        matrices = {n: _read_matrix(group[where]).data for n, where in _matrices(group).items()}
-    return [name for name, data in matrices.items() if data.size and data.min() >= 0]
+        group = modality_group(file, path, modality) if "mod" in file else file
+        values = {n: _read_matrix(group[where]).data for n, where in matrices(group).items()}
+    return [name for name, data in values.items() if data.size and data.min() >= 0]
 
 
-def _modality_group(file: h5py.File, path: Path, modality: str) -> h5py.Group:
+def modality_group(file: h5py.File, path: Path, modality: str) -> h5py.Group:
+    """The HDF5 group of one modality of an .h5mu."""
     found = {key.casefold(): key for key in file["mod"]}
     for key in _MODALITY_KEYS[modality]:
         if key in found:
@@ -90,28 +91,13 @@ def _join_global(
 
 def _read_group(group: h5py.Group, path: Path, modality: str, layer: str) -> AnnData:
     """Read X or a layer, obs and var of the HDF5 group of one AnnData, and nothing more."""
-    import h5py
     from anndata import AnnData
     from anndata.io import read_elem
 
-    if isinstance(group["obs"], h5py.Dataset):
-        raise InputError(
-            what=f"{path.name} has the layout of anndata before 0.7",
-            expected="a file written by anndata 0.7 or newer",
-            received="obs as one compound table",
-            advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
-        )
-    where = _matrices(group).get(layer or "X")
-    if where is None:
-        raise InputError(
-            what=f"{path.name} has no {layer or 'X'}",
-            expected="one of: " + (", ".join(_matrices(group)) or "nothing, as it has no matrix"),
-            received=layer or "X",
-            advice=f"choose one with --{modality}_layer (leave it out for X)",
-        )
-    var = read_elem(group["raw/var" if where == "raw/X" else "var"])
+    where = find_matrix(group, path, layer, f"--{modality}_layer")
+    var = features_table(group, where)
     obs = read_elem(group["obs"])
-    obs.index, var.index = obs.index.astype(str), var.index.astype(str)
+    obs.index = obs.index.astype(str)
     matrix = _read_matrix(group[where])
     if matrix.shape != (len(obs), len(var)):
         raise ValueError(f"X is {matrix.shape}, but obs and var are {len(obs)} and {len(var)} long")
@@ -121,7 +107,38 @@ def _read_group(group: h5py.Group, path: Path, modality: str, layer: str) -> Ann
         return AnnData(matrix, obs=obs, var=var)
 
 
-def _matrices(group: h5py.Group) -> dict[str, str]:
+def find_matrix(group: h5py.Group, path: Path, layer: str, layer_flag: str) -> str:
+    """Where in the HDF5 group of one AnnData the chosen matrix is: 'X', 'raw/X' or 'layers/…'."""
+    import h5py
+
+    if isinstance(group["obs"], h5py.Dataset):
+        raise InputError(
+            what=f"{path.name} has the layout of anndata before 0.7",
+            expected="a file written by anndata 0.7 or newer",
+            received="obs as one compound table",
+            advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
+        )
+    where = matrices(group).get(layer or "X")
+    if where is None:
+        raise InputError(
+            what=f"{path.name} has no {layer or 'X'}",
+            expected="one of: " + (", ".join(matrices(group)) or "nothing, as it has no matrix"),
+            received=layer or "X",
+            advice=f"choose one with {layer_flag} (leave it out for X)",
+        )
+    return where
+
+
+def features_table(group: h5py.Group, where: str) -> pd.DataFrame:
+    """The table of the features of a matrix, from `find_matrix`."""
+    from anndata.io import read_elem
+
+    var = read_elem(group["raw/var" if where == "raw/X" else "var"])
+    var.index = var.index.astype(str)
+    return var
+
+
+def matrices(group: h5py.Group) -> dict[str, str]:
     """The matrices of an AnnData group: what the user calls them -> where they are."""
     found = {name: f"layers/{name}" for name in group.get("layers", ())}
     found |= {"X": "X", "raw": "raw/X"}

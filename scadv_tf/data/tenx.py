@@ -12,6 +12,7 @@ from scipy import sparse
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
+    import h5py
     from anndata import AnnData
 
 
@@ -31,6 +32,29 @@ def read_h5(path: Path) -> AnnData:
         # Repeated gene symbols are normal in 10x files and dealt with by the caller.
         warnings.filterwarnings("ignore", message=".*names are not unique.*")
         return scanpy.read_10x_h5(path, gex_only=False)
+
+
+def h5_parts(file: h5py.File) -> tuple[h5py.Group, h5py.Dataset, pd.DataFrame]:
+    """The matrix (by cell), the names of the cells and the table of features of a 10x .h5.
+
+    The table is that of `read_h5` as far as features are told apart by it.
+    """
+    if "matrix" in file:  # since Cell Ranger 3
+        group = file["matrix"]
+        columns = {"gene_ids": "features/id", "feature_types": "features/feature_type"}
+        columns |= {"interval": "features/interval"}
+        names = "features/name"
+    else:
+        genomes = list(file)
+        if len(genomes) != 1:
+            raise ValueError(f"expected the matrix of one genome; received {', '.join(genomes)}")
+        group, columns, names = file[genomes[0]], {"gene_ids": "genes"}, "gene_names"
+    table = {name: _texts(group[where]) for name, where in columns.items() if where in group}
+    return group, group["barcodes"], pd.DataFrame(table, index=_texts(group[names]))
+
+
+def _texts(dataset: h5py.Dataset) -> list[str]:
+    return [t.decode() if isinstance(t, bytes) else str(t) for t in dataset[:]]
 
 
 def read_mtx(path: Path) -> AnnData:
@@ -56,23 +80,40 @@ def read_mtx(path: Path) -> AnnData:
     from anndata import AnnData
     from scipy.io import mmread
 
-    matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
-    folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]
-    barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0]
-    var = _features(folder, prefix)
+    matrix_path, barcodes, var = mtx_parts(path)
     matrix = sparse.csr_matrix(mmread(matrix_path))
-    if matrix.shape == (len(var), len(barcodes)):
+    if cells_are_columns(matrix.shape, len(barcodes), len(var), matrix_path.parent):
         matrix = matrix.T.tocsr()
-    if matrix.shape != (len(barcodes), len(var)):
-        raise InputError(
-            what=f"the files in {folder} do not belong together",
-            expected=f"a matrix of {len(var)} features x {len(barcodes)} cells",
-            received=f"{matrix.shape[0]} x {matrix.shape[1]}",
-            advice="check that matrix, barcodes and features come from the same run",
-        )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*names are not unique.*")
         return AnnData(matrix, obs=pd.DataFrame(index=barcodes.to_numpy()), var=var)
+
+
+def mtx_parts(path: Path) -> tuple[Path, pd.Series, pd.DataFrame]:
+    """The path of the matrix, the names of the cells and the table of features of a mtx folder."""
+    matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
+    folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]
+    barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0]
+    return matrix_path, barcodes, _features(folder, prefix)
+
+
+def cells_are_columns(shape: tuple[int, int], cells: int, features: int, folder: Path) -> bool:
+    """Whether a mtx matrix is features x cells, as usual, or the other way round.
+
+    Raises
+    ------
+    InputError : it is neither.
+    """
+    if tuple(shape) == (features, cells):
+        return True
+    if tuple(shape) == (cells, features):
+        return False
+    raise InputError(
+        what=f"the files in {folder} do not belong together",
+        expected=f"a matrix of {features} features x {cells} cells",
+        received=f"{shape[0]} x {shape[1]}",
+        advice="check that matrix, barcodes and features come from the same run",
+    )
 
 
 def _find(folder: Path, *names: str) -> Path:

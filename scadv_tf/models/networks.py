@@ -12,6 +12,18 @@ _register = keras.saving.register_keras_serializable(package="scadv_tf")
 
 
 @_register
+class FixedDense(keras.layers.Dense):
+    """A dense layer whose weights no training moves, not even that of a loaded SavedModel.
+
+    ``trainable=False`` tells Keras alone: a SavedModel keeps what each variable was made with.
+    """
+
+    def add_weight(self, *args, **settings):
+        """A weight that is not trainable."""
+        return super().add_weight(*args, **settings | {"trainable": False})
+
+
+@_register
 class Encoder(keras.layers.Layer):
     """E: genes [B, G] to latent vectors [B, Z], one encoder for both modalities.
 
@@ -30,7 +42,7 @@ class Encoder(keras.layers.Layer):
         self.projection_size = projection_size
         self.projection = None
         if projection_size:
-            self.projection = keras.layers.Dense(
+            self.projection = FixedDense(
                 projection_size, use_bias=False, trainable=False, name="projection"
             )
         # No bias: batch normalisation would take it out again.
@@ -61,7 +73,11 @@ class Encoder(keras.layers.Layer):
 
     def call(self, expression, modality, training=False, update_statistics=True):
         """Latent vectors [B, Z] of one modality's cells; for `modality` see the normalisation."""
-        values = self.project(expression)
+        return self.encode(self.project(expression), modality, training, update_statistics)
+
+    def encode(self, projected, modality, training=False, update_statistics=True):
+        """Latent vectors [B, Z] from what `project` gives [B, D]: the trained layers alone."""
+        values = projected
         for dense, normalization in zip(self.denses, self.normalizations, strict=True):
             values = normalization(
                 dense(values),

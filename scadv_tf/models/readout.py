@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.models.latent_alignment import LatentAlignment
 from scadv_tf.models.layers import MODALITIES
 
-SHARPNESS = 2.0  # power of the probabilities by which types move a cell: clear cells move clearly
 KNOTS = 201  # quantiles that stand for a distribution
 UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
@@ -25,8 +25,7 @@ class Readout(keras.layers.Layer):
       were not trained on, the distance's among the training cells of the modality. A cell is
       ``unknown`` if it is above `unknown_threshold`. A cell of a type that was not there to learn
       is either in doubt between the others, or surely called by the wrong one but far from it.
-    * Latent vectors of ATAC cells are moved by an affine map a type, weighted by the probabilities:
-      ``z' = sum_k q_k (z M_k + b_k)``, see `fit_type_maps`. It starts as the identity.
+    * Latent vectors of ATAC cells are moved among those of the RNA cells: `LatentAlignment`.
 
     Parameters
     ----------
@@ -43,9 +42,8 @@ class Readout(keras.layers.Layer):
 
     def build(self, input_shape=None):
         """Makes the state, which says nothing until it is fitted."""
-        identity = np.tile(np.eye(self.latent_size, dtype=np.float32), (self.types, 1, 1))
-        self.matrices = self._state(identity.shape, "matrices", lambda *_, **__: identity)
-        self.offsets = self._state((self.types, self.latent_size), "offsets", "zeros")
+        self.alignment = LatentAlignment(self.types, self.latent_size, name="alignment")
+        self.alignment.build()
         self.temperature = self._state((), "temperature", "ones")
         self.centers = self._state((self.types, self.feature_size), "centers", "zeros")
         self.variances = self._state((self.feature_size,), "variances", "ones")
@@ -56,6 +54,12 @@ class Readout(keras.layers.Layer):
 
     def _state(self, shape, name, initializer):
         return self.add_weight(shape=shape, name=name, initializer=initializer, trainable=False)
+
+    def reset(self):
+        """Back to the state before any fit."""
+        fresh = type(self).from_config(self.get_config())
+        fresh.build()
+        self.set_weights(fresh.get_weights())
 
     def call(self, latent, logits, features, modality):
         """The answer for cells of one modality.
@@ -80,7 +84,7 @@ class Readout(keras.layers.Layer):
         novelty = UNCERTAINTY_SHARE * share_below(self.uncertainty_knots, uncertainty)
         novelty += (1 - UNCERTAINTY_SHARE) * share_below(knots, distance)
         return {
-            "latent": self._moved(latent, probabilities) if modality == "atac" else latent,
+            "latent": self.alignment(latent, probabilities) if modality == "atac" else latent,
             "logits": logits,
             "probabilities": probabilities,
             "uncertainty": uncertainty,
@@ -88,10 +92,6 @@ class Readout(keras.layers.Layer):
             "novelty": novelty,
             "unknown": novelty > self.unknown_threshold,
         }
-
-    def _moved(self, latent, probabilities):
-        by_type = tf.einsum("bz,kzy->kby", latent, self.matrices) + self.offsets[:, None]
-        return tf.einsum("bk,kby->by", sharpened(probabilities), by_type)
 
     def _uncertainty(self, logits, probabilities):
         entropy = -tf.reduce_sum(probabilities * tf.nn.log_softmax(logits), axis=1)
@@ -116,9 +116,3 @@ def share_below(knots, values):
     """The share of a distribution, given by its quantiles (rising), below each value [B]."""
     knots = tf.convert_to_tensor(knots)
     return tf.cast(tf.searchsorted(knots, values), values.dtype) / knots.shape[0]
-
-
-def sharpened(probabilities):
-    """Probabilities [B, K], raised to the power `SHARPNESS` and made to sum to 1 again."""
-    raised = probabilities**SHARPNESS
-    return raised / tf.reduce_sum(raised, axis=1, keepdims=True)

@@ -1,36 +1,22 @@
-"""The trained encoder and classifier as a SavedModel that needs nothing but TensorFlow."""
+"""A trained model as a SavedModel that takes raw counts and needs nothing but TensorFlow."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import tensorflow as tf
 
-from scadv_tf.models.scadv import ScAdv
+from scadv_tf.data.pairing import Intervals
+from scadv_tf.serving.manifest import Background, manifest, model_card
+from scadv_tf.serving.served_model import Served, ServedModel
+from scadv_tf.serving.signatures import DEFAULT, signatures
+from scadv_tf.serving.warmup import write_warmup_requests
 
 FIRST_VERSION = 1
-
-
-class _ServedEncoder(tf.Module):
-    """The parts of a model that serve, with the signatures' functions and the assets."""
-
-    def __init__(self, model: ScAdv, assets: dict[str, Path]):
-        super().__init__()
-        self.encoder, self.classifier = model.encoder, model.classifier
-        self.readout = model.readout
-        self.assets = {name: tf.saved_model.Asset(str(path)) for name, path in assets.items()}
-        spec = tf.TensorSpec((None, model.genes), tf.float32, name="expression")
-        self.rna = tf.function(lambda expression: self._encode(expression, "rna"), [spec])
-        self.atac = tf.function(lambda expression: self._encode(expression, "atac"), [spec])
-
-    def _encode(self, expression, modality):
-        latent = self.encoder(expression, modality=modality, training=False)
-        features = self.encoder.project(expression)
-        return self.readout(latent, self.classifier(latent), features, modality=modality)
 
 
 def next_version(folder: Path) -> int:
@@ -42,24 +28,21 @@ def next_version(folder: Path) -> int:
 
 
 def export(
-    model: ScAdv,
-    genes: Sequence[str],
-    types: Sequence[str],
+    served: Served,
     folder: str | Path,
-    extra_files: Sequence[Path] = (),
+    background: Background | None = None,
+    intervals: Intervals | None = None,
 ) -> Path:
     """Writes ``folder/<version>``, which appears whole: a server that polls never sees half of it.
 
-    Signatures take ``expression``, float32 [cells, G], preprocessed as in training, and give
-    ``latent`` [cells, Z], ``logits`` and ``probabilities`` [cells, K], ``uncertainty``,
-    ``distance``, ``novelty`` and ``unknown`` [cells]: ``atac`` (also the ``serving_default``) and
-    ``rna``, which differ in the statistics of batch normalisation and in the map of the latent
-    vectors.
-    The assets ``genes.txt`` and ``types.txt`` name the columns, a line each.
+    For the signatures see `scadv_tf.serving.signatures`. Assets: ``genes.txt``, ``types.txt`` and
+    ``peaks.txt`` name the columns, a line each; ``gene_coordinates.tsv`` and the manifest say how
+    peaks become gene activity; ``manifest.json`` says all else. Beside them stand
+    ``MODEL_CARD.md`` and, for TF Serving, requests to warm up with.
 
     Parameters
     ----------
-    extra_files : files that are copied to ``assets.extra``, which serving ignores.
+    intervals : where peaks and genes lie; None without peaks.
 
     Returns
     -------
@@ -67,24 +50,62 @@ def export(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    version = folder / str(next_version(folder))
+    version = next_version(folder)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
-        assets = {}
-        for name, lines in (("genes", genes), ("types", types)):
-            assets[name] = Path(scratch) / f"{name}.txt"
-            assets[name].write_text("\n".join(lines) + "\n", encoding="utf-8")
-        served = _ServedEncoder(model, assets)
         target = Path(scratch) / "model"
-        signatures = {
-            "serving_default": served.atac,
-            "atac": served.atac,
-            "rna": served.rna,
-        }
-        tf.saved_model.save(served, str(target), signatures=signatures)
-        if extra_files:
-            (target / "assets.extra").mkdir()
-            for file in extra_files:
-                shutil.copy(file, target / "assets.extra" / Path(file).name)
+        _write(target, Path(scratch), served, background or Background(), intervals, version)
         target.chmod(0o755)
-        os.rename(target, version)
-    return version
+        os.rename(target, folder / str(version))
+    return folder / str(version)
+
+
+def _write(
+    target: Path,
+    scratch: Path,
+    served: Served,
+    background: Background,
+    intervals: Intervals | None,
+    version: int,
+) -> None:
+    model = ServedModel(served)
+    functions = signatures(model)
+    content = manifest(background, functions, _sizes(model), version)
+    content["upstream"] = intervals.upstream if intervals is not None else None
+    texts = _tables(served, intervals) | {
+        "manifest.json": json.dumps(content, indent=2, allow_nan=False)
+    }
+    model.assets = {}
+    for name, text in texts.items():
+        (scratch / name).write_text(text, encoding="utf-8")
+        model.assets[name] = tf.saved_model.Asset(str(scratch / name))
+    tf.saved_model.save(model, str(target), signatures=functions)
+    (target / "MODEL_CARD.md").write_text(model_card(content), encoding="utf-8")
+    write_warmup_requests(target, {name: functions[name] for name in functions if name != DEFAULT})
+
+
+def _sizes(model: ServedModel) -> dict:
+    return {
+        "genes": model.genes,
+        "types": list(model.type_names),
+        "peaks": model.peaks,
+        "reference_cells": 0 if model.reference is None else model.reference.count,
+        "averages": 0 if model.reference is None else len(model.reference.levels),
+    }
+
+
+def _tables(served: Served, intervals: Intervals | None) -> dict[str, str]:
+    tables = {"genes.txt": _lines(served.preprocessor.genes), "types.txt": _lines(served.types)}
+    if intervals is None:
+        return tables
+    peaks = intervals.peaks
+    names = peaks["chrom"] + ":" + peaks["start"].astype(str) + "-" + peaks["end"].astype(str)
+    tables["peaks.txt"] = _lines(names)
+    if intervals.genes is not None:
+        columns = ["chrom", "start", "end", "gene", "strand"]
+        table: pd.DataFrame = intervals.genes[columns]
+        tables["gene_coordinates.tsv"] = table.to_csv(sep="\t", index=False)
+    return tables
+
+
+def _lines(names) -> str:
+    return "".join(f"{name}\n" for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def rscript(tmp_path, monkeypatch):
 
     def make(lines: str) -> None:
         program = tmp_path / "Rscript"
-        program.write_text(f'#!/bin/sh\n[ "$1" = -e ] && echo Seurat 5.1.0 && exit\n{lines}\n')
+        versions = '[ "$1" = -e ] && echo Seurat 5.1.0 4.4.1 && exit'
+        program.write_text(f"#!/bin/sh\n{versions}\n{lines}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
@@ -73,6 +75,22 @@ def test_few_cells_without_peaks_and_another_seed(result, tissue):
     for route, predicted in first.routes.items():
         np.testing.assert_array_equal(predicted, second.routes[route])
     np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [
+        ("Seurat 5.1.0 4.4.1", "5.1.0 (R 4.4.1)"),
+        ("Hello from .Rprofile\nSeurat 5.1.0 4.4.1", "5.1.0 (R 4.4.1)"),
+        ("Hello from .Rprofile", None),
+        ("", None),
+    ],
+)
+def test_the_versions_of_seurat_and_r(rscript, monkeypatch, printed, version):
+    rscript("exit 1")
+    done = SimpleNamespace(returncode=0, stdout=printed)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
+    assert seurat.installed_version() == version
 
 
 def test_missing_r_is_told_with_what_to_do(tissue, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ def test_a_transfer_without_a_headline_is_refused():
 
 
 def test_joint_components_are_the_standardised_genes_on_the_components(tissue, monkeypatch):
-    monkeypatch.setattr("scadv_tf.baselines.transfer._CELLS_AT_ONCE", 64)
+    monkeypatch.setattr("scadv_tf.data.preprocessing.CELLS_AT_ONCE", 64)
     latent = joint_components(tissue.cells)
     assert latent.shape == (290, 20)
     assert latent.dtype == np.float32

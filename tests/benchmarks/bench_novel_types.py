@@ -46,13 +46,13 @@ def measure(data, truth, name: str, config) -> dict:
     from sklearn.metrics import roc_auc_score
 
     from scadv_tf import fitting
-    from scadv_tf.annotation import annotate
+    from scadv_tf.annotation import annotate_cells
     from scadv_tf.data import preprocessing
 
     known = without(data, truth.coarsen(data.types) == name)
     cells = preprocessing.fit(known, config.preprocessing, config.training.seed)
     model, _ = fitting.fit(cells, known.rna_labels, len(known.types), config)
-    found = annotate(model, cells, config)
+    found = annotate_cells(model, cells, config)
     labelled = truth.labels != ""
     novel = truth.labels == name
     return {

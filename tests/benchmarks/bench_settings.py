@@ -51,7 +51,7 @@ def _text(value: object) -> str:
 def measure(config) -> dict:
     """One run without files: scores of each route, mixing, seconds."""
     from scadv_tf import fitting, training
-    from scadv_tf.annotation import annotate
+    from scadv_tf.annotation import annotate_cells
     from scadv_tf.data import preprocessing
     from scadv_tf.evaluation import label_scores, modality_mixing
     from scadv_tf.scoring import transfer
@@ -61,7 +61,7 @@ def measure(config) -> dict:
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     model, _ = fitting.fit(cells, data.rna_labels, len(data.types), config)
     seconds = time.perf_counter() - start
-    annotation = annotate(model, cells, config)
+    annotation = annotate_cells(model, cells, config)
     routes = transfer(annotation, data.types, data.rna_labels, config)
     found = {}
     for route in ROUTES:

@@ -53,14 +53,3 @@ def averaging(neighbors: np.ndarray) -> np.ndarray:
         for column in own:
             weights[row, column] = jaccard(own, sets[column])
     return weights / weights.sum(axis=1, keepdims=True)
-
-
-def new_averaging(nearest: np.ndarray, neighbors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weights of new cells: their own [B], and those of the training cells [B, A]."""
-    sets = [set(row) for row in neighbors.tolist()]
-    weights = np.zeros((len(nearest), len(sets)))
-    for row, found in enumerate(nearest.tolist()):
-        for column in found:
-            weights[row, column] = jaccard({"the new cell", *found}, sets[column])
-    total = 1 + weights.sum(axis=1)
-    return 1 / total, weights / total[:, None]

@@ -117,6 +117,44 @@ def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, cap
     assert any("without a label" in warning for warning in data.matching.warnings)
 
 
+@pytest.mark.parametrize("name", ["unknown", "Unknown", "UNKNOWN"])
+def test_unknown_is_no_type(rna, atac, name, caplog):
+    rna.obs["fine"] = ["T1", name, "B", None, name]
+    rna.obs["broad"] = ["T", "T", "B", "T", "B"]  # so that it would have two coarse labels
+    atac.obs["broad"] = ["B", name, "T"]
+    data, truth = pair(rna, atac, "fine", "broad", min_shared_genes=1)
+    assert data.types == ("B", "T1") and data.rna_cells.tolist() == ["r0", "r2"]
+    assert data.matching.cells_without_label == 3
+    assert "3 RNA cells without a label were left out, 2 of them because" in caplog.text
+    # The ATAC cell is there, but is not scored.
+    assert data.atac_cells.tolist() == ["a0", "a1", "a2"]
+    assert truth.labels.tolist() == ["B", "", "T"]
+
+
+def test_no_cell_of_a_known_type_is_said_to_be_unknown(rna, atac, caplog):
+    rna.obs["fine"] = ["T1", "unknown T", "B", None, "B"]
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert data.types == ("B", "T1", "unknown T")
+    assert "1 RNA cells without a label were left out" in caplog.text
+    assert "names no type" not in caplog.text
+
+
+def test_unknown_may_be_dropped_from_both_modalities(rna, atac):
+    rna.obs["fine"] = ["T1", "unknown", "B", "T1", "B"]
+    atac.obs["fine"] = ["T1", "unknown", "B"]
+    data, truth = pair(rna, atac, "fine", drop_types=["unknown"], min_shared_genes=1)
+    assert data.rna_cells.tolist() == ["r0", "r2", "r3", "r4"]
+    assert data.atac_cells.tolist() == ["a0", "a2"] and truth.labels.tolist() == ["T1", "B"]
+    assert data.matching.dropped_cells == {"rna": 1, "atac": 1}
+    assert data.matching.cells_without_label == 0
+
+
+def test_unknown_is_not_known_where_nothing_is_taught(rna, atac):
+    rna.obs["fine"] = ["T1", "unknown", "B", "T1", "B"]
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1, supervised=False)
+    assert data.known_rna_types().tolist() == ["T1", "", "B", "T1", "B"]
+
+
 def test_categories_and_numbers_are_labels_too(rna, atac):
     rna.obs["cluster"] = [3, 10, 3, 10, None]
     data, _ = pair(rna, atac, "cluster", min_shared_genes=1)

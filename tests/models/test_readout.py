@@ -1,4 +1,4 @@
-"""The readout by hand: temperature, novelty, unknown cells, and maps that move ATAC cells alone."""
+"""The readout by hand: temperature, novelty, unknown cells; ATAC cells alone are moved."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from scadv_tf.models.readout import (
-    KNOTS,
-    SHARPNESS,
-    UNCERTAINTY_SHARE,
-    Readout,
-    share_below,
-    sharpened,
-)
+from scadv_tf.models.latent_alignment import CLUSTERS
+from scadv_tf.models.readout import KNOTS, UNCERTAINTY_SHARE, Readout, share_below
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.models.type_maps import fit_type_maps
 
 MODALITIES = ("rna", "atac")
 LATENT = np.array([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0]], dtype=np.float32)
@@ -44,8 +37,9 @@ def random_state():
     """A fitted readout, and latent vectors [B, 3], logits [B, 4] and features [B, 5]."""
     random = np.random.default_rng(0)
     fitted = made(4, 3, 5)
-    fitted.matrices.assign(random.normal(size=(4, 3, 3)))
-    fitted.offsets.assign(random.normal(size=(4, 3)))
+    for state in fitted.alignment.weights:
+        state.assign(random.normal(size=state.shape))
+    fitted.alignment.width.assign(6.0)
     fitted.temperature.assign(1.7)
     fitted.centers.assign(random.normal(size=(4, 5)))
     fitted.variances.assign(random.uniform(0.5, 2, size=5))
@@ -84,8 +78,12 @@ def test_at_the_start_not_even_a_far_off_guess_is_unknown(types):
 def test_nothing_of_it_is_trained(readout):
     assert readout.trainable_weights == []
     assert {weight.name: tuple(weight.shape) for weight in readout.weights} == {
-        "matrices": (2, 2, 2),
-        "offsets": (2, 2),
+        "type_matrices": (2, 2, 2),
+        "type_offsets": (2, 2),
+        "cluster_centers": (CLUSTERS, 2),
+        "cluster_width": (),
+        "cluster_matrices": (CLUSTERS, 2, 2),
+        "cluster_offsets": (CLUSTERS, 2),
         "temperature": (),
         "centers": (2, 3),
         "variances": (3,),
@@ -93,6 +91,13 @@ def test_nothing_of_it_is_trained(readout):
         "distance_knots": (2, KNOTS),
         "unknown_threshold": (),
     }
+
+
+def test_a_reset_readout_is_as_it_was_made(random_state):
+    readout, _ = random_state
+    readout.reset()
+    for found, fresh in zip(readout.get_weights(), made(4, 3, 5).get_weights(), strict=True):
+        np.testing.assert_array_equal(found, fresh)
 
 
 # Temperature.
@@ -220,68 +225,27 @@ def test_everything_by_its_twin(random_state, modality):
     assert 0 < found["unknown"].mean() < 1
 
 
-# Maps.
+# The alignment.
 
 
-def test_maps_by_hand(readout):
-    readout.matrices.assign([[[2, 0], [1, 1]], [[0, 1], [-1, 0]]])
-    readout.offsets.assign([[10, 20], [0, 1]])
-    # z M + b: (1, 2) -> (14, 22) and (-2, 2); (-1, 1/2) -> (8.5, 20.5) and (-0.5, 0);
-    # (0, 0) -> (10, 20) and (0, 1). Shares are squared: 16 : 1, 1 : 1, 1 : 9.
-    expected = [[222 / 17, 354 / 17], [4, 10.25], [1, 2.9]]
-    np.testing.assert_allclose(answer(readout)["latent"], expected, rtol=1e-5)
+def test_atac_cells_are_moved_by_their_calibrated_probabilities(random_state):
+    readout, (latent, logits, features) = random_state
+    found = answer(readout, latent, logits, features)["latent"]
+    calibrated, raw = (
+        readout.alignment(latent, softmax(logits / temperature, axis=1)).numpy()
+        for temperature in (1.7, 1.0)
+    )
+    np.testing.assert_allclose(found, calibrated, rtol=1e-4, atol=1e-4)
+    assert np.abs(found - raw).max() > 0.1
 
 
-def test_the_maps_move_no_rna_cell_and_no_probability(random_state):
+def test_the_alignment_moves_no_rna_cell_and_no_probability(random_state):
     readout, cells = random_state
     rna, atac = (answer(readout, *cells, modality) for modality in MODALITIES)
     np.testing.assert_array_equal(rna["latent"], cells[0])
     assert np.abs(atac["latent"] - cells[0]).max(axis=1).min() > 0.1
     for name in ("logits", "probabilities", "uncertainty", "distance"):
         np.testing.assert_array_equal(rna[name], atac[name])
-
-
-def test_a_sure_cell_moves_by_the_map_of_its_type_alone(random_state):
-    readout, (latent, _, features) = random_state
-    codes = np.arange(50) % 4
-    logits = 100 * np.eye(4, dtype=np.float32)[codes]
-    found = answer(readout, latent, logits, features)["latent"]
-    matrices, offsets = readout.matrices.numpy()[codes], readout.offsets.numpy()[codes]
-    expected = np.einsum("bz,bzy->by", latent, matrices) + offsets
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_cell_in_doubt_moves_by_its_sharpened_shares(random_state):
-    readout, cells = random_state
-    found = answer(readout, *cells)
-    shares = np.asarray(sharpened(found["probabilities"].astype(np.float64)))
-    by_type = np.einsum("bz,kzy->bky", cells[0], readout.matrices) + readout.offsets.numpy()
-    expected = np.einsum("bk,bky->by", shares, by_type)
-    np.testing.assert_allclose(found["latent"], expected, rtol=1e-4, atol=1e-5)
-
-
-def test_fitted_maps_give_the_cells_of_each_type_the_place_and_spread_of_its_rna():
-    random = np.random.default_rng(0)
-    rna, atac = random.normal(3, 2, size=(400, 3)), random.normal(-1, 0.5, size=(400, 3))
-    codes = np.arange(400) % 2
-    shares = np.eye(2)[codes]
-    readout = made(2, 3, 3)
-    matrices, offsets = fit_type_maps(rna, shares, atac, shares)
-    readout.matrices.assign(matrices)
-    readout.offsets.assign(offsets)
-    latent, logits = atac.astype(np.float32), (50 * shares).astype(np.float32)
-    found = answer(readout, latent, logits, latent)["latent"]
-    for code in (0, 1):
-        ours, theirs = found[codes == code], rna[codes == code]
-        np.testing.assert_allclose(ours.mean(axis=0), theirs.mean(axis=0), atol=0.4)
-        np.testing.assert_allclose(ours.std(axis=0), theirs.std(axis=0), rtol=0.1)
-
-
-@pytest.mark.parametrize("as_given", [np.asarray, tf.constant], ids=["array", "tensor"])
-def test_sharpened_by_hand(as_given):
-    found = sharpened(as_given(np.array([[0.8, 0.2], [0.5, 0.5], [1.0, 0.0]])))
-    assert SHARPNESS == 2
-    np.testing.assert_allclose(found, [[16 / 17, 1 / 17], [0.5, 0.5], [1, 0]], rtol=1e-12)
 
 
 # Graphs and files.
@@ -304,7 +268,8 @@ def test_a_graph_gives_what_eager_execution_gives(random_state, modality, count)
 def test_a_graph_follows_a_readout_that_is_fitted_later(readout):
     graph = tf.function(lambda: readout(LATENT, LOGITS, FEATURES, modality="atac"))
     before = graph()
-    readout.offsets.assign([[1, 1], [1, 1]])
+    _, offsets = readout.alignment.type_maps
+    offsets.assign([[1, 1], [1, 1]])
     readout.unknown_threshold.assign(-1)
     after = graph()
     np.testing.assert_allclose(after["latent"], before["latent"] + 1, rtol=1e-6)

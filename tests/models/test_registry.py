@@ -19,8 +19,9 @@ import tensorflow as tf
 
 import scadv_tf.models
 from scadv_tf.config import LossConfig, NetworkConfig
+from scadv_tf.models.latent_alignment import LatentAlignment
 from scadv_tf.models.layers import GradientReversal, ModalityBatchNormalization
-from scadv_tf.models.networks import DenseNetwork, Encoder
+from scadv_tf.models.networks import DenseNetwork, Encoder, FixedDense
 from scadv_tf.models.readout import Readout
 from scadv_tf.models.scadv import ScAdv
 
@@ -37,6 +38,11 @@ def read_out(layer, latent, **arguments) -> tf.Tensor:
     count = tf.shape(latent)[0]
     parts = [tf.reshape(tf.cast(part, tf.float32), (count, -1)) for part in answer.values()]
     return tf.concat(parts, axis=1)
+
+
+def align(layer, latent) -> tf.Tensor:
+    """Moved latent vectors; the first numbers are the logits of the types too."""
+    return layer(latent, tf.nn.softmax(latent[:, : layer.types]))
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ CASES = [
         WIDTH,
         {"modality": "atac", "training": True},
     ),
+    Case("projection", lambda: FixedDense(2, use_bias=False), 2),
+    Case("alignment", lambda: LatentAlignment(3, GENES), GENES, {}, align),
     Case("classifier", lambda: DenseNetwork(3), 3),
     Case("discriminator", lambda: DenseNetwork(1, (5, 3), name="discriminator"), 1),
     *(

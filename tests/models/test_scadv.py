@@ -273,7 +273,7 @@ def test_encode_is_the_inference_of_each_modality(make_model, make_batch):
 
 def test_encode_passes_through_the_readout(make_model, make_batch):
     model = make_model()
-    model.readout.offsets.assign(tf.ones((3, 4)))
+    model.readout.alignment.type_maps[1].assign(tf.ones((3, 4)))
     model.readout.temperature.assign(2.0)
     cells = make_batch()["atac"]
     for modality, step_to in (("rna", 0), ("atac", 1)):

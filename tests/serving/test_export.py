@@ -1,244 +1,375 @@
-"""The export in a fresh process with TensorFlow alone, and what stands in its folder."""
+"""The folder of an export: what stands in it, and that it is there whole or not at all."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
-import subprocess
-import sys
-import textwrap
+import threading
+import time
+from pathlib import Path
 
-import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
+from serving_twin import values_of
 
-from scadv_tf.config import LossConfig, NetworkConfig
-from scadv_tf.models.readout import KNOTS
-from scadv_tf.models.scadv import ScAdv
+from scadv_tf.data.fingerprint import fingerprint
+from scadv_tf.data.gene_activity import link_peaks, peak_intervals
 from scadv_tf.serving.export import export, next_version
+from scadv_tf.serving.manifest import Background
+from scadv_tf.serving.served_model import ServedModel
+from scadv_tf.serving.signatures import signatures
+from scadv_tf.serving.warmup import FILE, write_warmup_requests
 
-GENES = ("CD3E", "Ms4a1", "ENSG00000000003", "gène", "A", "B")
-TYPES = ("T cell", "B cell", "naïve β-cell")
-LATENT = 4
-THRESHOLD = 0.5  # between the cells that the tests ask for
-WIDTHS = {
-    "latent": (LATENT,),
-    "logits": (len(TYPES),),
-    "probabilities": (len(TYPES),),
-    "uncertainty": (),
-    "distance": (),
-    "novelty": (),
-    "unknown": (),
+ANSWER = {"latent", "probabilities", "label", "confidence", "novelty", "unknown"}
+READOUT = {"latent", "logits", "probabilities", "uncertainty", "distance", "novelty", "unknown"}
+ENTRIES = {"cell_index": "int64", "gene_index": "int64", "count": "float32"}
+PEAKS = {"peak_cell_index": "int64", "peak_index": "int64"}
+NUMBER = {"number_of_cells": "int64"}
+# Signature -> (inputs with their types, outputs).
+EMBEDDING = {
+    **{f"embed_{name}": ({"counts": "float32"}, {"latent"}) for name in ("rna", "atac")},
+    **{name: ({"expression": "float32"}, READOUT) for name in ("rna", "atac", "serving_default")},
 }
+TRANSLATION = {"translate": ({"counts": "float32"}, {"accessibility"})}
+ANNOTATION = {
+    **{f"annotate_{name}": ({"counts": "float32"}, ANSWER) for name in ("rna", "atac")},
+    **{f"annotate_{name}_sparse": (ENTRIES | NUMBER, ANSWER) for name in ("rna", "atac")},
+}
+BY_PEAKS = {"annotate_atac_peaks": (ENTRIES | PEAKS | NUMBER, ANSWER)}
+EVERYTHING = EMBEDDING | TRANSLATION | ANNOTATION | BY_PEAKS
+SAVED_MODEL = {
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+}
+ASSETS = {"assets/genes.txt", "assets/types.txt", "assets/manifest.json"}
+WITH_PEAKS = {"assets/peaks.txt", "assets/gene_coordinates.tsv"}
+BESIDE = {"MODEL_CARD.md", FILE}
 
 
-@pytest.fixture(scope="module")
-def model():
-    """A small model whose modalities have moving statistics far apart, and a fitted readout."""
-    keras.utils.set_random_seed(0)
-    network = NetworkConfig(encoder_sizes=(7, LATENT))
-    model = ScAdv(len(GENES), len(TYPES), network, LossConfig(), projection_size=5)
-    random = np.random.default_rng(0)
-    for modality, mean in (("rna", 0.0), ("atac", 3.0)):
-        for _ in range(5):
-            cells = random.normal(mean, 1 + mean, size=(20, len(GENES))).astype(np.float32)
-            model.encoder(cells, modality=modality, training=True)
-    readout = model.readout
-    readout.matrices.assign(random.normal(size=readout.matrices.shape))
-    readout.offsets.assign(random.normal(size=readout.offsets.shape))
-    readout.temperature.assign(0.4)
-    readout.centers.assign(random.normal(size=readout.centers.shape))
-    readout.variances.assign(random.uniform(1, 3, size=readout.variances.shape))
-    readout.uncertainty_knots.assign(np.linspace(0, 1, KNOTS))
-    readout.distance_knots.assign(np.linspace([0, 0], [3, 6], KNOTS, axis=1))
-    readout.unknown_threshold.assign(THRESHOLD)
-    return model
-
-
-@pytest.fixture(scope="module")
-def version(model, tmp_path_factory):
-    """The folder of one export."""
-    folder = tmp_path_factory.mktemp("exports")
-    extra = folder / "settings.json"
-    extra.write_text("{}")
-    return export(model, GENES, TYPES, folder / "tissue", [extra])
-
-
-def cells(count):
-    random = np.random.default_rng(count)
-    return random.normal(1, 2, size=(count, len(GENES))).astype(np.float32)
-
-
-def assert_same(served, expected):
-    assert served.keys() == expected.keys() == WIDTHS.keys()
-    for name in WIDTHS:
-        np.testing.assert_allclose(served[name], expected[name], atol=1e-5, err_msg=name)
-
-
-# A fresh process.
-
-READER = """
-    import sys
-
-    import numpy as np
-    import tensorflow as tf
-
-    folder, given, found = sys.argv[1:]
-    with_tensorflow = set(sys.modules)  # TensorFlow itself imports Keras
-    loaded = tf.saved_model.load(folder)
-    answers = {}
-    for name, expression in np.load(given).items():
-        for signature, function in loaded.signatures.items():
-            for output, values in function(expression=tf.constant(expression)).items():
-                answers[f"{name}/{signature}/{output}"] = values.numpy()
-    for name, asset in loaded.assets.items():
-        with open(asset.asset_path.numpy(), encoding="utf-8") as file:
-            answers[f"asset/{name}"] = np.array(file.read().splitlines())
-    ours = {"scadv_tf", "tensorflow_probability", "tf_keras", "anndata"}
-    later = {name for name in sys.modules.keys() - with_tensorflow if "keras" in name}
-    answers["strangers"] = np.array(sorted(ours & sys.modules.keys() | later), dtype=str)
-    np.savez(found, **answers)
-"""
-
-
-@pytest.fixture(scope="module")
-def answers(version, tmp_path_factory):
-    """What a fresh process with nothing but TensorFlow reads from the export."""
-    folder = tmp_path_factory.mktemp("client")
-    np.savez(folder / "cells.npz", one=cells(1), seven=cells(7))
-    program = folder / "reader.py"
-    program.write_text(textwrap.dedent(READER))
-    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, program, version, folder / "cells.npz", folder / "answers.npz"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    with np.load(folder / "answers.npz", allow_pickle=False) as answers:
-        return dict(answers)
-
-
-def test_the_fresh_process_needs_nothing_but_tensorflow(answers):
-    assert answers["strangers"].tolist() == []
-
-
-@pytest.mark.parametrize("name, count", [("one", 1), ("seven", 7)])
-@pytest.mark.parametrize(
-    "signature, modality", [("serving_default", "atac"), ("atac", "atac"), ("rna", "rna")]
-)
-def test_a_fresh_process_gives_what_the_model_gives(
-    model, answers, name, count, signature, modality
-):
-    served = {output: answers[f"{name}/{signature}/{output}"] for output in WIDTHS}
-    assert_same(served, model.encode(cells(count), modality))
-    shapes = {output: values.shape for output, values in served.items()}
-    assert shapes == {output: (count, *width) for output, width in WIDTHS.items()}
-    np.testing.assert_allclose(served["probabilities"].sum(axis=1), 1, rtol=1e-5)
-
-
-def test_a_fresh_process_serves_the_fitted_readout(model, answers):
-    """The latent vectors of ATAC cells are moved, those of RNA cells not; some are unknown."""
-    for modality, is_moved in (("rna", False), ("atac", True)):
-        served = answers[f"seven/{modality}/latent"]
-        trained = model.encoder(cells(7), modality=modality, training=False)
-        assert (np.abs(served - trained).max(axis=1) > 0.1).all() == is_moved
-        logits = answers[f"seven/{modality}/logits"]
-        np.testing.assert_allclose(logits, model(cells(7), modality=modality) / 0.4, atol=1e-5)
-    np.testing.assert_allclose(
-        answers["seven/rna/latent"],
-        model.encoder(cells(7), modality="rna", training=False),
-        atol=1e-5,
-    )
-    novelty, unknown = (answers[f"seven/atac/{name}"] for name in ("novelty", "unknown"))
-    np.testing.assert_array_equal(unknown, novelty > THRESHOLD)
-    assert unknown.dtype == bool and 0 < unknown.mean() < 1 and len(set(novelty)) > 3
-
-
-def test_the_two_modalities_are_served_by_their_own_statistics(answers):
-    assert np.abs(answers["seven/rna/latent"] - answers["seven/atac/latent"]).max() > 0.01
-
-
-def test_the_assets_name_the_genes_and_types_in_order(answers):
-    assert answers["asset/genes"].tolist() == list(GENES)
-    assert answers["asset/types"].tolist() == list(TYPES)
-
-
-# The signatures.
-
-
-@pytest.fixture(scope="module")
-def loaded(version):
-    return tf.saved_model.load(str(version))
-
-
-def test_the_signatures_have_fixed_names_and_a_free_number_of_cells(loaded):
-    assert set(loaded.signatures) == {"serving_default", "atac", "rna"}
-    for function in loaded.signatures.values():
-        inputs = function.structured_input_signature[1]
-        assert inputs == {
-            "expression": tf.TensorSpec((None, len(GENES)), tf.float32, name="expression")
-        }
-        outputs = function.structured_outputs
-        assert {name: tuple(spec.shape[1:]) for name, spec in outputs.items()} == WIDTHS
-        dtypes = {name: spec.dtype for name, spec in outputs.items()}
-        assert dtypes == dict.fromkeys(WIDTHS, tf.float32) | {"unknown": tf.bool}
-
-
-def test_a_wrong_number_of_genes_is_refused(loaded):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        loaded.signatures["atac"](expression=tf.zeros((2, len(GENES) + 1)))
-
-
-def test_serving_changes_no_statistics(loaded):
-    first = loaded.signatures["atac"](expression=tf.constant(cells(7)))
-    loaded.signatures["rna"](expression=tf.constant(10 * cells(7)))
-    again = loaded.signatures["atac"](expression=tf.constant(cells(7)))
-    for name in WIDTHS:
-        np.testing.assert_array_equal(first[name], again[name])
-
-
-# The folder.
-
-
-def files(folder):
+def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_folder_holds_a_saved_model_and_plain_text_alone(version):
+def strict_json(path: Path) -> dict:
+    def refuse(constant):
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def small(train):
+    """What is quickest to export: no types, no neighbours, no generator."""
+    losses = {"atac_adversarial": 0.0, "cycle": 0.0}
+    return train(mode="unsupervised", neighbors=1, variable_genes=20, **losses).served
+
+
+@pytest.fixture(scope="module")
+def manifest(exported):
+    return strict_json(exported.version / "assets" / "manifest.json")
+
+
+# Signatures.
+
+
+@pytest.mark.parametrize("settings, missing", [
+    ({}, {}),
+    ({"atac_adversarial": 0.0, "cycle": 0.0}, TRANSLATION),
+    ({"atac_adversarial": 0.0}, {}),
+    ({"cycle": 0.0}, {}),
+    ({"neighbors": 1}, BY_PEAKS),
+    ({"smoothing_hops": 0}, {}),
+    ({"mode": "unsupervised"}, ANNOTATION | BY_PEAKS),
+], ids=str)  # fmt: skip
+def test_there_is_a_signature_for_what_was_trained_and_no_other(train, settings, missing):
+    found = signatures(ServedModel(train(**settings).served))
+    assert set(found) == EVERYTHING.keys() - missing.keys()
+
+
+def test_without_peaks_none_are_asked_for(train, tissue):
+    data = dataclasses.replace(tissue, peaks=None, intervals=None)
+    assert set(signatures(ServedModel(train(data).served))) == EVERYTHING.keys() - BY_PEAKS.keys()
+
+
+def test_the_signatures_have_fixed_names_and_types_and_a_free_number_of_cells(exported):
+    assert set(exported.loaded.signatures) == set(EVERYTHING)
+    for name, function in exported.loaded.signatures.items():
+        inputs, outputs = EVERYTHING[name]
+        given = function.structured_input_signature[1]
+        assert {key: spec.dtype.name for key, spec in given.items()} == inputs
+        assert set(function.structured_outputs) == outputs
+        sizes = {key: spec.shape.as_list()[:1] for key, spec in given.items()}
+        assert sizes == {key: [] if key == "number_of_cells" else [None] for key in inputs}
+        widths = {"latent": 9, "probabilities": 4, "logits": 4, "accessibility": 120}
+        for key, spec in function.structured_outputs.items():
+            assert spec.shape.as_list() == [None, *([widths[key]] if key in widths else [])]
+            dtypes = {"label": tf.string, "unknown": tf.bool}
+            assert spec.dtype == dtypes.get(key, tf.float32)
+
+
+def test_the_default_is_that_of_preprocessed_atac_cells(exported):
+    cells = tf.constant(exported.trained.cells.batch("atac", slice(0, 7)))
+    found = values_of(exported.loaded.signatures["serving_default"](expression=cells))
+    for name, values in exported.loaded.signatures["atac"](expression=cells).items():
+        np.testing.assert_array_equal(found[name], values)
+    rna = exported.loaded.signatures["rna"](expression=cells)["latent"]
+    assert np.abs(found["latent"] - rna).max() > 0.01  # each modality by its own statistics
+
+
+# Files.
+
+
+def test_a_version_holds_a_saved_model_and_plain_text_alone(exported, without_types):
     """Every file is named here, so that there can be no pickle."""
-    assert files(version) == {
-        "saved_model.pb",
-        "fingerprint.pb",
-        "variables/variables.index",
-        "variables/variables.data-00000-of-00001",
-        "assets/genes.txt",
-        "assets/types.txt",
-        "assets.extra/settings.json",
+    expected = SAVED_MODEL | ASSETS | WITH_PEAKS | BESIDE
+    assert files(exported.version) == files(without_types.version) == expected
+
+
+def test_only_what_serves_is_exported(exported, without_types):
+    """No discriminator or teacher; without types nothing of the training cells."""
+    for found in (exported, without_types):
+        checkpoint = found.version / "variables" / "variables"
+        saved = [name.split("/") for name, _ in tf.train.list_variables(str(checkpoint))]
+        parts = {name[0] for name in saved} - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+        assert parts == {"weights", "scales", *(["reference"] if found is exported else [])}
+        networks = {name[1] for name in saved if name[0] == "weights"}
+        assert networks == {"encoder", "classifier", "readout", "generator"}
+
+
+def test_without_a_generator_none_is_exported(small, tmp_path):
+    export(small, tmp_path)
+    saved = tf.train.list_variables(str(tmp_path / "1" / "variables" / "variables"))
+    assert not [name for name, _ in saved if "generator" in name]
+    assert [name for name, _ in saved if name.startswith("weights/encoder")]
+
+
+def test_another_user_may_read_the_version(exported):
+    for path in (exported.version, *exported.version.rglob("*")):
+        mode = path.stat().st_mode
+        assert mode & 0o044 == 0o044 and (path.is_file() or mode & 0o011 == 0o011), path
+
+
+def test_genes_types_and_peaks_are_named_in_their_order(exported):
+    assets, data = exported.version / "assets", exported.trained.data
+    assert (assets / "genes.txt").read_text().splitlines() == data.genes.tolist()
+    assert (assets / "types.txt").read_text().splitlines() == list(data.types)
+    assert len(data.types) == 4
+    names = (assets / "peaks.txt").read_text().splitlines()
+    found = peak_intervals(pd.DataFrame(index=names))
+    expected = data.intervals.peaks
+    assert len(names) == data.peaks.shape[1]
+    for column in ("chrom", "start", "end"):
+        assert found[column].tolist() == expected[column].tolist()
+
+
+def test_the_coordinates_of_genes_make_the_same_gene_activity(exported, manifest):
+    path = exported.version / "assets" / "gene_coordinates.tsv"
+    genes = pd.read_csv(path, sep="\t", keep_default_na=False)
+    intervals = exported.trained.data.intervals
+    assert list(genes.columns) == ["chrom", "start", "end", "gene", "strand"]
+    assert genes["gene"].tolist() == intervals.genes["gene"].tolist()
+    links = link_peaks(intervals.peaks, genes, manifest["upstream"])
+    expected = link_peaks(intervals.peaks, intervals.genes, intervals.upstream)
+    assert (links != expected).nnz == 0 and expected.nnz > 100
+
+
+def test_without_intervals_there_are_no_tables_of_them(small, tmp_path):
+    version = export(small, tmp_path)
+    assert files(version) == SAVED_MODEL | ASSETS | BESIDE
+    assert (version / "assets" / "types.txt").read_text() == ""
+    manifest = strict_json(version / "assets" / "manifest.json")
+    assert manifest["upstream"] is None and manifest["peaks"] == 0
+
+
+def test_peaks_beside_gene_activity_come_without_coordinates_of_genes(small, exported, tmp_path):
+    intervals = dataclasses.replace(exported.trained.data.intervals, genes=None)
+    version = export(small, tmp_path, intervals=intervals)
+    assert files(version) == SAVED_MODEL | ASSETS | BESIDE | {"assets/peaks.txt"}
+
+
+def test_assets_are_found_by_who_loads_the_model(exported):
+    texts = {
+        name: Path(asset.asset_path.numpy().decode()).read_bytes()
+        for name, asset in exported.loaded.assets.items()
     }
+    written = {path.name: path.read_bytes() for path in (exported.version / "assets").iterdir()}
+    assert texts == written
 
 
-def test_only_what_serves_is_exported(model, version):
-    """No discriminator, generator or teacher: their weights would double the size."""
-    saved = tf.train.list_variables(str(version / "variables" / "variables"))
-    numbers = sum(int(np.prod(shape)) for name, shape in saved if not name.startswith("_CHECK"))
-    parts = (model.encoder, model.classifier, model.readout)
-    assert numbers == sum(weight.size for part in parts for weight in part.get_weights())
+def test_names_are_utf8(small, tmp_path):
+    names = np.array([f"gène {number}" for number in range(20)])
+    preprocessor = dataclasses.replace(small.preprocessor, genes=names)
+    version = export(dataclasses.replace(small, preprocessor=preprocessor), tmp_path)
+    assert (version / "assets" / "genes.txt").read_bytes().decode().split("\n")[:-1] == [*names]
 
 
-def test_another_user_may_read_the_version(version):
-    assert version.stat().st_mode & 0o055 == 0o055
+# The manifest.
 
 
-def test_versions_grow(model, tmp_path):
-    versions = [export(model, GENES, TYPES, tmp_path) for _ in range(2)]
+def test_the_manifest_says_what_was_trained(exported, manifest):
+    trained = exported.trained
+    background = trained.background
+    assert manifest["format"] == 1 and manifest["version"] == 1
+    made = pd.Timestamp(manifest["made"])
+    assert made.utcoffset().total_seconds() == 0
+    assert abs(pd.Timestamp.now(tz="UTC") - made) < pd.Timedelta("1h")
+    assert manifest["genes"] == 120 and manifest["types"] == list(trained.data.types)
+    assert manifest["peaks"] == trained.data.peaks.shape[1] > 120
+    assert manifest["reference_cells"] == 70 and manifest["averages"] == 2
+    assert manifest["upstream"] == trained.data.intervals.upstream == 2000
+    assert manifest["dataset"] == "tissue"
+    assert manifest["data_sha256"] == fingerprint(trained.data)
+    assert len(manifest["data_sha256"]) == len(hashlib.sha256().hexdigest())
+    assert manifest["training_cells"] == {"rna": 90, "atac": 70}
+    assert sum(manifest["rna_cells_by_type"].values()) == 90
+    assert manifest["rna_cells_by_type"].keys() == set(trained.data.types)
+    assert manifest["settings"] == json.loads(trained.config.to_json())
+    assert manifest["scores"] == background.scores
+    assert manifest["versions"] == {"tensorflow": tf.__version__}
+    assert len(manifest) == 17  # a new entry belongs here too
+
+
+def test_the_manifest_describes_every_signature_as_it_is(exported, manifest):
+    assert manifest["signatures"].keys() == exported.loaded.signatures.keys()
+    for name, function in exported.loaded.signatures.items():
+        described = manifest["signatures"][name]
+        actual = {
+            "inputs": function.structured_input_signature[1],
+            "outputs": function.structured_outputs,
+        }
+        for side, specs in actual.items():
+            expected = {
+                key: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
+                for key, spec in specs.items()
+            }
+            assert described[side] == expected
+
+
+def test_the_manifest_of_a_model_without_types(without_types):
+    found = strict_json(without_types.version / "assets" / "manifest.json")
+    assert found["types"] == [] and found["rna_cells_by_type"] == {}
+    assert found["signatures"].keys() == (EMBEDDING | TRANSLATION).keys()
+    assert found["reference_cells"] == found["averages"] == 0
+    assert found["settings"]["training"]["mode"] == "unsupervised"
+
+
+def test_a_manifest_that_is_no_strict_json_is_refused(small, tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        export(small, tmp_path, Background(scores={"modality_mixing": float("nan")}))
+    assert not list(tmp_path.iterdir())
+
+
+# The model card.
+
+
+def card_of(found) -> str:
+    return (found.version / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_model_with_labels(exported):
+    text, data = card_of(exported), exported.trained.data
+    assert text.startswith("# Model card: tissue, version 1\n")
+    assert "its cell type, and how sure that is" in text
+    for line in (
+        "| cells | rna 90, atac 70 |",
+        "| genes | 120 |",
+        f"| peaks | {data.peaks.shape[1]} |",
+        "| mode, epochs, seed | semi_supervised, 20, 0 |",
+        f"| data | tissue (SHA-256 {fingerprint(data)}) |",
+        "| modality mixing | 0.875 |",
+        *(f"| {name} | {count} |" for name, count in data.matching.rna_types.items()),
+    ):
+        assert line in text.splitlines()
+    assert "averaged with the nearest of 70 cells" in text and "by its genes alone" in text
+    # Nobody knew the labels of the ATAC cells here.
+    assert "Labels of ATAC cells were not known" in text
+    assert "it could not be checked" in text and "see the calibration error" not in text
+
+
+def test_the_card_of_a_model_without_types(without_types):
+    text = card_of(without_types)
+    assert "No type was taught" in text and "| mode, epochs, seed | unsupervised, 20, 0 |" in text
+    for word in ("label", "confidence", "unknown`", "averaged", "Labels of ATAC", "how sure"):
+        assert word not in text.replace("No label is given", "")
+
+
+CARD = {
+    "scored": (
+        {"scores": {"label_transfer": {"macro_f1": 0.9, "weighted_f1": 0.8, "accuracy": 0.7},
+                    "calibration_error": 0.0625}},
+        ("| macro f1 of the labels of the ATAC cells (label transfer) | 0.900 |",
+         "| calibration error | 0.062 |", "took no part in it", "see the calibration error"),
+        ("could not be checked", "were not known", "classifier"),
+    ),
+    "nothing known": (
+        {"scores": {}, "dataset": "", "fingerprint": "", "settings": {}},
+        ("# Model card: unnamed", "SHA-256 unknown", "| mode, epochs, seed | ?, ?, ? |"),
+        ("| score | value |", "No type"),
+    ),
+    "cells not counted": ({"type_cells": {}}, ("| A1 | ? |",), ("No type was taught",)),
+    "not calibrated": (
+        {"settings": {"training": {"calibration_share": 0.0}}},
+        ("`confidence` was not calibrated, and no cell is called `unknown`",),
+        ("calibrated on RNA", "marks cells"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CARD)
+def test_the_card_says_what_is_known_and_no_more(exported, manifest, case):
+    from scadv_tf.serving.manifest import manifest as make
+    from scadv_tf.serving.manifest import model_card
+
+    changes, there, absent = CARD[case]
+    background = dataclasses.replace(exported.trained.background, **changes)
+    names = ("genes", "types", "peaks", "reference_cells", "averages")
+    text = model_card(make(background, {}, {name: manifest[name] for name in names}, 3))
+    assert all(part in text for part in there) and not any(part in text for part in absent)
+
+
+@pytest.mark.parametrize("changes, there, absent", [
+    ({"averages": 0}, ("labelled with the help of the nearest of 70",), ("averaged",)),
+    ({"peaks": 0}, ("averaged with the nearest of 70", "| peaks | none |"), ("genes alone",)),
+    ({"reference_cells": 0}, (), ("nearest",)),
+    ({"reference_cells": 20000}, ("nearest of 20,000 cells",), ()),
+], ids=str)  # fmt: skip
+def test_the_card_says_how_new_cells_are_answered(manifest, changes, there, absent):
+    from scadv_tf.serving.manifest import model_card
+
+    text = model_card(manifest | changes)
+    assert all(part in text for part in there) and not any(part in text for part in absent)
+
+
+def test_the_card_is_a_table_everywhere(exported, without_types):
+    """As many cells in each row as in its head, so that Markdown draws it."""
+    for found in (exported, without_types):
+        rows = [line for line in card_of(found).splitlines() if line.startswith("|")]
+        assert len(rows) > 9 and {line.count("|") for line in rows} == {3}
+
+
+# Versions.
+
+
+def test_versions_grow_and_older_ones_stay_as_they_are(small, tmp_path):
+    versions = [export(small, tmp_path) for _ in range(2)]
     assert versions == [tmp_path / "1", tmp_path / "2"]
-    first = files(versions[0])
+    first = {path: path.read_bytes() for path in versions[0].rglob("*") if path.is_file()}
     (tmp_path / "10").mkdir()
-    assert export(model, GENES, TYPES, tmp_path) == tmp_path / "11"
-    assert files(tmp_path / "1") == first
+    assert export(small, tmp_path) == tmp_path / "11"
+    assert {path: path.read_bytes() for path in versions[0].rglob("*") if path.is_file()} == first
+    numbers = [strict_json(tmp_path / n / "assets/manifest.json")["version"] for n in ("1", "11")]
+    assert numbers == [1, 11]
+    assert (
+        (tmp_path / "11" / "MODEL_CARD.md")
+        .read_text()
+        .startswith("# Model card: unnamed, version 11")
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,43 +380,96 @@ def test_the_next_version_is_one_more_than_the_largest_number(tmp_path, entries,
     for entry in entries:
         (tmp_path / entry).mkdir()
     assert next_version(tmp_path) == version
+    assert next_version(tmp_path / "not there") == 1
 
 
-def test_the_first_version_of_a_folder_that_is_not_there(tmp_path):
-    assert next_version(tmp_path / "new") == 1
+FAULTS = {
+    "saving": "tensorflow.saved_model.save",
+    "the card": "scadv_tf.serving.export.model_card",
+    "the requests": "scadv_tf.serving.export.write_warmup_requests",
+    "the name": "scadv_tf.serving.export.os.rename",
+}
 
 
-def fail_to_save(*arguments, **settings):
-    raise OSError("no space left on device")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_export_that_fails_leaves_nothing(small, tmp_path, monkeypatch, fault):
+    def fail(*arguments, **settings):
+        raise OSError("no space left on device")
 
-
-@pytest.mark.parametrize("fault", ["saving", "extra file"])
-def test_an_export_that_fails_leaves_no_version(model, tmp_path, monkeypatch, fault):
-    export(model, GENES, TYPES, tmp_path)
-    before = files(tmp_path)
-    extra = [tmp_path / "missing.npz"] if fault == "extra file" else []
+    (tmp_path / "4").mkdir()
     with monkeypatch.context() as patch:
-        if fault == "saving":
-            patch.setattr(tf.saved_model, "save", fail_to_save)
-        with pytest.raises(OSError):
-            export(model, GENES, TYPES, tmp_path, extra)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
-    assert files(tmp_path) == before
-    assert export(model, GENES, TYPES, tmp_path) == tmp_path / "2"
+        patch.setattr(FAULTS[fault], fail)
+        with pytest.raises(OSError, match="no space left"):
+            export(small, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["4"]
+    assert not files(tmp_path)
 
 
-def test_a_server_that_polls_never_sees_half_a_version(model, tmp_path, monkeypatch):
-    """While the model is written the folder shows no version; then the same folder is renamed."""
-    seen, written = [], []
+def test_a_version_that_came_meanwhile_is_not_overwritten(small, tmp_path, monkeypatch):
     save = tf.saved_model.save
 
-    def spying_save(served, folder, **settings):
-        save(served, folder, **settings)
-        seen.extend(entry.name for entry in tmp_path.iterdir())
-        written.append(os.stat(folder).st_ino)
+    def slow_save(*arguments, **settings):
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "other").write_text("of another export")
+        save(*arguments, **settings)
 
-    monkeypatch.setattr(tf.saved_model, "save", spying_save)
-    version = export(model, GENES, TYPES, tmp_path)
-    assert len(seen) == 1 and not seen[0].isdecimal()
-    assert written == [version.stat().st_ino]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+    monkeypatch.setattr(tf.saved_model, "save", slow_save)
+    with pytest.raises(OSError):
+        export(small, tmp_path)
+    assert files(tmp_path) == {"1/other"}
+
+
+def test_a_server_that_polls_never_sees_half_a_version(small, tmp_path):
+    """A thread looks all the time; what it sees first of a version is what there is at last."""
+    seen, looks, done = {}, [], threading.Event()
+
+    def poll():
+        while not done.is_set():
+            for entry in os.listdir(tmp_path):
+                if entry.isdecimal() and entry not in seen:
+                    seen[entry] = {name: (tmp_path / entry / name).stat().st_size
+                                   for name in files(tmp_path / entry)}  # fmt: skip
+            looks.append(len(seen))
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    versions = [export(small, tmp_path) for _ in range(2)]
+    time.sleep(0.1)
+    done.set()
+    thread.join()
+    assert looks.count(0) > 20 and looks.count(1) > 20  # it looked while they were written
+    for version in versions:
+        assert seen[version.name] == {
+            name: (version / name).stat().st_size for name in SAVED_MODEL | ASSETS | BESIDE
+        }
+
+
+# Requests to warm up with.
+
+
+def test_each_signature_is_warmed_up_once_and_answers(exported):
+    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    asked = []
+    for record in tf.data.TFRecordDataset(str(exported.version / FILE)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        inputs = {key: tf.constant(tf.make_ndarray(v)) for key, v in request.inputs.items()}
+        function = exported.loaded.signatures[request.model_spec.signature_name]
+        expected = function.structured_input_signature[1]
+        assert {k: v.dtype for k, v in inputs.items()} == {k: v.dtype for k, v in expected.items()}
+        answer = values_of(function(**inputs))
+        assert {len(values) for values in answer.values()} == {2}
+        for values in answer.values():
+            assert values.dtype.kind != "f" or np.isfinite(values).all()
+        asked.append(request.model_spec.signature_name)
+    assert sorted(asked) == sorted(EVERYTHING.keys() - {"serving_default"})
+    assert (exported.version / FILE).parts[-2:] == ("assets.extra", "tf_serving_warmup_requests")
+
+
+def test_without_the_protos_there_are_no_requests_and_all_else(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow_serving.apis", None)
+    with caplog.at_level("INFO"):
+        assert write_warmup_requests(tmp_path, {}) is None
+    assert "scadv_tf[serving]" in caplog.text and not list(tmp_path.iterdir())

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from scadv_tf.baselines import Transfer
+from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.scoring import transfer
-from scadv_tf.systems import SYSTEMS
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def run_system(system: str, given: Given, config: RunConfig) -> Taken:
 
 def _ours(given: Given, config: RunConfig) -> Taken:
     from scadv_tf import fitting
-    from scadv_tf.annotation import annotate
+    from scadv_tf.annotation import annotate_cells
 
     cells, types = given.cells, given.types
     watched = []
@@ -89,7 +89,7 @@ def _ours(given: Given, config: RunConfig) -> Taken:
         watched.append(probabilities.argmax(axis=1).astype(np.int16))
 
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])
-    found = annotate(model, cells, config)
+    found = annotate_cells(model, cells, config)
     routes = transfer(found, types, given.rna_labels, config)
     result = Transfer(routes, found.probabilities, found.latent, history, found.unknown)
     return Taken(result, np.array(watched))

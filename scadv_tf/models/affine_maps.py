@@ -1,8 +1,7 @@
-"""Affine maps that give the ATAC cells of each type the mean and covariance of its RNA cells.
+"""Affine maps that give groups of ATAC cells the mean and covariance of the group's RNA cells.
 
-Correlation alignment (CORAL; Sun, Feng and Saenko 2016), type by type. Denoised ATAC cells of a
-type lie closer together than its RNA cells, so that without it each modality has its own nearest
-neighbours although the types agree. NumPy only, no label of an ATAC cell.
+Correlation alignment (CORAL; Sun, Feng and Saenko 2016), group by group; groups are soft, such as
+cell types or neighbourhoods. NumPy only, no label of an ATAC cell.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POOLED_CELLS = 16  # weight of the covariance of all types in that of one, in cells
+POOLED_CELLS = 16  # weight of the covariance of all groups in that of one, in cells
 FLOOR = 0.01  # added to each direction's variance, as a share of the mean variance
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Weighted cells of each type: their number [K], means [K, Z] and covariances [K, Z, Z]."""
+    """Weighted cells of each group: their number [K], means [K, Z] and covariances [K, Z, Z]."""
 
     cells: np.ndarray
     means: np.ndarray
@@ -25,10 +24,10 @@ class Moments:
 
     @classmethod
     def of(cls, latent: np.ndarray, shares: np.ndarray) -> Moments:
-        """Moments of latent vectors [N, Z] by each cell's shares of the types [N, K].
+        """Moments of latent vectors [N, Z] by each cell's shares of the groups [N, K].
 
-        Covariances are about the type's own mean, and joined by that of all types, which counts as
-        `POOLED_CELLS` cells, so that rare types have one that can be inverted.
+        Covariances are about the group's own mean, and joined by that of all groups, which counts
+        as `POOLED_CELLS` cells, so that small groups have one that can be inverted.
         """
         latent, shares = np.asarray(latent, np.float64), np.asarray(shares, np.float64)
         cells = shares.sum(axis=0)
@@ -47,18 +46,18 @@ class Moments:
         return cls(cells, means, covariances + floor)
 
 
-def fit_type_maps(
+def fit_affine_maps(
     rna_latent: np.ndarray, rna_shares: np.ndarray, atac_latent: np.ndarray, atac_shares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Maps ``z -> z M_k + b_k`` of ATAC cells.
 
     ``M_k = C_atac^(-1/2) C_rna^(1/2)``; ``b_k`` brings the mean of the ATAC cells to that of the
-    RNA cells, for a type of few ATAC cells partly by the mean shift of all.
+    RNA cells, for a group of few cells of either modality partly by the mean shift of all.
 
     Parameters
     ----------
     rna_latent, atac_latent : [R, Z] and [A, Z].
-    rna_shares, atac_shares : each cell's shares of the types [R, K] and [A, K], rows sum to 1.
+    rna_shares, atac_shares : each cell's shares of the groups [R, K] and [A, K], rows sum to 1.
 
     Returns
     -------
@@ -66,12 +65,23 @@ def fit_type_maps(
     """
     rna, atac = Moments.of(rna_latent, rna_shares), Moments.of(atac_latent, atac_shares)
     shifts = rna.means - atac.means
-    common = (atac.cells / atac.cells.sum()) @ shifts
-    weight = (atac.cells / (atac.cells + POOLED_CELLS))[:, None]
+    cells = np.minimum(rna.cells, atac.cells)
+    common = (cells / max(cells.sum(), 1e-12)) @ shifts
+    weight = (cells / (cells + POOLED_CELLS))[:, None]
     targets = atac.means + weight * shifts + (1 - weight) * common
     matrices = _power(atac.covariances, -0.5) @ _power(rna.covariances, 0.5)
     offsets = targets - np.einsum("kz,kzy->ky", atac.means, matrices)
     return matrices.astype(np.float32), offsets.astype(np.float32)
+
+
+def moved(
+    latent: np.ndarray, shares: np.ndarray, matrices: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """Cells [N, Z] after their maps: ``sum_k q_k (z M_k + b_k)``, float32."""
+    found = np.zeros_like(latent, dtype=np.float32)
+    for share, matrix, offset in zip(shares.T, matrices, offsets, strict=True):
+        found += share[:, None] * (latent @ matrix + offset)
+    return found
 
 
 def _power(covariances: np.ndarray, exponent: float) -> np.ndarray:

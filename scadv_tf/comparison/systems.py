@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 
 from scadv_tf.config import EvaluationConfig, LossConfig, PreprocessingConfig, RunConfig
 from scadv_tf.settings import Checked, option, require
@@ -48,7 +49,18 @@ class System:
     @property
     def seeded(self) -> bool:
         """Whether another seed gives another result."""
-        return self.losses is not None or importlib.import_module(self.home).SEEDED
+        return self.losses is not None or self._module().SEEDED
+
+    @property
+    def installed_version(self) -> str | None:
+        """The version of what others wrote for it; None if that is missing or only this package."""
+        if self.losses is not None:  # not asked, since its import takes seconds
+            return None
+        ask = getattr(self._module(), "installed_version", None)
+        return ask() if ask else None
+
+    def _module(self) -> ModuleType:
+        return importlib.import_module(self.home)
 
 
 def _ours(sentence: str, *losses: str) -> System:

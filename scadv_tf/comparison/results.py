@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf.baselines.transfer import HEADLINE
+from scadv_tf.comparison.store import Row
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.evaluation import ComparisonContent, figures, write_comparison_report
 from scadv_tf.evaluation.comparison import finished, values_of
-from scadv_tf.row_store import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

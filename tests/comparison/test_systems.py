@@ -9,6 +9,14 @@ import sys
 
 import pytest
 
+from scadv_tf.comparison.systems import (
+    CENTER_WEIGHT,
+    DEFAULT,
+    SYSTEMS,
+    WEIGHTS,
+    ComparisonConfig,
+    settings_of,
+)
 from scadv_tf.config import (
     EvaluationConfig,
     LossConfig,
@@ -17,14 +25,6 @@ from scadv_tf.config import (
     TrainingConfig,
 )
 from scadv_tf.errors import InputError
-from scadv_tf.systems import (
-    CENTER_WEIGHT,
-    DEFAULT,
-    SYSTEMS,
-    WEIGHTS,
-    ComparisonConfig,
-    settings_of,
-)
 
 LADDER = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict")
 BASELINES = ("harmony", "seurat", "svm", "logistic", "harmony_denoised")
@@ -156,7 +156,7 @@ def test_unknown_systems_are_refused_and_the_known_listed(systems):
 
 def test_the_import_is_light():
     code = (
-        "import sys, scadv_tf.systems; "
+        "import sys, scadv_tf.comparison.systems; "
         "sys.exit(', '.join({'tensorflow', 'numpy', 'pandas', 'sklearn'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from scadv_tf.apart import run_apart
+from scadv_tf.comparison.apart import run_apart
 from scadv_tf.errors import InputError
 
 MEGABYTE = 1024**2

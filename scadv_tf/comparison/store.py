@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 
-from scadv_tf.config import RunConfig
-from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.files import whole_file
-from scadv_tf.results import versions, write_json
+from scadv_tf.results import write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,34 +65,3 @@ class RowStore:
 
     def _path(self, system: str, seed: int, suffix: str) -> Path:
         return self.folder / f"{system}_seed{seed}.{suffix}"
-
-
-def fingerprint_of(system: str, config: RunConfig, data_digest: str) -> str:
-    """Of all that a row depends on: the system, its settings, the cells, and all versions.
-
-    Parameters
-    ----------
-    config : the system's own, from `settings_of`.
-    data_digest : from `digest_of`.
-    """
-    parts = [system, config.to_dict(), data_digest, versions()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def digest_of(data: PairedData, truth: AtacTruth | None) -> str:
-    """A hash of the cells, their counts and their labels, each in its order."""
-    digest = hashlib.sha256()
-    for matrix in (data.rna, data.atac, data.peaks):
-        _add_matrix(digest, matrix)
-    known = [] if truth is None else [truth.labels.tolist(), sorted(truth.level.items())]
-    names = [data.genes, data.rna_cells, data.atac_cells, data.rna_labels]
-    text = json.dumps([data.types, *(array.tolist() for array in names), known])
-    digest.update(text.encode())
-    return digest.hexdigest()
-
-
-def _add_matrix(digest, matrix: sparse.csr_matrix | None) -> None:
-    digest.update(repr(None if matrix is None else matrix.shape).encode())
-    if matrix is not None:
-        for part in (matrix.indptr, matrix.indices, matrix.data):
-            digest.update(np.ascontiguousarray(part).data)

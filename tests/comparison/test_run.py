@@ -8,13 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from scadv_tf import comparison
+from scadv_tf.comparison.contestant import given_to
+from scadv_tf.comparison.rows import MEASURES, failed_row
+from scadv_tf.comparison.run import at_seed, run_rows
+from scadv_tf.comparison.store import Row, RowStore
+from scadv_tf.comparison.systems import ComparisonConfig
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
-from scadv_tf.contestant import given_to
-from scadv_tf.row_runner import MEASURES, failed_row
-from scadv_tf.row_store import Row, RowStore, digest_of, fingerprint_of
-from scadv_tf.systems import ComparisonConfig, settings_of
-from scadv_tf.training import read
 
 CHOSEN = ComparisonConfig(systems=("ce", "harmony", "svm"), seeds=2)
 ALL = [("ce", 5), ("harmony", 5), ("svm", 5), ("ce", 6), ("harmony", 6)]
@@ -45,13 +44,8 @@ class StandIn:
 @pytest.fixture
 def stand_in(monkeypatch):
     fresh = type("Fresh", (StandIn,), {"asked": []})
-    monkeypatch.setattr(comparison, "RowRunner", fresh)
+    monkeypatch.setattr("scadv_tf.comparison.run.RowRunner", fresh)
     return fresh
-
-
-@pytest.fixture(scope="module")
-def cells():
-    return read(RunConfig(data=DataConfig(dataset="synthetic", synthetic_cells=50)))
 
 
 @pytest.fixture
@@ -61,8 +55,8 @@ def compare(cells, stand_in, tmp_path):
     def run(chosen=CHOSEN, **sections):
         config = RunConfig(data=DataConfig(dataset="synthetic"), **sections)
         stand_in.asked.clear()
-        seeds = [comparison.at_seed(config, 5 + i) for i in range(chosen.seeds)]
-        rows = comparison.run_rows(*cells, chosen, seeds, tmp_path)
+        seeds = [at_seed(config, 5 + i) for i in range(chosen.seeds)]
+        rows = run_rows(*cells, chosen, seeds, tmp_path)
         return list(stand_in.asked), rows
 
     return run
@@ -156,32 +150,6 @@ def test_a_row_is_refused_if_it_would_have_to_be_unpickled(tmp_path):
     assert store.read("svm", 0, "f") is None
 
 
-def test_the_fingerprint_follows_the_cells_and_their_labels(cells):
-    data, truth = cells
-    other = data.rna.copy()
-    other.data[0] += 1
-    labels = truth.labels.copy()
-    labels[0] = "another"
-    peaks = data.peaks.copy()
-    peaks.indices[:2] = peaks.indices[1::-1].copy()
-    inputs = [
-        (data, truth),
-        (data, None),
-        (data, dataclasses.replace(truth, labels=labels)),
-        (dataclasses.replace(data, rna=other), truth),
-        (dataclasses.replace(data, peaks=peaks), truth),
-        (dataclasses.replace(data, peaks=None), truth),
-        (dataclasses.replace(data, genes=data.genes[::-1]), truth),
-        (dataclasses.replace(data, rna_labels=data.rna_labels[::-1]), truth),
-    ]
-    digests = [digest_of(*given) for given in inputs]
-    assert len(set(digests)) == len(inputs)
-    assert digest_of(data, truth) == digests[0]
-    config = settings_of("ce", RunConfig())
-    found = {fingerprint_of(system, config, d) for system in ("ce", "scadv") for d in digests}
-    assert len(found) == 2 * len(inputs)
-
-
 @pytest.mark.parametrize("system", ["scadv", "seurat", "harmony"])
 def test_no_system_gets_a_known_label_of_atac(cells, system):
     data, truth = cells
@@ -189,12 +157,3 @@ def test_no_system_gets_a_known_label_of_atac(cells, system):
     given = given_to(system, data, None)
     assert given.raw is None or (given.raw.atac_obs.shape[1], given.raw.rna_obs.shape[1]) == (0, 0)
     assert not any(part is truth for part in vars(given).values())
-
-
-def test_a_row_of_another_version_of_harmony_is_not_kept(monkeypatch):
-    config = settings_of("harmony", RunConfig())
-    found = set()
-    for version in ("0.1.0", "2.1.0"):
-        monkeypatch.setattr("scadv_tf.row_store.versions", lambda v=version: {"harmonypy": v})
-        found.add(fingerprint_of("harmony", config, "digest"))
-    assert len(found) == 2

@@ -1,0 +1,231 @@
+"""Labels and embeds new cells with an exported model, without training.
+
+python -m scadv_tf.annotate --model=savedmodels/pbmc --input=rna.h5ad --modality=rna \\
+  --output=annotated.h5ad
+
+The input is an .h5ad, an .h5mu, a 10x .h5 or a 10x folder with raw counts; its genes may come in
+any order. Of ATAC, peaks or gene activity. Cells are read and written some at a time, so that
+memory does not grow with their number. The output is an .h5ad (labels in obs, latent vectors in
+obsm['X_scadv'], no counts) or, if its name ends so, a .csv (cell, label, confidence,
+accepted_label, novelty); it appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scadv_tf import console
+from scadv_tf import flags as scadv_flags
+from scadv_tf.errors import InputError
+from scadv_tf.files import whole_file
+from scadv_tf.settings import Checked, option, require
+
+if TYPE_CHECKING:
+    from scadv_tf.data.annotated_files import AnnotatedFile
+    from scadv_tf.data.chunks import CellFile
+    from scadv_tf.serving.exported import ExportedModel
+
+logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
+
+INTERRUPTED = 130
+OUTPUTS = (".h5ad", ".csv")
+
+
+@dataclass(frozen=True)
+class AnnotateConfig(Checked):
+    """What to annotate with what."""
+
+    model: str = option("", "Folder of an export, or of its versions: the newest is taken.")
+    input: str = option("", "New cells: .h5ad, .h5mu, 10x .h5, or a 10x mtx folder, raw counts.")
+    modality: str = option("", "What the cells are: rna or atac.")
+    output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
+    layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
+    batch_size: int = option(1000, "Cells to read at a time.", minimum=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("model", "input", "modality", "output"):
+            require(
+                bool(getattr(self, name)),
+                f"--{name} is missing.",
+                "--model=DIR --input=FILE --modality=rna|atac --output=FILE",
+                f"no --{name}",
+            )
+        require(
+            self.modality in ("rna", "atac"),
+            "There is no such modality.",
+            "--modality=rna or --modality=atac",
+            f"--modality={self.modality}",
+        )
+
+
+@dataclass
+class Summary:
+    """What was found in how many cells; seconds to start, and to annotate."""
+
+    cells: int = 0
+    unknown: int = 0
+    types: Counter = field(default_factory=Counter)
+    start: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, answer: dict) -> None:
+        """Counts some more cells."""
+        self.cells += len(answer["latent"])
+        if "label" in answer:
+            self.unknown += int(answer["unknown"].sum())
+            self.types.update(answer["label"].tolist())
+
+    def lines(self) -> list[str]:
+        """For the user."""
+        lines = [f"{self.cells:,} cells in {self.seconds:.1f} s, after {self.start:.1f} s to start"]
+        if self.types:
+            share = 100 * self.unknown / self.cells
+            lines.append(f"{self.unknown:,} of them ({share:.1f} %) resemble no known type")
+        width = max(map(len, self.types), default=0)
+        for name, number in self.types.most_common():
+            lines.append(f"  {name:{width}s} {number:9,d} {100 * number / self.cells:6.1f} %")
+        return lines
+
+
+def annotate_file(config: AnnotateConfig) -> Summary:
+    """Annotates the cells of a file; see the head of this module.
+
+    Raises
+    ------
+    InputError : the model, the input or the output is unfit; then nothing is written.
+    """
+    start = time.perf_counter()
+    output = _checked_output(config)
+    from scadv_tf.data.chunks import open_cells
+    from scadv_tf.progress import quiet_start
+    from scadv_tf.serving.exported import ExportedModel
+    from scadv_tf.serving.input_columns import input_columns
+
+    model = ExportedModel(config.model)
+    logger.info("model: %s", model.folder)
+    scratch = _existing_folder(output)
+    with open_cells(config.input, config.modality, config.layer, scratch) as source:
+        logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
+        columns = input_columns(source.var, config.modality, model)
+        logger.info("Starting TensorFlow …")
+        with quiet_start():
+            model.load()
+        ready = time.perf_counter()
+        with _written(output) as part:
+            summary = _annotate(source, columns, model, config, part)
+    summary.start, summary.seconds = ready - start, time.perf_counter() - ready
+    logger.info("output: %s", output)
+    return summary
+
+
+def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Path) -> Summary:
+    from scadv_tf.progress import CellProgress
+
+    summary = Summary()
+    with (
+        _opened(path, source, model, config.modality) as file,
+        CellProgress(source.cells, "annotating") as progress,
+    ):
+        for chunk in source.chunks(config.batch_size):
+            counts = columns.genes(chunk.counts)
+            if model.types:
+                answer = model.annotate(counts, config.modality, columns.peaks(chunk.counts))
+            else:
+                answer = model.embed(counts, config.modality)
+            file.write(chunk.cells, answer)
+            summary.add(answer)
+            progress.update(len(chunk.cells))
+    return summary
+
+
+def _opened(path: Path, source: CellFile, model: ExportedModel, modality: str) -> AnnotatedFile:
+    """The output, ready for answers."""
+    from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
+    from scadv_tf.data.readers import readable
+
+    if path.suffix.casefold() == ".csv":
+        return AnnotatedTable(path)
+    notes = model.identity | {"modality": modality, "input": source.path.name}
+    with readable(source.path, source.format):  # the table of cells is copied from there
+        return AnnotatedH5ad(path, source.cells, model.types, model.latent_size, notes, source.obs)
+
+
+def _checked_output(config: AnnotateConfig) -> Path:
+    """The path of the output; made sure of before any work."""
+    output, source = Path(config.output).expanduser(), Path(config.input).expanduser()
+    require(
+        output.suffix.casefold() in OUTPUTS,
+        "The format of the output is not known.",
+        f"--output=FILE that ends in {' or '.join(OUTPUTS)}",
+        f"--output={config.output}",
+    )
+    same = output.exists() and source.exists() and os.path.samefile(output, source)
+    if same or output.is_dir():
+        raise InputError(
+            what="The output is the input." if same else "The output is a folder.",
+            expected="--output=FILE, another file than the input",
+            received=f"--output={config.output}",
+            advice="Give another --output.",
+        )
+    existing = _existing_folder(output)
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise _not_writable(
+            output, f"{existing} is {'read-only' if existing.is_dir() else 'a file'}"
+        )
+    return output
+
+
+def _existing_folder(output: Path) -> Path:
+    """The folder of the output, or the innermost around it that is there already."""
+    return next(folder for folder in output.absolute().parents if folder.exists())
+
+
+@contextlib.contextmanager
+def _written(output: Path) -> Iterator[Path]:
+    """A path to write to, see `whole_file`; new folders go again with a file that fails."""
+    new = [folder for folder in output.absolute().parents if not folder.exists()]
+    try:
+        with whole_file(output) as part:
+            yield part
+    except BaseException as error:
+        for folder in new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, (OSError, RuntimeError)):  # HDF5 raises both on a full disk
+            raise _not_writable(output, f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def _not_writable(output: Path, received: str) -> InputError:
+    return InputError(
+        what="The output cannot be written.",
+        expected="a folder with space in it that may be written to",
+        received=f"{output} ({received})",
+        advice="Give another --output.",
+    )
+
+
+def main() -> None:
+    """Flags to annotation; the summary goes to the standard output."""
+    config = scadv_flags.to_section(AnnotateConfig)
+    try:
+        summary = annotate_file(config)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    print("\n".join(summary.lines()))
+
+
+if __name__ == "__main__":
+    scadv_flags.define_section(AnnotateConfig)
+    console.run_app(main)

@@ -1,0 +1,103 @@
+"""What a request must fulfil, checked inside the graph: a bad one gets INVALID_ARGUMENT.
+
+Each function returns its tensors unchanged; whatever is made of them waits for the check.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it
+
+
+def checked_dense(counts, genes: int):
+    """Counts [B, G] of at least one cell, finite and not negative.
+
+    Raises
+    ------
+    tf.errors.InvalidArgumentError : else.
+    """
+    expected = f"expected raw counts, float32 [cells, {genes}], columns in the order of genes.txt"
+    # A server may pass on a list of numbers for the table; padded, its shape can be asked for too.
+    shape = tf.concat([tf.shape(counts), [0, 0]], axis=0)[:2]
+    with _after(
+        _require(tf.equal(shape[1], genes), f"Wrong number of genes: {expected}", shape),
+        _require(shape[0] > 0, f"No cell was given: {expected}, at least one row", shape),
+        *_counts_are_sound(counts, expected),
+    ):
+        return tf.reshape(counts, (shape[0], genes))
+
+
+def checked_sparse(cells, features, values, number_of_cells, size: int, names: str):
+    """The cells, features and values of the non-zero entries of counts [number_of_cells, size].
+
+    Parameters
+    ----------
+    cells, features : int64 [N].
+    values : float32 [N]; None if only the presence of an entry counts.
+    names : of the asset that lists the features.
+
+    Raises
+    ------
+    tf.errors.InvalidArgumentError : lengths differ, an index is out of range, a value is negative
+        or not finite, or the number of cells is not in 1 … 65,536.
+    """
+    number = tf.size(cells, out_type=tf.int64)
+    lengths = [
+        tf.size(given, out_type=tf.int64) for given in (features, values) if given is not None
+    ]
+    expected = f"in the order of {names}"
+    checks = [
+        _require(
+            (number_of_cells > 0) & (number_of_cells <= LARGEST_REQUEST),
+            f"number_of_cells is out of range: expected 1 to {LARGEST_REQUEST}",
+            number_of_cells,
+        ),
+        *(
+            _require(
+                tf.equal(length, number),
+                "Lengths differ: expected one cell, one feature and one count for each entry",
+                length,
+            )
+            for length in lengths
+        ),
+        _inside(
+            cells,
+            number_of_cells,
+            "A cell index is out of range: expected 0 to number_of_cells - 1",
+        ),
+        _inside(
+            features,
+            size,
+            f"A feature index is out of range: expected 0 to {size - 1}, {expected}",
+        ),
+        *([] if values is None else _counts_are_sound(values, "expected raw counts, float32")),
+    ]
+    with _after(*checks):
+        return tuple(None if v is None else tf.identity(v) for v in (cells, features, values))
+
+
+def _inside(indices, size, message: str):
+    inside = (indices >= 0) & (indices < size)
+    return _require(tf.reduce_all(inside), message, tf.boolean_mask(indices, ~inside)[:3])
+
+
+def _counts_are_sound(counts, expected: str) -> list:
+    # One pass over the counts: NaN compares false, and infinity is above the largest float.
+    sound = (counts >= 0) & (counts <= counts.dtype.max)
+    return [
+        _require(
+            tf.reduce_all(sound),
+            f"A count is negative, infinite or not a number: {expected}",
+            tf.boolean_mask(counts, ~sound)[:3],
+        )
+    ]
+
+
+def _require(condition, message: str, received):
+    return tf.debugging.Assert(condition, [f"{message}; received", received], summarize=3)
+
+
+def _after(*checks):
+    # Eager checks have raised already, and are None.
+    return tf.control_dependencies([check for check in checks if check is not None])

@@ -1,0 +1,150 @@
+"""The training's ATAC cells as a served model keeps them: what denoises and outvotes new cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from scadv_tf.data.denoising import Neighborhood
+from scadv_tf.data.neighbors import neighbors_with_self, unit_rows
+from scadv_tf.serving.arrays import FixedScale, constant
+
+REFERENCE_CELLS = 20_000  # at most so many are kept, which bounds the size and time of a request
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """Training cells near new ones, and how they are averaged.
+
+    Attributes
+    ----------
+    rows : int32 [B, k - 1] of the kept training cells.
+    weights : float32 [B, k - 1].
+    own : float32 [B], the weight of the new cell itself; it and its neighbours' sum to 1.
+    """
+
+    rows: tf.Tensor
+    weights: tf.Tensor
+    own: tf.Tensor
+
+    def mean(self, own_values, values):
+        """Weighted means [B, W] of the new cells' values [B, W] and the kept cells' [A, W]."""
+        others = tf.einsum("bk,bkw->bw", self.weights, tf.gather(values, self.rows))
+        return self.own[:, None] * own_values + others
+
+
+class ReferenceCells(tf.Module):
+    """Finds the nearest training cells of new ATAC cells, as the training found its own.
+
+    Nearest: cosine similarity of the semantic index and of the joint components (see
+    `scadv_tf.data.denoising`). A new cell has no list of neighbours of its own but these, and a
+    neighbour weighs the Jaccard index of both lists.
+
+    Parameters
+    ----------
+    neighborhood : learned from the training cells.
+    levels : the kept training cells as the network sees them, after each average but the last,
+        [A, D] each.
+    answers : what the model says of them by themselves: probabilities [A, K], novelty [A].
+    rows : int [A], which training cells are kept.
+    """
+
+    def __init__(
+        self,
+        neighborhood: Neighborhood,
+        levels: tuple[np.ndarray, ...],
+        answers: tuple[np.ndarray, np.ndarray],
+        rows: np.ndarray,
+    ):
+        super().__init__()
+        self.count = len(rows)
+        self.indices = {kind: ServedIndex(i) for kind, i in neighborhood.indices.items()}
+        features = neighborhood.features
+        self.features = {kind: constant(unit_rows(f[rows])) for kind, f in features.items()}
+        self.gene_scale = FixedScale(neighborhood.gene_scale)
+        self.component_scale = FixedScale(neighborhood.component_scale)
+        self.gene_components = constant(neighborhood.gene_components)
+        lists = neighborhood.neighbors
+        if len(rows) < len(lists):  # lists of kept cells, as long as before
+            kind = "peaks" if "peaks" in self.indices else "genes"
+            lists = neighbors_with_self(features[kind][rows], lists.shape[1])
+        self.lists = tf.Variable(lists.astype(np.int32), trainable=False)
+        self.levels = [constant(level) for level in levels]
+        self.probabilities, self.novelty = (constant(values) for values in answers)
+
+    @property
+    def peaks(self) -> int:
+        """The number P of peaks that tell cells apart; 0 if the training had none."""
+        return self.indices["peaks"].size if "peaks" in self.indices else 0
+
+    def neighbors(self, logged, open_peaks=None) -> Neighbors:
+        """The kept training cells nearest to new ones.
+
+        Parameters
+        ----------
+        logged : log-normalised genes [B, G].
+        open_peaks : sparse tensor [B, P] of ones; None to go by the genes.
+        """
+        kind = "genes" if open_peaks is None else "peaks"
+        if open_peaks is None:
+            semantic = self.indices[kind].transform_dense(logged)
+        else:
+            semantic = self.indices[kind].transform_sparse(open_peaks)
+        joint = self.gene_scale.apply(logged) @ self.gene_components
+        joint = self.component_scale.apply(joint)
+        queries = tf.concat([_unit_rows(semantic), _unit_rows(joint)], axis=1)
+        # The cosine but for the length of the query, which orders nothing.
+        similarity = tf.matmul(queries, self.features[kind], transpose_b=True)
+        length = self.lists.shape[1]
+        rows = tf.math.top_k(similarity, min(length - 1, self.count)).indices
+        shared = self._shared(rows)
+        weights = shared / (2.0 * length - shared)
+        # A cell shares all neighbours with itself: its own weight is 1 before they are scaled.
+        own = 1 / (1 + tf.reduce_sum(weights, axis=1))
+        return Neighbors(rows, own[:, None] * weights, own)
+
+    def _shared(self, rows):
+        """How many of a new cell's neighbours are in the list of each of them, float32 [B, k-1]."""
+        cells, near = tf.unstack(tf.shape(rows))
+        places = tf.stack([tf.repeat(tf.range(cells), near), tf.reshape(rows, [-1])], axis=1)
+        listed = tf.scatter_nd(places, tf.ones(cells * near), (cells, self.count))
+        lists = tf.gather(self.lists, rows)
+        return tf.reduce_sum(tf.gather(listed, lists, batch_dims=1), axis=2)
+
+
+class ServedIndex(tf.Module):
+    """A latent semantic index, see `scadv_tf.data.neighbors.SemanticIndex`."""
+
+    def __init__(self, index):
+        super().__init__()
+        self.size = len(index.inverse_frequency)
+        self.inverse_frequency = constant(index.inverse_frequency)
+        self.components = constant(index.components)
+
+    def transform_dense(self, values):
+        """Vectors [B, D] of cells from counts or their logarithms [B, F]."""
+        opened = tf.cast(values > 0, tf.float32)
+        depth = tf.maximum(tf.reduce_sum(opened, axis=1, keepdims=True), 1.0)
+        return (opened * tf.math.log1p(1e4 / depth) * self.inverse_frequency) @ self.components
+
+    def transform_sparse(self, opened):
+        """The same from a sparse tensor of ones [B, F]."""
+        depth = tf.maximum(tf.sparse.reduce_sum(opened, axis=1), 1.0)
+        cells, features = opened.indices[:, 0], opened.indices[:, 1]
+        values = tf.gather(tf.math.log1p(1e4 / depth), cells)
+        values *= tf.gather(self.inverse_frequency, features)
+        weighted = tf.SparseTensor(opened.indices, values, opened.dense_shape)
+        return tf.sparse.sparse_dense_matmul(weighted, self.components)
+
+
+def kept_rows(cells: int, seed: int) -> np.ndarray:
+    """Rows of the training cells that a served model keeps: all, or a random choice, sorted."""
+    if cells <= REFERENCE_CELLS:
+        return np.arange(cells)
+    return np.sort(np.random.default_rng(seed).choice(cells, REFERENCE_CELLS, replace=False))
+
+
+def _unit_rows(vectors):
+    return tf.math.l2_normalize(vectors, axis=1, epsilon=1e-24)

@@ -1,0 +1,177 @@
+"""A trained model together with its preprocessing, as one TensorFlow graph: raw counts in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from scadv_tf.annotation import Annotation
+from scadv_tf.data.normalization import COUNTS_PER_CELL, dense
+from scadv_tf.data.preprocessing import MODALITIES, Preprocessor
+from scadv_tf.models.scadv import ScAdv
+from scadv_tf.serving.arrays import FixedScale
+from scadv_tf.serving.reference import ReferenceCells, kept_rows
+
+CELLS_AT_ONCE = 2048
+GENERATOR_LOSSES = {"atac_adversarial", "cycle"}
+PARTS = ("encoder", "classifier", "readout")
+
+
+class Untracked:
+    """A Keras model that `tf.saved_model.save` does not look into.
+
+    It would save each of its variables as a copy, and restore the copy in place of the variable
+    that the functions read, wherever a session loads the model: in TF Serving and in C
+    (https://github.com/tensorflow/tensorflow/issues/72963). TensorFlow's own variables, which
+    Keras wraps, are saved as they are.
+    """
+
+    def __init__(self, model: ScAdv):
+        self.encoder, self.classifier = model.encoder, model.classifier
+        self.generator, self.readout = model.generator, model.readout
+
+    def weights(self, parts: list[str]) -> dict[str, list[tf.Variable]]:
+        """Name of each part -> its variables."""
+        return {name: [v.value for v in getattr(self, name).variables] for name in parts}
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is served: a model, what its preprocessing learned, and its answer for training cells.
+
+    Attributes
+    ----------
+    types : K names; empty if no type was taught.
+    annotation : of the training cells; new ATAC cells are outvoted by the nearest of them.
+    neighbor_vote : share of the final probabilities that is the neighbours'.
+    """
+
+    model: ScAdv
+    preprocessor: Preprocessor
+    types: tuple[str, ...]
+    annotation: Annotation
+    neighbor_vote: float
+    seed: int = 0
+
+
+class ServedModel(tf.Module):
+    """Raw gene counts to latent vectors, types and confidence, for cells of either modality.
+
+    RNA cells get what the model says of them in training. A new ATAC cell stands alone, where
+    training averages each with its neighbours among all: it is averaged with its nearest training
+    cells instead, as often as those were, and their probabilities take part in its own.
+    """
+
+    def __init__(self, served: Served):
+        super().__init__()
+        model, preprocessor = served.model, served.preprocessor
+        self.model = Untracked(model)
+        self.genes = len(preprocessor.genes)
+        self.vote = served.neighbor_vote
+        self.type_names = tuple(served.types)
+        self.translates = bool(GENERATOR_LOSSES & model.active.keys())
+        self.weights = self.model.weights([*PARTS, *(["generator"] if self.translates else [])])
+        self.scales = {name: FixedScale(scale) for name, scale in preprocessor.scales.items()}
+        self.reference = self._reference_cells(served)
+        self.peaks = 0 if self.reference is None else self.reference.peaks
+
+    def _reference_cells(self, served: Served) -> ReferenceCells | None:
+        neighborhood = served.preprocessor.neighborhood
+        if neighborhood is None or neighborhood.neighbors.shape[1] == 1:
+            return None
+        if not (served.types or neighborhood.levels):
+            return None  # no label to vote on, and no average
+        rows = kept_rows(len(neighborhood.neighbors), served.seed)
+        levels = tuple(self._projected(level[rows]) for level in neighborhood.levels)
+        atac = served.annotation.atac
+        answers = atac.probabilities[rows], atac.novelty[rows]
+        return ReferenceCells(neighborhood, levels, answers, rows)
+
+    def _projected(self, level) -> np.ndarray:
+        """Log-normalised training cells [A, G] as the trained layers see them [A, D]."""
+        starts = range(0, level.shape[0], CELLS_AT_ONCE)
+        parts = (dense(level[start : start + CELLS_AT_ONCE]) for start in starts)
+        scale = self.scales["atac"]
+        return np.concatenate(
+            [self.model.encoder.project(scale.uncut(part)).numpy() for part in parts]
+        )
+
+    def annotate(self, counts, modality: str, open_peaks=None) -> dict:
+        """The answer for cells, each by itself.
+
+        Parameters
+        ----------
+        counts : raw gene counts [B, G].
+        modality : 'rna' or 'atac'.
+        open_peaks : sparse tensor [B, P] of ones at the open peaks of ATAC cells, or None.
+
+        Returns
+        -------
+        dict of ``latent`` [B, Z], ``probabilities`` [B, K], ``label`` (text), ``confidence``,
+        ``novelty`` and ``unknown`` (bool) [B].
+        """
+        features, neighbors = self._features(counts, modality, open_peaks)
+        answer = self._answer(features, modality)
+        probabilities, novelty = answer["probabilities"], answer["novelty"]
+        if neighbors is not None:
+            voted = neighbors.mean(probabilities, self.reference.probabilities)
+            probabilities = (1 - self.vote) * probabilities + self.vote * voted
+            others = self.reference.novelty[:, None]
+            novelty = neighbors.mean(novelty[:, None], others)[:, 0]
+        return {
+            "latent": answer["latent"],
+            "probabilities": probabilities,
+            "label": tf.gather(list(self.type_names), tf.argmax(probabilities, axis=1)),
+            "confidence": tf.reduce_max(probabilities, axis=1),
+            "novelty": novelty,
+            "unknown": novelty > self.model.readout.unknown_threshold,
+        }
+
+    def embed(self, counts, modality: str) -> dict:
+        """``latent`` [B, Z] of cells, as `annotate` gives it."""
+        features, _ = self._features(counts, modality)
+        return {"latent": self._answer(features, modality)["latent"]}
+
+    def translate(self, counts) -> dict:
+        """``accessibility`` [B, G]: what the generator makes of RNA cells.
+
+        In the units of the ATAC cells' averaged genes: log(1 + counts per 10,000), at least 0.
+        """
+        features, _ = self._features(counts, "rna")
+        latent = self.model.encoder.encode(features, modality="rna")
+        generated = self.scales["atac"].undo(self.model.generator(latent))
+        return {"accessibility": tf.nn.relu(generated)}
+
+    def encoded(self, expression, modality: str) -> dict:
+        """The answer of `Readout` for cells preprocessed as in training [B, G]."""
+        return self._answer(self.model.encoder.project(expression), modality)
+
+    def _answer(self, features, modality: str) -> dict:
+        latent = self.model.encoder.encode(features, modality=modality)
+        return self.model.readout(
+            latent, self.model.classifier(latent), features, modality=modality
+        )
+
+    def _features(self, counts, modality: str, open_peaks=None) -> tuple:
+        """What the trained layers start from [B, D], and the neighbours of ATAC cells."""
+        assert modality in MODALITIES
+        logged, scale = log_normalized(counts), self.scales[modality]
+        if modality == "rna" or self.reference is None:
+            return self.model.encoder.project(scale.apply(logged)), None
+        neighbors = self.reference.neighbors(logged, open_peaks)
+        if not self.reference.levels:
+            return self.model.encoder.project(scale.apply(logged)), neighbors
+        # Averages of a cell's own genes and of others' are as good after a linear projection as
+        # before, and D is far smaller than G. Values are not cut, which would not be linear.
+        features = self.model.encoder.project(scale.uncut(logged))
+        for level in self.reference.levels:
+            features = neighbors.mean(features, level)
+        return features, neighbors
+
+
+def log_normalized(counts):
+    """log(1 + counts per 10,000) [B, G]; cells without counts stay zero."""
+    depth = tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1e-12)
+    return tf.math.log1p(counts * (COUNTS_PER_CELL / depth))

@@ -1,0 +1,105 @@
+"""The functions of a served model that others call, with their inputs checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from scadv_tf.data.preprocessing import MODALITIES
+from scadv_tf.serving.checks import checked_dense, checked_sparse
+from scadv_tf.serving.served_model import ServedModel
+
+DEFAULT = "serving_default"
+
+
+def signatures(model: ServedModel) -> dict[str, Callable]:
+    """Name -> function with a fixed input signature; they are tracked by the model.
+
+    * ``annotate_rna``, ``annotate_atac``, ``embed_rna``, ``embed_atac``, ``translate`` take
+      ``counts``, float32 [cells, genes]; the first two only if types were taught, the last only if
+      a generator was trained.
+    * ``annotate_rna_sparse``, ``annotate_atac_sparse`` take the entries that are not zero:
+      ``cell_index`` and ``gene_index``, int64 [N], ``count``, float32 [N], and
+      ``number_of_cells``, an int64 scalar. Counts of the same cell and gene add up.
+    * ``annotate_atac_peaks``, if the training had peaks, takes these and the open peaks of the same
+      cells, ``peak_cell_index`` and ``peak_index``, int64 [M], each pair once.
+    * ``rna``, ``atac`` and ``serving_default`` (the latter) take ``expression``, float32
+      [cells, genes], preprocessed as in training, and give what `Readout` gives.
+    """
+    found = {f"embed_{modality}": _dense(model, model.embed, modality) for modality in MODALITIES}
+    if model.translates:
+        found["translate"] = _dense(model, model.translate)
+    if model.type_names:
+        for modality in MODALITIES:
+            found[f"annotate_{modality}"] = _dense(model, model.annotate, modality)
+            found[f"annotate_{modality}_sparse"] = _sparse(model, modality)
+        if model.peaks:
+            found["annotate_atac_peaks"] = _with_peaks(model)
+    found |= {modality: _preprocessed(model, modality) for modality in MODALITIES}
+    found[DEFAULT] = found["atac"]
+    model.functions = {name: function for name, function in found.items() if name != DEFAULT}
+    return found
+
+
+def _dense(model: ServedModel, method: Callable, *modality: str) -> Callable:
+    # The width is free here, and checked with a message that says what it must be.
+    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, "counts")])
+    def signature(counts):
+        return method(checked_dense(counts, model.genes), *modality)
+
+    return signature
+
+
+def _entries(*names: str, values: bool) -> list[tf.TensorSpec]:
+    specs = [tf.TensorSpec((None,), tf.int64, name) for name in names]
+    return [*specs, tf.TensorSpec((None,), tf.float32, "count")] if values else specs
+
+
+_NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
+
+
+def _sparse(model: ServedModel, modality: str) -> Callable:
+    @tf.function(input_signature=[*_entries("cell_index", "gene_index", values=True), _NUMBER])
+    def signature(cell_index, gene_index, count, number_of_cells):
+        given = cell_index, gene_index, count, number_of_cells
+        return model.annotate(_densified(model, *given), modality)
+
+    return signature
+
+
+def _with_peaks(model: ServedModel) -> Callable:
+    @tf.function(
+        input_signature=[
+            *_entries("cell_index", "gene_index", values=True),
+            *_entries("peak_cell_index", "peak_index", values=False),
+            _NUMBER,
+        ]
+    )
+    def signature(cell_index, gene_index, count, peak_cell_index, peak_index, number_of_cells):
+        counts = _densified(model, cell_index, gene_index, count, number_of_cells)
+        entries = peak_cell_index, peak_index, None, number_of_cells
+        cells, peaks, _ = checked_sparse(*entries, model.peaks, "peaks.txt")
+        shape = tf.stack([number_of_cells, model.peaks])
+        ones = tf.ones_like(cells, dtype=tf.float32)
+        opened = tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape)
+        return model.annotate(counts, "atac", tf.sparse.reorder(opened))
+
+    return signature
+
+
+def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cells):
+    entries = cell_index, gene_index, count, number_of_cells
+    cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
+    places = tf.stack([cells, genes], axis=1)
+    # The shape waits for the check, or a huge number would be allocated first.
+    shape = tf.stack([number_of_cells + 0 * tf.size(cells, out_type=tf.int64), model.genes])
+    return tf.reshape(tf.scatter_nd(places, values, shape), (-1, model.genes))
+
+
+def _preprocessed(model: ServedModel, modality: str) -> Callable:
+    @tf.function(input_signature=[tf.TensorSpec((None, model.genes), tf.float32, "expression")])
+    def signature(expression):
+        return model.encoded(expression, modality)
+
+    return signature

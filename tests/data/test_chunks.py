@@ -1,0 +1,292 @@
+"""Cells read in chunks are those that are read at once, whatever the format."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+
+import h5py
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from scadv_tf.data import chunks, spill
+from scadv_tf.data.chunks import open_cells
+from scadv_tf.data.readers import feature_names, read_modality
+from scadv_tf.data.spill import SortedOnDisk, mtx_entries
+from scadv_tf.errors import InputError
+
+CELLS, FEATURES = 11, 7
+GENES = [f"G{i}" for i in range(FEATURES)]
+
+
+@pytest.fixture
+def counts():
+    """Counts [11, 7]; one cell is empty."""
+    found = np.random.default_rng(0).poisson(0.7, size=(CELLS, FEATURES))
+    found[4] = 0
+    return found
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    """So that these few cells need several pieces."""
+    monkeypatch.setattr(spill, "BUCKET_CELLS", 4)
+    monkeypatch.setattr(spill, "ENTRIES_AT_ONCE", 5)
+
+
+def read_all(path, size, modality="rna", layer=""):
+    with open_cells(path, modality, layer) as source:
+        found = list(source.chunks(size))
+        assert source.cells == sum(len(chunk.cells) for chunk in found)
+        assert all(chunk.counts.shape[0] == len(chunk.cells) for chunk in found)
+        return (
+            np.concatenate([chunk.cells for chunk in found]).tolist(),
+            sparse.vstack([chunk.counts for chunk in found]).toarray(),
+            feature_names(source.var).tolist(),
+        )
+
+
+def same_as_whole(path, modality="rna", layer=""):
+    whole = read_modality(path, modality, layer)
+    for size in (1, 3, 4, 100):
+        names, values, features = read_all(path, size, modality, layer)
+        assert names == whole.obs_names.tolist()
+        assert features == feature_names(whole.var).tolist()
+        np.testing.assert_array_equal(values, whole.X.toarray())
+
+
+def annotated(matrix):
+    obs = pd.DataFrame(index=[f"cell{i}" for i in range(CELLS)])
+    return AnnData(matrix, obs=obs, var=pd.DataFrame({"id": range(FEATURES)}, index=GENES))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32, np.uint8])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_h5ad_however_it_is_stored(tmp_path, counts, form, kind):
+    annotated(form(counts.astype(kind))).write_h5ad(tmp_path / "a.h5ad", compression="gzip")
+    same_as_whole(tmp_path / "a.h5ad")
+    assert read_all(tmp_path / "a.h5ad", 2)[1].tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize("layer", ["X", "raw", "twice"])
+def test_layer_and_raw(tmp_path, counts, form, layer):
+    full = annotated(form(counts))
+    part = full[:, GENES[2:5]].copy()
+    part.raw = full
+    part.layers["twice"] = form(np.asarray(2 * counts[:, 2:5]))
+    part.write_h5ad(tmp_path / "a.h5ad")
+    same_as_whole(tmp_path / "a.h5ad", layer=layer)
+
+
+def test_h5mu(tmp_path, counts):
+    both = {"gex": annotated(sparse.csr_matrix(counts)), "peaks": annotated(3.0 * counts)}
+    mudata.MuData(both).write_h5mu(tmp_path / "a.h5mu")
+    same_as_whole(tmp_path / "a.h5mu", "rna")
+    same_as_whole(tmp_path / "a.h5mu", "atac")
+    assert read_all(tmp_path / "a.h5mu", 5, "atac")[1].tolist() == (3 * counts).tolist()
+
+
+KINDS = ["Gene Expression"] * 4 + ["Peaks"] * 3
+
+
+@pytest.mark.parametrize("kinds", [None, KINDS], ids=["Cell Ranger 2", "Cell Ranger 3"])
+def test_10x_h5(counts, write_10x_h5, kinds):
+    path = write_10x_h5(counts, ids=GENES, names=[*GENES[:6], GENES[0]], kinds=kinds)
+    for modality in ("rna", "atac") if kinds else ("rna",):
+        same_as_whole(path, modality)
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+def test_10x_mtx(counts, write_10x_mtx, gzipped, modality):
+    lines = [(f"id{i}", name, KINDS[i]) for i, name in enumerate(GENES)]
+    same_as_whole(write_10x_mtx(counts, lines, gzipped=gzipped), modality)
+
+
+def test_a_mtx_of_cells_x_features(counts, write_10x_mtx):
+    lines = [(f"id{i}", name) for i, name in enumerate(GENES)]
+    folder = write_10x_mtx(counts, lines, gzipped=False)
+    path = folder / "matrix.mtx"
+    head, comment, sizes, *entries = path.read_text().splitlines()
+    turned = [" ".join([line.split()[i] for i in (1, 0, 2)]) for line in (sizes, *entries)]
+    path.write_text("\n".join([head, comment, *turned[:1], *reversed(turned[1:])]) + "\n")
+    same_as_whole(folder)
+
+
+def test_names_as_bytes_as_other_programs_write_them(tmp_path, counts):
+    path = tmp_path / "a.h5ad"
+    annotated(counts).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        del file["obs/_index"]
+        names = [f"zelle-ä{i}".encode() for i in range(CELLS)]
+        file["obs"].create_dataset("_index", data=np.array(names))
+    assert read_all(path, 4)[0] == [name.decode() for name in names]
+
+
+def test_entries_in_parts_are_added_up_and_stored_zeros_are_no_counts(tmp_path):
+    parts = (np.array([1.0, 4.0, 0.0]), np.array([1, 1, 0]), np.array([0, 2, 3]))
+    AnnData(sparse.csr_matrix(parts, shape=(2, 2))).write_h5ad(tmp_path / "a.h5ad")
+    with open_cells(tmp_path / "a.h5ad", "rna") as source:
+        (chunk,) = source.chunks(5)
+    assert chunk.counts.toarray().tolist() == [[0, 5], [0, 0]] and chunk.counts.nnz == 1
+
+
+# Sorting on disk.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_entries_in_any_order_come_back_as_rows(tmp_path, seed):
+    random = np.random.default_rng(seed)
+    number, shape = 60, (23, 9)
+    entries = [random.integers(0, size, number) for size in shape]
+    values = random.integers(1, 9, number).astype(float)
+    expected = sparse.coo_matrix((values, entries), shape=shape).toarray()
+    pieces = ([a[i : i + 7] for a in (*entries, values)] for i in range(0, number, 7))
+    found = SortedOnDisk(pieces, shape, tmp_path)
+    for start, stop in ((0, 23), (3, 4), (7, 9), (4, 8), (21, 23)):
+        np.testing.assert_array_equal(found.rows(start, stop).toarray(), expected[start:stop])
+
+
+@pytest.mark.parametrize("place", [(-1, 0), (5, 0), (0, -1), (0, 4)])
+def test_entries_outside_are_refused(tmp_path, place):
+    entry = tuple(np.array([number]) for number in (*place, 1))
+    with pytest.raises(ValueError, match="not among the"):
+        SortedOnDisk(iter([entry]), (5, 4), tmp_path)
+
+
+def test_what_was_sorted_goes_again(tmp_path, counts, caplog):
+    annotated(sparse.csc_matrix(counts)).write_h5ad(tmp_path / "a.h5ad")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with caplog.at_level(logging.INFO), open_cells(tmp_path / "a.h5ad", "rna", "", scratch):
+        assert len(list(scratch.rglob("*"))) == 1 + 3  # 11 cells in buckets of 4
+    assert not list(scratch.iterdir())
+    assert "not stored by cell" in caplog.text and str(scratch) in caplog.text
+
+
+def test_what_is_stored_by_cell_is_not_sorted(tmp_path, counts, monkeypatch):
+    monkeypatch.setattr(chunks, "SortedOnDisk", None)
+    annotated(sparse.csr_matrix(counts)).write_h5ad(tmp_path / "a.h5ad")
+    read_all(tmp_path / "a.h5ad", 3)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("%%MatrixMarket matrix coordinate integer general\n2 2 2\n1 1 3\n", "has 1"),
+        ("%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 1 3\n2 2 1\n", "has 2"),
+        ("%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 1\n", "pattern"),
+        ("%%MatrixMarket matrix array real general\n2 2\n1\n0\n0\n1\n", "array"),
+        ("%%MatrixMarket matrix coordinate integer symmetric\n2 2 1\n1 1 3\n", "symmetric"),
+    ],
+)
+def test_a_mtx_that_is_none(tmp_path, text, message):
+    (tmp_path / "matrix.mtx").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        list(mtx_entries(tmp_path / "matrix.mtx"))
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize(
+    "bad, what, received",
+    [
+        (-2.5, "negative values", "1 negative values in X, the lowest -2.5"),
+        (np.nan, "not finite", "cell cell8, feature G3"),
+        (np.inf, "not finite", "cell cell8, feature G3"),
+        (1e300, "not finite", "cell cell8, feature G3"),
+    ],
+)
+def test_a_bad_value_comes_with_its_chunk(tmp_path, counts, form, bad, what, received):
+    values = counts.astype(float)
+    values[8, 3] = bad
+    adata = annotated(form(values))
+    adata.layers["counts"] = adata.X.copy()
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    with open_cells(tmp_path / "a.h5ad", "rna") as source:
+        found = source.chunks(3)
+        assert next(found).cells.tolist() == ["cell0", "cell1", "cell2"]
+        assert next(found).counts.toarray().tolist() == counts[3:6].tolist()
+        with pytest.raises(InputError, match=what) as error:
+            next(found)
+    assert received in error.value.received
+    if bad == -2.5:
+        assert "--layer=counts" in error.value.advice
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3, 2)])
+def test_no_counts_at_all_are_refused(tmp_path, shape):
+    AnnData(sparse.csr_matrix(shape, dtype=np.float32)).write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="holds no counts"):
+        read_all(tmp_path / "a.h5ad", 2)
+
+
+def test_cells_without_counts_are_told_once(tmp_path, counts, caplog):
+    counts[9] = 0
+    annotated(counts).write_h5ad(tmp_path / "a.h5ad")
+    read_all(tmp_path / "a.h5ad", 2)
+    assert [r.message for r in caplog.records if "no count" in r.message] == [
+        "a.h5ad: 2 cells have no count at all (kept)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "part, position, value", [("indices", -1, FEATURES), ("indices", 2, -1), ("indptr", 5, 10**6)]
+)
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
+def test_a_damaged_index_is_not_followed(tmp_path, counts, form, part, position, value):
+    if form is sparse.csc_matrix and part == "indices" and value > 0:
+        value = CELLS
+    annotated(form(counts)).write_h5ad(tmp_path / "a.h5ad")
+    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
+        numbers = file["X"][part][:]
+        numbers[position] = value
+        file["X"][part][:] = numbers
+    with pytest.raises(InputError, match="could not be read"):
+        read_all(tmp_path / "a.h5ad", 3)
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+
+
+def test_a_file_that_was_cut_short(tmp_path, counts, write_10x_mtx):
+    annotated(sparse.csr_matrix(counts)).write_h5ad(tmp_path / "a.h5ad")
+    cut(tmp_path / "a.h5ad")
+    folder = write_10x_mtx(counts, [(name, name) for name in GENES])
+    cut(folder / "matrix.mtx.gz")
+    for path in (tmp_path / "a.h5ad", folder):
+        with pytest.raises(InputError, match="could not be read"):
+            read_all(path, 3)
+
+
+def test_a_mtx_with_other_sizes(counts, write_10x_mtx):
+    folder = write_10x_mtx(counts, [(name, name) for name in GENES])
+    with gzip.open(folder / "barcodes.tsv.gz", "at") as file:
+        file.write("one-more\n")
+    with pytest.raises(InputError, match="do not belong together"):
+        read_all(folder, 3)
+
+
+def test_flags_are_those_of_this_program(tmp_path, counts, write_10x_h5):
+    with pytest.raises(InputError, match="the input does not exist") as error:
+        read_all(tmp_path / "none.h5ad", 3)
+    assert "--input" in error.value.advice
+    path = write_10x_h5(counts, GENES, GENES, ["Peaks"] * FEATURES)
+    with pytest.raises(InputError, match="has no layers") as error:
+        read_all(path, 3, layer="counts")
+    assert "--layer" in error.value.advice
+    with pytest.raises(InputError, match="holds no RNA features"):
+        read_all(path, 3)
+    annotated(counts).write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="has no counts") as error:
+        read_all(tmp_path / "a.h5ad", 3, layer="counts")
+    assert "--layer" in error.value.advice

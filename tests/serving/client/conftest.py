@@ -1,0 +1,112 @@
+"""A small model with types that are not ASCII, served by the stand-in, and clients of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from fake_serving import SERVERS, FakeServer
+from scipy import sparse
+
+from scadv_tf.serving.client import Client
+from scadv_tf.serving.export import export
+from scadv_tf.serving.transport import Retries
+
+TYPES = ("CD8⁺ T", "naïve B", "γδ T", "单核细胞")
+MODEL = "tissue"
+QUICK = Retries(attempts=3, first_wait=0.01)
+
+
+@pytest.fixture(scope="session")
+def trained(train, tissue):
+    """See the outer conftest; the types have other names."""
+    return train(dataclasses.replace(tissue, types=TYPES))
+
+
+@pytest.fixture(scope="session")
+def folder(trained, tmp_path_factory):
+    """The folder of its version 1."""
+    return export(trained.served, tmp_path_factory.mktemp("served") / MODEL)
+
+
+@pytest.fixture(scope="session")
+def the_fake(folder):
+    """The same model is version 1 and version 2."""
+    return FakeServer(MODEL, {1: folder, 2: folder})
+
+
+@pytest.fixture
+def fake(the_fake):
+    """The server behind both addresses, as if it had just started."""
+    the_fake.reset()
+    return the_fake
+
+
+@pytest.fixture(scope="session")
+def addresses(the_fake):
+    """How to reach it: 'grpc' -> …, 'rest' -> …"""
+    with SERVERS["grpc"](the_fake) as by_grpc, SERVERS["rest"](the_fake) as by_rest:
+        yield {"grpc": by_grpc, "rest": by_rest}
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def protocol(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def connect(fake, addresses, protocol, genes):
+    """A maker of clients that do not wait long; all are closed."""
+    made = []
+
+    def make(model=MODEL, genes=genes, **settings) -> Client:
+        address = settings.pop("address", addresses[protocol])
+        made.append(Client(address, model, genes, **{"retries": QUICK} | settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def genes(trained):
+    return trained.cells.preprocessor.genes
+
+
+@pytest.fixture(scope="session")
+def counts(trained):
+    """A maker of raw counts: counts(cells), of all types."""
+
+    def make(cells: int) -> sparse.csr_matrix:
+        random = np.random.default_rng(cells)
+        found = trained.data.rna[random.integers(trained.data.rna.shape[0], size=cells)]
+        found.data = random.binomial(found.data.astype(int), 0.8).astype(np.float32)
+        return found
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def expected(trained, in_memory):
+    """What the model in memory says of counts: expected(counts, modality)."""
+
+    def answer(counts, modality: str) -> dict:
+        found = in_memory(trained).annotate(counts.toarray(), modality)
+        found = {name: value.numpy() for name, value in found.items()}
+        return found | {"label": np.array([text.decode() for text in found["label"]])}
+
+    return answer
+
+
+@pytest.fixture
+def cells(counts, genes):
+    """A maker of AnnData: cells(number); genes as the model has them."""
+
+    def make(number: int) -> AnnData:
+        return AnnData(counts(number), var=pd.DataFrame(index=genes))
+
+    return make

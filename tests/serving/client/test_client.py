@@ -1,0 +1,187 @@
+"""What the client brings back is what the model says, however the cells were sent."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from scadv_tf.serving.answers import OUTPUTS
+from scadv_tf.serving.rest_transport import _array
+
+
+def assert_same(answer, expected):
+    for name in OUTPUTS:
+        found = getattr(answer, name)
+        if name in ("label", "unknown"):
+            np.testing.assert_array_equal(found, expected[name], err_msg=name)
+        else:
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("number", [1, 7, 1000])
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_every_route_gives_what_the_model_in_memory_gives(
+    connect, fake, counts, expected, number, modality, is_sparse
+):
+    client = connect(sparse=is_sparse)
+    answer = client.annotate_counts(counts(number), modality)
+    assert_same(answer, expected(counts(number), modality))
+    assert answer.version == 2
+    ending = "_sparse" if is_sparse else ""
+    sent = [signature for _, signature, _ in fake.requests]
+    assert sent == [f"annotate_{modality}{ending}"] * (1 if number < 512 else 2)
+
+
+def test_training_cells_get_what_the_training_said(connect, trained):
+    """The graph may do the preprocessing, but the answer is the trained model's."""
+    genes = trained.data.genes
+    adata = AnnData(trained.data.rna, var=pd.DataFrame(index=genes))
+    answer = connect().annotate(adata, "rna")
+    said, types = trained.annotation.rna, np.array(trained.served.types)
+    np.testing.assert_allclose(answer.probabilities, said.probabilities, atol=1e-5)
+    np.testing.assert_allclose(answer.latent, said.latent, atol=1e-5)
+    np.testing.assert_array_equal(answer.label, types[said.probabilities.argmax(axis=1)])
+
+
+def test_cells_go_in_batches_and_come_back_in_order(connect, fake, counts, expected):
+    answer = connect(batch_size=3, sparse=False).annotate_counts(counts(7), "atac")
+    assert [len(inputs["counts"]) for _, _, inputs in fake.requests] == [3, 3, 1]
+    assert_same(answer, expected(counts(7), "atac"))
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.15, 0.18, 0.19, 0.21, 0.22, 0.24, 0.26, 0.3, 0.6, 1])
+def test_the_smaller_request_is_sent(connect, fake, genes, share):
+    """About where the two are equal, the choice is checked against what went over the wire."""
+    random = np.random.default_rng(0)
+    kept = random.random((50, len(genes))) < share
+    given = sparse.csr_matrix(kept * random.integers(1, 30, kept.shape))
+    for is_sparse in (True, False, None):
+        connect(sparse=is_sparse).annotate_counts(given, "rna")
+    as_sparse, as_dense, chosen = fake.sizes
+    # A few bytes of names are not counted.
+    assert chosen == min(as_sparse, as_dense) or abs(as_sparse - as_dense) < 150
+    assert chosen == (as_sparse if share < 0.15 else as_dense) or 0.15 <= share <= 0.3
+
+
+def test_rest_outputs_become_arrays_of_their_kind():
+    """TF Serving encodes the texts of an output whose name ends in _bytes, and no others."""
+    encoded = [{"b64": base64.b64encode(text.encode()).decode()} for text in ("γδ T", "")]
+    for values, kind in (([[0.5, 1.0]], np.float32), ([True, False], bool), ([1, 2], np.int64)):
+        found = _array(values)
+        assert found.dtype == kind and found.tolist() == values
+    assert _array(encoded).tolist() == _array(["γδ T", ""]).tolist() == ["γδ T", ""]
+
+
+# AnnData.
+
+
+def test_the_order_of_the_genes_changes_nothing(connect, cells, expected):
+    adata = cells(7)
+    order = np.random.default_rng(0).permutation(adata.n_vars)
+    assert_same(connect().annotate(adata[:, order].copy(), "rna"), expected(adata.X, "rna"))
+
+
+def test_missing_genes_count_as_zero_and_further_ones_as_nothing(connect, cells, counts, expected):
+    adata = cells(7)
+    known = adata[:, 30:]
+    features = [f"other {i}" for i in range(5)] + list(known.var_names)
+    matrix = sparse.hstack([sparse.csr_matrix(np.full((7, 5), 100.0)), known.X], format="csr")
+    left = adata.X.copy().tolil()
+    left[:, :30] = 0
+    answer = connect().annotate(AnnData(matrix, var=pd.DataFrame(index=features)), "atac")
+    assert_same(answer, expected(left.tocsr(), "atac"))
+
+
+@pytest.mark.filterwarnings("ignore:Setting element")  # of a view, which then is none
+@pytest.mark.parametrize("form", ["dense", "csc", "layer", "view", "file"])
+def test_counts_are_taken_from_wherever_they_are(connect, cells, expected, tmp_path, form):
+    adata = cells(7)
+    right = expected(adata.X, "rna")
+    layer = None
+    if form == "dense":
+        adata.X = adata.X.toarray().astype(np.int64)
+    elif form == "csc":
+        adata.X = adata.X.tocsc()
+    elif form == "layer":
+        layer, adata.layers["counts"] = "counts", adata.X.copy()
+        adata.X = -adata.X
+    elif form == "view":
+        adata = AnnData(sparse.vstack([adata.X, adata.X]).tocsr(), var=adata.var)[7:]
+    else:
+        adata.write_h5ad(tmp_path / "cells.h5ad")
+        adata = read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    assert_same(connect(batch_size=4).annotate(adata, "rna", layer), right)
+    assert adata.obs["scadv_label"].tolist() == right["label"].tolist()
+
+
+def test_the_results_are_written_into_the_cells(connect, trained, cells, expected, tmp_path):
+    adata = cells(100)
+    adata.obs["batch"] = "one"
+    adata.obsm["X_pca"] = np.ones((100, 2))
+    before = adata.X.copy()
+    answer = connect().annotate(adata, "rna")
+    right = expected(before, "rna")
+    # As a file of another program would hold them.
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    read = read_h5ad(tmp_path / "cells.h5ad")
+    assert list(read.obs) == [
+        "batch", "scadv_label", "scadv_confidence", "scadv_unknown", "scadv_novelty",
+    ]  # fmt: skip
+    assert read.obs["scadv_label"].dtype == "category"
+    assert read.obs["scadv_label"].astype(str).tolist() == right["label"].tolist()
+    assert len(set(right["label"])) > 1 and set(right["label"]) <= set(trained.served.types)
+    assert not any(label.isascii() for label in right["label"])
+    assert read.obs["scadv_unknown"].dtype == bool
+    np.testing.assert_array_equal(read.obs["scadv_unknown"], answer.unknown)
+    np.testing.assert_allclose(read.obs["scadv_confidence"], right["confidence"], atol=1e-5)
+    np.testing.assert_allclose(read.obs["scadv_novelty"], right["novelty"], atol=1e-5)
+    np.testing.assert_allclose(read.obsm["X_scadv"], right["latent"], atol=1e-5)
+    assert set(read.obsm) == {"X_pca", "X_scadv"} and (read.X != before).nnz == 0
+
+
+# Versions.
+
+
+def test_versions_and_their_states_are_told(connect, fake):
+    fake.states[2] = "LOADING"
+    assert connect().versions() == {1: "AVAILABLE", 2: "LOADING"}
+
+
+def test_the_genes_of_a_version_ask_for_that_version(connect, fake, folder, counts, genes):
+    path = folder / "assets" / "genes.txt"
+    for settings in ({"genes": path}, {"genes": str(path)}, {"version": 1}):
+        assert connect(**settings).annotate_counts(counts(1), "rna").version == 1
+    assert connect(genes=path, version=2).annotate_counts(counts(1), "rna").version == 2
+    assert connect(genes=list(genes)).annotate_counts(counts(1), "rna").version == 2
+    assert [version for version, _, _ in fake.requests] == [1, 1, 1, 2, 2]
+
+
+def test_a_copy_of_the_genes_asks_for_no_version(connect, folder, counts, tmp_path):
+    copy = tmp_path / "genes.txt"
+    copy.write_bytes((folder / "assets" / "genes.txt").read_bytes())
+    assert connect(genes=copy).annotate_counts(counts(1), "rna").version == 2
+
+
+def test_a_version_that_comes_meanwhile_answers_no_cell_of_a_call(
+    connect, fake, counts, monkeypatch
+):
+    """Two versions have two latent spaces."""
+    fake.states[2] = "LOADING"
+    predict = type(fake).predict
+
+    def predict_and_load(self, *arguments):
+        self.states.clear()
+        return predict(self, *arguments)
+
+    monkeypatch.setattr(type(fake), "predict", predict_and_load)
+    client = connect(batch_size=3)
+    assert client.annotate_counts(counts(7), "rna").version == 1
+    assert [version for version, _, _ in fake.requests] == [1, 1, 1]
+    assert client.annotate_counts(counts(7), "rna").version == 2

@@ -1,0 +1,338 @@
+"""What a served model says of cells that were not there in the training, against dense NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import sparse
+from serving_twin import (
+    AtacTwin,
+    assert_same_answers,
+    averaging_of_new,
+    dense,
+    entries,
+    network_answer,
+    opened,
+    values_of,
+)
+
+from scadv_tf.data import normalization
+from scadv_tf.data.neighbors import averaging_weights
+from scadv_tf.models.readout import KNOTS
+from scadv_tf.serving import reference, served_model
+from scadv_tf.serving.reference import Neighbors, ReferenceCells, ServedIndex, kept_rows
+from scadv_tf.serving.served_model import ServedModel, log_normalized
+
+ONE_RANK = 1.1 / KNOTS  # a rounding may move a cell by one rank among the training's
+
+
+def ask(trained, counts, peaks=None, modality="atac"):
+    """The answer of a served model to counts, with peaks or without."""
+    given = tf.constant(counts.toarray()), modality, None if peaks is None else opened(peaks)
+    return values_of(ServedModel(trained.served).annotate(*given))
+
+
+def assert_twins(found, expected):
+    """Answers are the same but for single ranks of the novelty, which is a step function."""
+    found, expected = dict(found), dict(expected)
+    assert_same_ranks(found.pop("novelty"), expected.pop("novelty"))
+    assert np.mean(found.pop("unknown") == expected.pop("unknown")) > 0.95
+    # Between two clusters a cell is moved by both, and single precision shows.
+    latent, same = found.pop("latent"), expected.pop("latent")
+    np.testing.assert_allclose(latent, same, rtol=2e-3, atol=2e-3)
+    assert np.mean(np.isclose(latent, same, rtol=1e-4, atol=1e-4)) > 0.98
+    assert_same_answers(found, expected)
+
+
+def assert_same_ranks(found, expected):
+    np.testing.assert_allclose(found, expected, atol=ONE_RANK)
+    assert np.mean(np.abs(found - expected) < 1e-5) > 0.9
+
+
+def everything(cells: int) -> np.ndarray:
+    return np.arange(cells)
+
+
+# The whole route.
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"smoothing_hops": 1},
+        {"smoothing_hops": 3, "neighbors": 12},
+        {"smoothing_hops": 0},
+        {"projection_size": 0},
+        {"neighbor_vote": 0.0},
+        {"neighbor_vote": 1.0},
+        {"neighbors": 30},
+        {"variable_genes": 80},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["peaks", "genes"])
+def test_new_atac_cells_by_their_twin(train, new_tissue, settings, kind):
+    trained = train(**settings)
+    names = trained.cells.preprocessor.genes
+    counts = new_tissue.atac[:, np.isin(new_tissue.genes, names)]
+    peaks = new_tissue.peaks if kind == "peaks" else None
+    expected = AtacTwin(trained, everything(70)).answer(counts, peaks)
+    found = ask(trained, counts, peaks)
+    assert_twins(found, expected)
+    assert len(set(found["label"])) > 1 and 0 < found["unknown"].mean() < 1
+
+
+def test_of_many_training_cells_some_are_kept(train, new_tissue, monkeypatch):
+    """Averages are of all, but neighbours are found among the kept ones, with new lists."""
+    monkeypatch.setattr(reference, "REFERENCE_CELLS", 33)
+    trained = train(neighbors=7)
+    rows = kept_rows(70, seed=0)
+    assert len(rows) == 33
+    for peaks in (new_tissue.peaks, None):
+        expected = AtacTwin(trained, rows).answer(new_tissue.atac, peaks)
+        assert_twins(ask(trained, new_tissue.atac, peaks), expected)
+    served = ServedModel(trained.served)
+    assert served.reference.count == 33
+    sizes = {v.shape[0] for v in (*served.reference.levels, served.reference.lists)}
+    assert sizes == {33}
+
+
+def test_fewer_kept_cells_than_neighbours(train, new_tissue, monkeypatch):
+    monkeypatch.setattr(reference, "REFERENCE_CELLS", 3)
+    trained = train(neighbors=7)
+    found = ask(trained, new_tissue.atac, new_tissue.peaks)
+    twin = AtacTwin(trained, kept_rows(70, seed=0))
+    assert_twins(found, twin.answer(new_tissue.atac, new_tissue.peaks))
+
+
+def test_kept_rows(monkeypatch):
+    np.testing.assert_array_equal(kept_rows(9, seed=0), np.arange(9))
+    monkeypatch.setattr(reference, "REFERENCE_CELLS", 5)
+    rows = kept_rows(100, seed=0)
+    assert len(rows) == len(set(rows)) == 5 and (np.diff(rows) > 0).all() and rows.max() < 100
+    np.testing.assert_array_equal(kept_rows(100, seed=0), rows)
+    assert kept_rows(100, seed=1).tolist() != rows.tolist()
+    np.testing.assert_array_equal(kept_rows(5, seed=0), np.arange(5))
+
+
+@pytest.mark.parametrize("atac_cells", [1, 2, 3])
+def test_very_few_training_cells(train, tissue, atac_cells):
+    data = dataclasses.replace(
+        tissue, atac=tissue.atac[:atac_cells], peaks=tissue.peaks[:atac_cells]
+    )
+    trained = train(data, projection_size=50, neighbor_pca_size=50, lsi_size=15)
+    served = ServedModel(trained.served)
+    assert (served.reference is None) == (atac_cells == 1)
+    found = ask(trained, tissue.atac)
+    assert np.isfinite(found["latent"]).all() and np.isfinite(found["probabilities"]).all()
+
+
+def test_without_neighbours_a_cell_stands_alone(train, new_tissue):
+    trained = train(neighbors=1)
+    model = ServedModel(trained.served)
+    assert model.reference is None and model.peaks == 0
+    expected = expected_alone(trained, new_tissue.atac)
+    assert_same_answers(ask(trained, new_tissue.atac), expected)
+
+
+def expected_alone(trained, counts):
+    """The model's answer for log-normalised cells by themselves, as training would prepare them."""
+    model, preprocessor = trained.served.model, trained.cells.preprocessor
+    values = preprocessor.scale(log_normalized(tf.constant(counts.toarray())).numpy(), "atac")
+    answer = network_answer(model, model.encoder.project(values).numpy())
+    probabilities = answer["probabilities"]
+    return {
+        "latent": answer["latent"],
+        "probabilities": probabilities,
+        "label": np.array(trained.data.types)[probabilities.argmax(axis=1)],
+        "confidence": probabilities.max(axis=1),
+        "novelty": answer["novelty"],
+        "unknown": answer["unknown"],
+    }
+
+
+# RNA.
+
+
+def test_rna_cells_get_what_training_says_of_them(train, tissue):
+    trained = train()
+    known = trained.annotation.rna
+    found = ask(trained, tissue.rna, modality="rna")
+    for name in ("latent", "probabilities", "novelty"):
+        np.testing.assert_allclose(found[name], getattr(known, name), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found["confidence"], known.probabilities.max(axis=1), rtol=1e-5)
+    best = known.probabilities.argmax(axis=1)
+    assert found["label"].tolist() == np.array(trained.data.types)[best].tolist()
+    threshold = float(trained.served.model.readout.unknown_threshold)
+    np.testing.assert_array_equal(found["unknown"], known.novelty > threshold)
+    assert 0 < found["unknown"].mean() < 1
+
+
+# Cells that come together.
+
+
+@pytest.mark.parametrize("kind", ["peaks", "genes"])
+def test_a_single_cell_is_the_same_as_among_others(exported, new_tissue, kind):
+    name = "annotate_atac_peaks" if kind == "peaks" else "annotate_atac_sparse"
+    function = exported.loaded.signatures[name]
+    peaks = new_tissue.peaks if kind == "peaks" else None
+    together = values_of(function(**entries(new_tissue.atac, peaks)))
+    for row in (0, 41, 79):
+        own = None if peaks is None else peaks[row]
+        alone = values_of(function(**entries(new_tissue.atac[row], own)))
+        assert_same_answers(alone, {key: values[[row]] for key, values in together.items()})
+
+
+def test_the_order_of_cells_is_that_of_the_answers(exported, new_tissue):
+    function = exported.loaded.signatures["annotate_atac"]
+    order = np.random.default_rng(0).permutation(80)
+    found = values_of(function(**dense(new_tissue.atac[order])))
+    expected = values_of(function(**dense(new_tissue.atac)))
+    assert_same_answers(found, {name: values[order] for name, values in expected.items()})
+
+
+def test_the_depth_of_a_cell_does_not_matter(exported, new_tissue):
+    function = exported.loaded.signatures["annotate_atac"]
+    found = values_of(function(**dense(4 * new_tissue.atac)))
+    assert_same_answers(found, values_of(function(**dense(new_tissue.atac))))
+
+
+@pytest.mark.parametrize("name", ["annotate_rna", "annotate_atac"])
+def test_empty_cells_get_finite_numbers(exported, name):
+    found = values_of(exported.loaded.signatures[name](counts=tf.zeros((2, 120))))
+    for values in (found["latent"], found["probabilities"], found["novelty"]):
+        assert np.isfinite(values).all()
+    np.testing.assert_array_equal(found["latent"][0], found["latent"][1])
+
+
+def test_embeddings_are_those_of_the_annotation(exported, new_tissue, tissue):
+    for modality, counts in (("rna", tissue.rna), ("atac", new_tissue.atac)):
+        functions = exported.loaded.signatures
+        embedded = functions[f"embed_{modality}"](**dense(counts))
+        assert embedded.keys() == {"latent"}
+        annotated = functions[f"annotate_{modality}"](**dense(counts))["latent"]
+        np.testing.assert_allclose(embedded["latent"], annotated, rtol=1e-5, atol=1e-5)
+
+
+def test_a_translated_cell_is_what_the_generator_makes_of_its_latent_vector(exported, tissue):
+    trained = exported.trained
+    model, scale = trained.served.model, trained.cells.preprocessor.scales["atac"]
+    latent = model.encoder(trained.cells.batch("rna", slice(None)), modality="rna")
+    generated = model.generator(latent)
+    expected = np.maximum(generated.numpy() * scale.deviation + scale.mean, 0)
+    found = exported.loaded.signatures["translate"](**dense(tissue.rna))
+    assert found.keys() == {"accessibility"}
+    np.testing.assert_allclose(found["accessibility"], expected, rtol=1e-5, atol=1e-5)
+    assert (expected == 0).any() and expected.max() > 0.1
+
+
+def test_a_training_cell_met_again_is_close_to_what_training_saw(exported, tissue):
+    again = exported.loaded.signatures["annotate_atac_peaks"](**entries(tissue.atac, tissue.peaks))[
+        "probabilities"
+    ].numpy()
+    known = exported.trained.annotation.probabilities
+    assert np.mean(again.argmax(axis=1) == known.argmax(axis=1)) > 0.9
+    distance = np.linalg.norm(again[:, None] - known[None], axis=2)
+    own = np.diag(distance)
+    assert np.median(own) < 0.5 * np.median(distance)
+
+
+def test_chunks_and_density_of_the_training_cells_change_nothing(train, new_tissue, monkeypatch):
+    def answers(seed):  # it matters to the latent vectors alone, and makes a model of its own
+        trained = train(seed=seed)
+        kinds = {sparse.issparse(level) for level in trained.cells.preprocessor.neighborhood.levels}
+        return kinds, ask(trained, new_tissue.atac, new_tissue.peaks)
+
+    monkeypatch.setattr(normalization, "DENSE_SHARE", -1)
+    kinds, expected = answers(1)
+    assert kinds == {True, False}  # the first are the counts
+    monkeypatch.setattr(normalization, "DENSE_SHARE", 2)
+    monkeypatch.setattr(served_model, "CELLS_AT_ONCE", 7)
+    kinds, found = answers(2)
+    assert kinds == {True}
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-4)
+
+
+# The neighbours.
+
+
+def test_an_average_by_hand():
+    neighbors = Neighbors(
+        rows=tf.constant([[2, 0], [1, 1]]),
+        weights=tf.constant([[0.25, 0.5], [0.5, 0.25]]),
+        own=tf.constant([0.25, 0.25]),
+    )
+    values = tf.constant([[1.0, 0.0], [10.0, 1.0], [100.0, 0.0]])
+    found = neighbors.mean(tf.constant([[4.0, 8.0], [0.0, 4.0]]), values)
+    np.testing.assert_allclose(found, [[1 + 25 + 0.5, 2], [7.5, 1.75]])
+
+
+class PlacedByHand(ReferenceCells):
+    """Six training cells at right angles, with given lists of neighbours."""
+
+    def __init__(self, lists):
+        tf.Module.__init__(self)
+        self.count = 6
+        self.lists = tf.Variable(lists)
+        self.indices = {"genes": self}
+        self.features = {"genes": tf.eye(6)}
+        self.gene_scale = self.component_scale = self
+        self.gene_components = tf.zeros((1, 1))
+
+    def transform_dense(self, logged):
+        return tf.constant([[0, 0, 0.8, 0, 0.6]])
+
+    def apply(self, values):
+        return values
+
+
+def test_the_neighbours_of_a_new_cell_by_hand():
+    lists = [[0, 1, 2], [1, 0, 2], [2, 1, 3], [3, 2, 4], [4, 3, 2], [5, 0, 4]]
+    found = PlacedByHand(np.array(lists, np.int32)).neighbors(tf.zeros((1, 1)))
+    # Nearest are 2, with 1 of 5 neighbours in common, and 4, with 2 of 4.
+    assert found.rows.numpy().tolist() == [[2, 4]]
+    np.testing.assert_allclose(found.own, [1 / 1.7], rtol=1e-6)
+    np.testing.assert_allclose(found.weights, [[0.2 / 1.7, 0.5 / 1.7]], rtol=1e-6)
+    own, others = averaging_of_new(np.array([[2, 4]]), np.array(lists))
+    np.testing.assert_allclose([own[0, 0], *others[0, [2, 4]]], [1 / 1.7, 0.2 / 1.7, 0.5 / 1.7])
+
+
+def test_peaks_decide_the_neighbours_where_there_are_some(exported, in_memory, new_tissue):
+    reference_cells = in_memory(exported.trained).reference
+    logged = log_normalized(tf.constant(new_tissue.atac.toarray()))
+    by_genes = reference_cells.neighbors(logged)
+    by_peaks = reference_cells.neighbors(logged, opened(new_tissue.peaks))
+    assert (by_genes.rows.numpy() != by_peaks.rows.numpy()).any(axis=1).mean() > 0.5
+    for found in (by_genes, by_peaks):
+        total = found.own + tf.reduce_sum(found.weights, axis=1)
+        np.testing.assert_allclose(total, 1, rtol=1e-5)
+        assert (found.weights.numpy() >= 0).all() and (found.own.numpy() > 0).all()
+
+
+def test_the_served_index_is_the_trained_one(exported, new_tissue):
+    indices = exported.trained.cells.preprocessor.neighborhood.indices
+    counts = {"genes": new_tissue.atac, "peaks": new_tissue.peaks}
+    for kind, matrix in counts.items():
+        served, expected = ServedIndex(indices[kind]), indices[kind].transform(matrix)
+        found = served.transform_dense(tf.constant(matrix.toarray()))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        by_entries = served.transform_sparse(opened(matrix))
+        np.testing.assert_allclose(by_entries, found, rtol=1e-4, atol=1e-4)
+
+
+def test_training_cells_weigh_among_themselves_as_in_training(exported):
+    """The lists and levels that are served are those of the training."""
+    neighborhood = exported.trained.cells.preprocessor.neighborhood
+    saved = exported.loaded.reference
+    np.testing.assert_array_equal(saved.lists, neighborhood.neighbors)
+    model, scale = exported.trained.served.model, exported.trained.cells.preprocessor.scales
+    weights = averaging_weights(neighborhood.neighbors)
+    for level, served in zip(neighborhood.levels, saved.levels, strict=True):
+        values = np.asarray(level.todense() if hasattr(level, "todense") else level)
+        scaled = (values - scale["atac"].mean) / scale["atac"].deviation
+        np.testing.assert_allclose(served, model.encoder.project(scaled), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
