@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 POOLED_CELLS = 16  # weight of the covariance of all groups in that of one, in cells
+LEAST_SPREAD = 0.1  # of a group's mean variance in ATAC, as a share of that in RNA
 FLOOR = 0.01  # added to each direction's variance, as a share of the mean variance
 
 
@@ -23,11 +24,14 @@ class Moments:
     covariances: np.ndarray
 
     @classmethod
-    def of(cls, latent: np.ndarray, shares: np.ndarray) -> Moments:
+    def of(
+        cls, latent: np.ndarray, shares: np.ndarray, least: np.ndarray | float = 1e-12
+    ) -> Moments:
         """Moments of latent vectors [N, Z] by each cell's shares of the groups [N, K].
 
         Covariances are about the group's own mean, and joined by that of all groups, which counts
-        as `POOLED_CELLS` cells, so that small groups have one that can be inverted.
+        as `POOLED_CELLS` cells, so that small groups have one that can be inverted. What is added
+        to a group's variances depends on their mean, or on `least` [K] if that is more.
         """
         latent, shares = np.asarray(latent, np.float64), np.asarray(shares, np.float64)
         cells = shares.sum(axis=0)
@@ -42,8 +46,13 @@ class Moments:
         covariances = (scatter + POOLED_CELLS * pooled) / (cells + POOLED_CELLS)[:, None, None]
         width = latent.shape[1]
         variance = np.trace(covariances, axis1=1, axis2=2) / width
-        floor = FLOOR * np.maximum(variance, 1e-12)[:, None, None] * np.eye(width)
+        floor = FLOOR * np.maximum(variance, least)[:, None, None] * np.eye(width)
         return cls(cells, means, covariances + floor)
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Mean variance of each group [K]."""
+        return np.trace(self.covariances, axis1=1, axis2=2) / self.means.shape[1]
 
 
 def fit_affine_maps(
@@ -63,7 +72,9 @@ def fit_affine_maps(
     -------
     M [K, Z, Z] and b [K, Z], float32.
     """
-    rna, atac = Moments.of(rna_latent, rna_shares), Moments.of(atac_latent, atac_shares)
+    rna = Moments.of(rna_latent, rna_shares)
+    # ATAC cells without any spread, such as averages over all of them, must not be blown up.
+    atac = Moments.of(atac_latent, atac_shares, np.maximum(LEAST_SPREAD * rna.variances, 1e-12))
     shifts = rna.means - atac.means
     cells = np.minimum(rna.cells, atac.cells)
     common = (cells / max(cells.sum(), 1e-12)) @ shifts

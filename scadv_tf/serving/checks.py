@@ -42,44 +42,37 @@ def checked_sparse(cells, features, values, number_of_cells, size: int, names: s
     tf.errors.InvalidArgumentError : lengths differ, an index is out of range, a value is negative
         or not finite, or the number of cells is not in 1 … 65,536.
     """
-    number = tf.size(cells, out_type=tf.int64)
-    lengths = [
-        tf.size(given, out_type=tf.int64) for given in (features, values) if given is not None
-    ]
-    expected = f"in the order of {names}"
+    counts = [] if values is None else _counts_are_sound(values, "expected raw counts, float32")
     checks = [
         _require(
             (number_of_cells > 0) & (number_of_cells <= LARGEST_REQUEST),
             f"number_of_cells is out of range: expected 1 to {LARGEST_REQUEST}",
             number_of_cells,
         ),
-        *(
-            _require(
-                tf.equal(length, number),
-                "Lengths differ: expected one cell, one feature and one count for each entry",
-                length,
-            )
-            for length in lengths
-        ),
-        _inside(
-            cells,
-            number_of_cells,
-            "A cell index is out of range: expected 0 to number_of_cells - 1",
-        ),
-        _inside(
-            features,
-            size,
-            f"A feature index is out of range: expected 0 to {size - 1}, {expected}",
-        ),
-        *([] if values is None else _counts_are_sound(values, "expected raw counts, float32")),
+        *(_same_length(given, cells) for given in (features, values) if given is not None),
+        _inside(cells, number_of_cells, "A cell index", "number_of_cells - 1"),
+        _inside(features, size, "A feature index", f"{size - 1}, in the order of {names}"),
+        *counts,
     ]
     with _after(*checks):
         return tuple(None if v is None else tf.identity(v) for v in (cells, features, values))
 
 
-def _inside(indices, size, message: str):
+def _same_length(given, cells):
+    return _require(
+        tf.equal(tf.size(given), tf.size(cells)),
+        "Lengths differ: expected one cell, one feature and one count for each entry",
+        tf.size(given),
+    )
+
+
+def _inside(indices, size, what: str, largest: str):
     inside = (indices >= 0) & (indices < size)
-    return _require(tf.reduce_all(inside), message, tf.boolean_mask(indices, ~inside)[:3])
+    return _require(
+        tf.reduce_all(inside),
+        f"{what} is out of range: expected 0 to {largest}",
+        tf.boolean_mask(indices, ~inside)[:3],
+    )
 
 
 def _counts_are_sound(counts, expected: str) -> list:

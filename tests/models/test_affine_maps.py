@@ -265,3 +265,11 @@ def test_the_input_is_left_alone_and_float32_is_as_good():
         np.testing.assert_allclose(rounded, exact, rtol=1e-3, atol=1e-3)
     for values, before in zip(given, kept, strict=True):
         np.testing.assert_array_equal(values, before)
+
+
+def test_atac_cells_without_spread_send_no_new_cell_far_away():
+    random = np.random.default_rng(0)
+    rna, new = random.normal(size=(60, 3)), random.normal(size=(20, 3)).astype(np.float32)
+    shares = np.ones((60, 1))
+    found = moved(new, np.ones((20, 1)), *fit_affine_maps(rna, shares, np.zeros((60, 3)), shares))
+    assert np.abs(found).max() < 50 * np.abs(new).max()
