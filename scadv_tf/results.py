@@ -41,7 +41,7 @@ FILES = {
     "history.csv": "losses and scores after each epoch",
     "predictions.csv": "labels and confidence of the ATAC cells",
     "integrated.h5ad": "both modalities with latent vectors, UMAP and labels, for scanpy",
-    "checkpoints/": "the whole model's weights and the preprocessing",
+    "checkpoints/": "the whole model's weights, the discriminators' too, and the settings",
     "figures/": "the pictures of this page",
 }
 

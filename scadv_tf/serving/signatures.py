@@ -92,8 +92,7 @@ def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cell
     entries = cell_index, gene_index, count, number_of_cells
     cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
     places = tf.stack([cells, genes], axis=1)
-    # The shape waits for the check, or a huge number would be allocated first.
-    shape = tf.stack([number_of_cells + 0 * tf.size(cells, out_type=tf.int64), model.genes])
+    shape = tf.stack([number_of_cells, model.genes])  # the scatter waits for the checked places
     return tf.reshape(tf.scatter_nd(places, values, shape), (-1, model.genes))
 
 
