@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from scadv_tf.config import RunConfig
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.rows import JoinedRows, Rows, blocks, take
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import KNOTS
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean
 
+CELLS_AT_ONCE = 2048
+READOUT_CELLS = 50_000  # more move neither quantiles nor covariances
+NUMBERS = ("uncertainty", "distance", "novelty")
 HAIR = 1e-4
 
 
@@ -23,13 +27,12 @@ class Encoded:
 
     Attributes
     ----------
-    latent : [cells, Z].
-    logits, probabilities : of the types [cells, K].
+    latent : [cells, Z], in memory or on disk.
+    probabilities : of the types [cells, K].
     uncertainty, distance, novelty : [cells].
     """
 
-    latent: np.ndarray
-    logits: np.ndarray
+    latent: Rows
     probabilities: np.ndarray
     uncertainty: np.ndarray
     distance: np.ndarray
@@ -55,27 +58,64 @@ class Annotation:
     unknown: np.ndarray
 
     @property
-    def latent(self) -> np.ndarray:
+    def latent(self) -> Rows:
         """RNA cells first [R + A, Z]."""
-        return np.concatenate([self.rna.latent, self.atac.latent])
+        parts = self.rna.latent, self.atac.latent
+        held = all(isinstance(part, np.ndarray) for part in parts)
+        return np.concatenate(parts) if held else JoinedRows(*parts)
 
 
-def encode(model: ScAdv, cells: TrainingCells, modality: str) -> Encoded:
-    """What the model says of all training cells of a modality."""
-    parts = [model.encode(batch, modality) for batch in cells.batches(modality)]
-    names = [field.name for field in dataclasses.fields(Encoded)]
-    return Encoded(*(np.concatenate([part[name] for part in parts]) for name in names))
+def answers(model: ScAdv, features: Rows, modality: str) -> Iterator[tuple[slice, dict]]:
+    """Which cells, and what the model says of them, some cells at a time."""
+    for start, block in blocks(features, CELLS_AT_ONCE):
+        answer = model.encode(block, modality)
+        yield slice(start, start + len(block)), {k: v.numpy() for k, v in answer.items()}
+
+
+def probabilities(model: ScAdv, features: Rows, modality: str) -> np.ndarray:
+    """Of the types [cells, K], of each cell by itself."""
+    found = np.empty((features.shape[0], model.types), dtype=np.float32)
+    for part, answer in answers(model, features, modality):
+        found[part] = answer["probabilities"]
+    return found
+
+
+def encode(model: ScAdv, features: Rows, modality: str, latent: Rows | None = None) -> Encoded:
+    """What the model says of cells.
+
+    Parameters
+    ----------
+    features : [cells, D], see `TrainingCells`.
+    latent : where the latent vectors [cells, Z] go; None for an array.
+    """
+    cells = features.shape[0]
+    if latent is None:
+        latent = np.empty((cells, model.latent_size), dtype=np.float32)
+    each = {
+        name: np.empty((cells, *shape), dtype=np.float32)
+        for name, shape in {"probabilities": (model.types,), **dict.fromkeys(NUMBERS, ())}.items()
+    }
+    for part, answer in answers(model, features, modality):
+        latent[part] = answer["latent"]
+        for name, values in each.items():
+            values[part] = answer[name]
+    return Encoded(latent, **each)
 
 
 def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Annotation:
     """The answer for all training cells."""
-    rna, atac = (encode(model, cells, modality) for modality in MODALITIES)
-    vote, weights = config.evaluation.neighbor_vote, cells.neighbor_weights
-    novelty = neighbor_mean(atac.novelty, weights)
+
+    def encoded(modality: str) -> Encoded:
+        latent = cells.table(f"{modality}_latent", cells.cells(modality), model.latent_size)
+        return encode(model, cells.features[modality], modality, latent)
+
+    rna, atac = (encoded(modality) for modality in MODALITIES)
+    vote, neighbors = config.evaluation.neighbor_vote, cells.neighbors
+    novelty = neighbor_mean(atac.novelty, neighbors)
     return Annotation(
         rna,
         atac,
-        final_probabilities(atac.probabilities, weights, vote),
+        final_probabilities(atac.probabilities, neighbors, vote),
         novelty,
         novelty > float(model.readout.unknown_threshold),
     )
@@ -90,7 +130,8 @@ def fit_readout(
 ) -> None:
     """Fits the model's readout: temperature, novelty and its threshold, maps of latent vectors.
 
-    Starts from a readout that says nothing, so that a second fit gives what the first one gave.
+    Starts from a readout that says nothing, so that a second fit gives what the first one gave. Of
+    each modality, and of the held-out cells, at most `READOUT_CELLS` random ones are looked at.
 
     Parameters
     ----------
@@ -98,24 +139,34 @@ def fit_readout(
     held_out : rows of the RNA cells that were not trained on; without any, the probabilities stay
         as they are and no cell is unknown.
     """
-    readout = model.readout
+    readout, seed = model.readout, config.training.seed
     readout.reset()
-    features = [np.asarray(model.encoder.project(batch)) for batch in cells.batches("rna")]
-    centers, variances = type_spread(np.concatenate(features), rna_labels, readout.types)
+    rows = {name: _some(np.arange(cells.cells(name)), seed) for name in MODALITIES}
+    features = {name: take(cells.features[name], rows[name]) for name in MODALITIES}
+    labels, held_out = rna_labels[rows["rna"]], _some(held_out, seed)
+    held_out_features = take(cells.features["rna"], held_out)
+    centers, variances = type_spread(features["rna"], labels, readout.types)
     readout.centers.assign(centers)
     readout.variances.assign(variances)
-    logits = encode(model, cells, "rna").logits
-    readout.temperature.assign(fit_temperature(logits[held_out], rna_labels[held_out]))
-    rna, atac = (encode(model, cells, modality) for modality in MODALITIES)
-    reference = held_out if len(held_out) else slice(None)
-    readout.uncertainty_knots.assign(_quantiles(rna.uncertainty[reference]))
+    logits = [answer["logits"] for _, answer in answers(model, held_out_features, "rna")]
+    temperature = fit_temperature(np.concatenate(logits), rna_labels[held_out]) if logits else 1.0
+    readout.temperature.assign(temperature)
+    rna, atac = (encode(model, features[name], name) for name in MODALITIES)
+    reference = encode(model, held_out_features, "rna") if len(held_out) else rna
+    readout.uncertainty_knots.assign(_quantiles(reference.uncertainty))
     readout.distance_knots.assign([_quantiles(rna.distance), _quantiles(atac.distance)])
-    novelty = encode(model, cells, "rna").novelty[held_out]
+    novelty = encode(model, held_out_features, "rna").novelty
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(novelty, share))
     if config.evaluation.align_latent:
-        seed = config.training.seed
-        readout.alignment.fit(rna.latent, rna_labels, atac.latent, atac.probabilities, seed)
+        readout.alignment.fit(rna.latent, labels, atac.latent, atac.probabilities, seed)
+
+
+def _some(rows: np.ndarray, seed: int) -> np.ndarray:
+    """All rows, or `READOUT_CELLS` random ones, sorted."""
+    if len(rows) <= READOUT_CELLS:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, READOUT_CELLS, replace=False))
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -57,6 +57,13 @@ class DataConfig(Checked):
     min_shared_genes: int = option(
         50, "Refuse to run when fewer genes than this are shared.", minimum=2
     )
+    memory_cells: int = option(
+        30_000,
+        "Most cells of a modality that are held in memory; of a larger one, so many random cells "
+        "teach the preprocessing and denoise the others, and all are streamed from disk; 0: no "
+        "limit.",
+        minimum=0,
+    )
     synthetic_cells: int = option(
         2000, "Cells in each modality of --dataset=synthetic.", minimum=50
     )
@@ -244,6 +251,12 @@ class TrainingConfig(Checked):
         choices=("semi_supervised", "unsupervised"),
     )
     epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
+    max_pass_steps: int = option(
+        250,
+        "Most steps of a pass over the cells: of a large data set, an epoch sees a part of the "
+        "cells, drawn anew each time; 0: no limit.",
+        minimum=0,
+    )
     batch_size: int = option(256, "Cells of each modality in a batch.", minimum=3)
     min_batches: int = option(
         10,
@@ -261,6 +274,11 @@ class TrainingConfig(Checked):
     )
     gradient_clip_norm: float = option(
         5.0, "Largest norm of all gradients of a step together; 0 does not clip.", minimum=0
+    )
+    precision: str = option(
+        "float32",
+        "Precision of the training's matrix products; everything else is float32 always.",
+        choices=("float32", "bfloat16"),
     )
     reversal_strength: float = option(
         1.0, "Factor that reversed gradients reach at the end of the training.", minimum=0
@@ -280,6 +298,12 @@ class TrainingConfig(Checked):
         "probabilities and the threshold of unknown cells; 0 does neither.",
         minimum=0,
         maximum=0.5,
+    )
+    strategy: str = option(
+        "none",
+        "Who trains: one device; mirrored: all GPUs of this machine; multi_worker: the machines in "
+        "the environment variable TF_CONFIG, which are all given the same command.",
+        choices=("none", "mirrored", "multi_worker"),
     )
     seed: int = option(0, "Seed of everything random.", minimum=0, maximum=2**32 - 1)
 
@@ -332,6 +356,14 @@ class OutputConfig(Checked):
     output_dir: str = option("", "Folder of the results; default: runs/<dataset>.")
     export_dir: str = option(
         "", "Folder of the exported encoder's versions; default: savedmodels/<dataset>."
+    )
+    resume: bool = option(
+        False,
+        "Go on from the checkpoint that an interrupted training left in <output_dir>/checkpoints; "
+        "start from the beginning if there is none.",
+    )
+    checkpoint_seconds: float = option(
+        60.0, "Least seconds between two checkpoints; they are written between epochs.", minimum=0
     )
     tensorboard: bool = option(False, "Write TensorBoard logs to <output_dir>/tensorboard.")
 

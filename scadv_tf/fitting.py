@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,17 +12,28 @@ import keras
 import numpy as np
 import pandas as pd
 
-from scadv_tf.annotation import encode, fit_readout
+from scadv_tf.annotation import fit_readout, probabilities
+from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
-from scadv_tf.data.pipeline import fitting_batch_size, steps_of_pass, training_batches
-from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.pipeline import Pass, training_batches
+from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.rows import take
 from scadv_tf.errors import InputError
-from scadv_tf.files import whole_file, write_whole
-from scadv_tf.models.callbacks import AtacPredictions, Hook, LabelChange, SoftLabelUpdate
+from scadv_tf.models import optimizers
+from scadv_tf.models.callbacks import (
+    AtacPredictions,
+    EpochSeconds,
+    Hook,
+    LabelChange,
+    SoftLabelUpdate,
+)
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.progress import training_progress
+from scadv_tf.team import Team, alone
+
+logger = logging.getLogger(__name__)
 
 
 def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
@@ -28,30 +42,51 @@ def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
     clip = config.gradient_clip_norm or None
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(rate, global_clipnorm=clip)
-    return keras.optimizers.SGD(rate, momentum=config.momentum, nesterov=True, global_clipnorm=clip)
+        return optimizers.Adam(rate, global_clipnorm=clip)
+    return optimizers.SGD(rate, momentum=config.momentum, nesterov=True, global_clipnorm=clip)
 
 
-def batch_size_of(cells: TrainingCells, config: TrainingConfig) -> int:
-    """The configured batch size, or a smaller one for a small data set."""
-    return fitting_batch_size(cells, config.batch_size, config.min_batches)
+def pass_of(cells: TrainingCells, config: TrainingConfig, replicas: int = 1) -> Pass:
+    """The pass over these cells: smaller batches for a small data set."""
+    largest = max(cells.cells(name) for name in MODALITIES)
+    settings = config.batch_size, config.min_batches, replicas, config.max_pass_steps
+    return Pass.of(largest, *settings)
 
 
-def build_model(cells: TrainingCells, types: int, config: RunConfig) -> ScAdv:
+def build_model(
+    cells: TrainingCells, types: int, config: RunConfig, team: Team | None = None
+) -> ScAdv:
     """A compiled model for these cells, its fixed projection set."""
     preprocessor, training = cells.preprocessor, config.training
     components = preprocessor.components
-    steps = steps_of_pass(cells, batch_size_of(cells, training)) * training.epochs
+    one_pass = pass_of(cells, training, 1 if team is None else team.replicas)
+    steps = one_pass.steps * training.epochs
+    size = 0 if components is None else components.shape[1]
+    model = new_model(len(preprocessor.genes), types, size, steps, config)
+    if components is not None:
+        model.set_projection(components)
+    return model
+
+
+def new_model(genes: int, types: int, projection_size: int, steps: int, config: RunConfig) -> ScAdv:
+    """A compiled model, fresh.
+
+    Parameters
+    ----------
+    genes, types, projection_size : see `ScAdv`.
+    steps : of the whole training, in each phase.
+    """
+    training = config.training
     shape = {
-        "genes": len(preprocessor.genes),
+        "genes": genes,
         "types": types,
-        "projection_size": 0 if components is None else components.shape[1],
+        "projection_size": projection_size,
+        "precision": training.precision,
         "reversal_strength": training.reversal_strength,
+        "seed": training.seed,
     }
     model = ScAdv(**shape, network=config.network, loss=config.loss)
     model.total_steps = steps * len(model.phases)
-    if components is not None:
-        model.set_projection(components)
     model.synchronize_teacher()
     model.compile(
         _optimizer(training, training.learning_rate, steps),
@@ -68,6 +103,8 @@ def fit(
     config: RunConfig,
     hooks: Sequence[Hook] = (),
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    team: Team | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[ScAdv, pd.DataFrame]:
     """Trains a model by Algorithm 1 and fits its readout; no label of an ATAC cell comes in here.
 
@@ -75,8 +112,12 @@ def fit(
     ----------
     rna_labels, types : type codes [R] and the number of types; not looked at in the unsupervised
         mode, where all cells are of one type.
-    hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`).
+    hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`), of those
+        that are followed: see `TrainingCells.followed`.
     callbacks : further Keras callbacks.
+    team : replicas and workers that train together; None for one replica. All workers call this
+        with the same cells, and all get the same model.
+    checkpoints : where an unfinished training is kept; None keeps none.
 
     Returns
     -------
@@ -84,73 +125,165 @@ def fit(
 
     Raises
     ------
-    InputError : the training diverged.
+    InputError : the training diverged, the checkpoint is of another training, or another worker is
+        lost.
     """
-    training = config.training
+    training, team = config.training, team or alone()
     keras.utils.set_random_seed(training.seed)
     share = training.calibration_share
     if not training.supervised:
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
-    labels = rna_labels[taught].astype(np.int32)
-    model, history = _train(cells.with_rna(taught), labels, types, config, hooks, callbacks)
+    identity = _identity(cells, rna_labels, types, config)
+    team.check_alike("data or settings", int(identity[:15], 16))
+    with team.strategy.scope():
+        model = build_model(cells, types, config, team)
+    task = _Task(cells, taught, rna_labels, config, model, team, identity)
+    history = task.train(hooks, callbacks, checkpoints)
+    if team.replicas > 1:
+        model = _without_replicas(model)
     fit_readout(model, cells, rna_labels, held_out, config)
     return model, history
 
 
-def _train(
-    cells: TrainingCells,
-    rna_labels: np.ndarray,
-    types: int,
-    config: RunConfig,
-    hooks: Sequence[Hook],
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> tuple[ScAdv, pd.DataFrame]:
-    training, loss = config.training, config.loss
-    model = build_model(cells, types, config)
-    soft = np.zeros((cells.cells("atac"), types), dtype=np.float32)
-    batch_size = batch_size_of(cells, training)
-    batches = training_batches(
-        cells,
-        rna_labels,
-        soft,
-        batch_size,
-        len(model.phases),
-        training.seed,
-        mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
-        partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
-    )
-    if training.supervised:
-        shares = np.bincount(rna_labels, minlength=types) / len(rna_labels)
-        hooks = [*_label_hooks(model, cells, soft, shares, config), *hooks]
-    predictions = AtacPredictions(lambda: encode(model, cells, "atac").probabilities, hooks)
-    steps = steps_of_pass(cells, batch_size)
-    progress = training_progress(training.epochs, steps * len(model.phases))
-    history = model.fit(
-        batches,
-        epochs=training.epochs,
-        callbacks=[PhaseSchedule(steps), predictions, *callbacks, progress],
-        shuffle=False,
-        verbose=0,
-    )
-    table = pd.DataFrame(history.history)
-    _check_finite(table[list(model.active)])
-    table.insert(0, "epoch", np.arange(1, len(table) + 1))
-    return model, table
+class _Task:
+    """A training: model, batches, soft labels and what has been learned so far."""
+
+    def __init__(self, cells, rna_rows, rna_labels, config, model, team, identity):
+        self.cells, self.rna_rows, self.rna_labels = cells, rna_rows, rna_labels
+        self.config, self.model, self.team, self.identity = config, model, team, identity
+        training = config.training
+        self.soft = np.zeros((len(cells.followed), model.types), dtype=np.float32)
+        self.one_pass = pass_of(cells, training, team.replicas)
+        self.epochs = training.epochs
+        change = training.early_stopping_patience, training.early_stopping_change
+        self.label_change = LabelChange(model, *change)
+        self.earlier: list[dict] = []
+
+    def train(self, hooks, callbacks, checkpoints: Checkpoints | None) -> pd.DataFrame:
+        """Trains to the end, from the beginning or from a checkpoint; returns the history."""
+        first = self._restore(checkpoints) if checkpoints else 0
+        self.team.check_alike("the epoch that they start from", first)
+        savers = []
+        if checkpoints:
+            savers = [SavesTraining(checkpoints, self._tables, self.identity)]
+        steps = self.one_pass.steps * len(self.model.phases)
+        followed = self._followed_features()
+        with self.team.together():
+            self.model.fit(
+                self.team.distributed(self._batches(first)),
+                epochs=self.epochs,
+                initial_epoch=first,
+                steps_per_epoch=steps if self.team.endless else None,
+                callbacks=[
+                    PhaseSchedule(self.one_pass.steps),
+                    AtacPredictions(
+                        lambda: probabilities(self.model, followed, "atac"),
+                        [*self._label_hooks(), *hooks],
+                    ),
+                    *callbacks,
+                    *savers,
+                    EpochSeconds(),
+                    training_progress(self.epochs, steps),
+                ],
+                shuffle=False,
+                verbose=0,
+            )
+        table = pd.DataFrame(self._rows())
+        _check_finite(table[list(self.model.active)])
+        table.insert(0, "epoch", np.arange(1, len(table) + 1))
+        return table
+
+    def _batches(self, first_epoch: int):
+        loss, model = self.config.loss, self.model
+        return training_batches(
+            self.cells,
+            self.rna_rows,
+            self.rna_labels,
+            self.soft,
+            self.one_pass,
+            len(model.phases),
+            self.config.training.seed,
+            mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
+            with_partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
+            shard=self.team.worker,
+            first_epoch=first_epoch,
+        )
+
+    def _followed_features(self):
+        """Of the ATAC cells that are predicted after each epoch."""
+        features, rows = self.cells.features["atac"], self.cells.followed
+        return features if len(rows) == features.shape[0] else take(features, rows)
+
+    def _label_hooks(self) -> list[Hook]:
+        """What is made of each epoch's predicted types: soft labels in place, early stopping."""
+        training, loss = self.config.training, self.config.loss
+        if not training.supervised:
+            return []
+        shares = np.bincount(self.rna_labels[self.rna_rows], minlength=self.model.types)
+        shares = shares / len(self.rna_rows)
+        warmup = max(1, round(loss.centroid_warmup * self.epochs))
+        settings = warmup, loss.prior_power, loss.sharpening
+        lists = self.cells.neighbors
+        if lists is not None and lists.sampled:
+            lists = None  # batches take means over the sample
+        update = SoftLabelUpdate(self.soft, lists, shares, *settings)
+        return [update, self.label_change]
+
+    def _rows(self) -> list[dict]:
+        """The history so far, a row an epoch."""
+        history = self.model.history.history
+        later = [
+            dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)
+        ]
+        return self.earlier + later
+
+    def _tables(self, epoch: int) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps beside the model, for a training that goes on with `epoch`."""
+        last = self.label_change.last
+        return {
+            "epoch": np.array(epoch),
+            "soft_labels": self.soft,
+            "last_types": np.zeros(0, np.int64) if last is None else last,
+            "calm_epochs": np.array(self.label_change.calm_epochs),
+            "history": history_table(self._rows()),
+        }
+
+    def _restore(self, checkpoints: Checkpoints) -> int:
+        """Goes back to a checkpoint, if there is one; returns the epoch to go on with."""
+        tables = checkpoints.restore(self.model, self.identity)
+        if not tables:
+            return 0
+        self.soft[:] = tables["soft_labels"]
+        self.label_change.last = tables["last_types"] if len(tables["last_types"]) else None
+        self.label_change.calm_epochs = int(tables["calm_epochs"])
+        self.earlier = history_rows(tables["history"])
+        epoch = int(tables["epoch"])
+        logger.info("Going on after epoch %d of %s", epoch, checkpoints.path)
+        return epoch
 
 
-def _label_hooks(
-    model: ScAdv, cells: TrainingCells, soft: np.ndarray, shares: np.ndarray, config: RunConfig
-) -> list[Hook]:
-    """What is made of each epoch's predicted types: soft labels in place, and early stopping."""
-    training, loss = config.training, config.loss
-    warmup = max(1, round(loss.centroid_warmup * training.epochs))
-    settings = warmup, loss.prior_power, loss.sharpening
-    return [
-        SoftLabelUpdate(soft, cells.neighbor_weights, shares, *settings),
-        LabelChange(model, training.early_stopping_patience, training.early_stopping_change),
-    ]
+def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: RunConfig) -> str:
+    """A hash of what must be the same for workers to train together, or a training to go on."""
+    settings = config.to_dict()
+    del settings["output"]
+    settings["training"] = {k: v for k, v in settings["training"].items() if k != "strategy"}
+    # Files may lie elsewhere on another machine.
+    settings["data"] = {k: v for k, v in settings["data"].items() if k not in ("rna", "atac")}
+    sizes = [types, *(cells.cells(name) for name in MODALITIES)]
+    digest = hashlib.sha256(json.dumps([settings, sizes], sort_keys=True).encode())
+    digest.update("\n".join(map(str, cells.preprocessor.genes)).encode())
+    digest.update(np.ascontiguousarray(rna_labels, dtype=np.int64).data)
+    return digest.hexdigest()
+
+
+def _without_replicas(model: ScAdv) -> ScAdv:
+    """The same model, for one replica: to be asked and exported."""
+    plain = ScAdv.from_config(model.get_config())
+    for variable, trained in zip(plain.weights, model.weights, strict=True):
+        variable.assign(np.asarray(trained))
+    return plain
 
 
 def _check_finite(losses: pd.DataFrame) -> None:
@@ -170,11 +303,3 @@ def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]
     if not config.output.tensorboard:
         return []
     return [keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)]
-
-
-def save_checkpoint(model: ScAdv, config: RunConfig, folder: Path) -> None:
-    """Writes all weights, those of the discriminators and the teacher too, and the settings."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / "model.weights.h5") as temporary:
-        model.save_weights(temporary)
-    write_whole(folder / "config.json", config.to_json().encode())

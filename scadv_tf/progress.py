@@ -1,4 +1,4 @@
-"""How far a run is: seconds a stage, and a training bar with losses and the time left."""
+"""How far a run is: seconds and memory a stage; a training bar with losses and the time left."""
 
 from __future__ import annotations
 
@@ -15,21 +15,35 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+# What is logged, at --verbosity=1, when a training gets there.
+MODEL_BUILT, FIRST_STEP = "the model is built", "the first step is done"
+
 
 class Stages:
-    """Names the stages of a run to the user and keeps their seconds."""
+    """Names the stages of a run to the user and keeps what they cost.
+
+    Attributes
+    ----------
+    seconds : stage -> its seconds.
+    memory_mb : stage -> the largest resident memory of the process until its end, megabytes.
+    resident_mb : stage -> the resident memory at its end, megabytes.
+    """
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
+        self.memory_mb: dict[str, float] = {}
+        self.resident_mb: dict[str, float] = {}
 
     @contextlib.contextmanager
     def stage(self, name: str, announcement: str) -> Iterator[None]:
-        """Times the body under `name`, which may come several times."""
+        """Measures the body under `name`, which may come several times."""
         logger.info("%s …", announcement)
         start = time.perf_counter()
         yield
         passed = time.perf_counter() - start
         self.seconds[name] = round(self.seconds.get(name, 0.0) + passed, 2)
+        self.memory_mb[name], self.resident_mb[name] = peak_memory_mb(), resident_memory_mb()
+        logger.debug("  stage %s: %.2f s, %.0f MB", name, passed, self.resident_mb[name])
 
 
 @contextlib.contextmanager
@@ -60,16 +74,26 @@ def peak_memory_mb() -> float:
     On Linux `getrusage` also counts what the process that started this one held at that moment,
     so the kernel's account of this program alone is asked first.
     """
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 1024, 1)
-    return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return _of_kernel("VmHWM") or _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def resident_memory_mb() -> float:
+    """The resident memory of this process now, in megabytes; elsewhere than on Linux, the peak."""
+    return _of_kernel("VmRSS") or peak_memory_mb()
 
 
 def peak_memory_of_children_mb() -> float:
     """The largest resident memory of any process that this one started and saw end; 0: none."""
     return _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+
+def _of_kernel(field: str) -> float | None:
+    """A size in Linux's account of this process, in megabytes; None elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
+            if line.startswith(f"{field}:"):
+                return round(int(line.split()[1]) / 1024, 1)
+    return None
 
 
 def _megabytes(peak: int) -> float:
@@ -92,15 +116,20 @@ def training_progress(epochs: int, steps: int):
 
         def on_train_begin(self, logs=None):
             hidden = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
-            self.start = time.perf_counter()
+            self.start, self.first = time.perf_counter(), True
+            logger.info("  %d epochs of %d steps", epochs, steps)
+            logger.debug("  %s", MODEL_BUILT)
             self.bar = tqdm(
                 total=epochs * steps, unit="step", desc="training", disable=hidden, leave=False
             )
 
         def on_train_batch_end(self, batch, logs=None):
+            if self.first:  # it takes long, since functions are traced then
+                logger.debug("  %s", FIRST_STEP)
+                self.first = False
             self.bar.update()
-            if batch == 0 or (batch + 1) % 10 == 0:
-                self.bar.set_postfix_str(_text(logs))
+            if not self.bar.disable and (batch == 0 or (batch + 1) % 10 == 0):
+                self.bar.set_postfix_str(_text(self.model.get_metrics_result()))
 
         def on_epoch_end(self, epoch, logs=None):
             done = epoch + 1

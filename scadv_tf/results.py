@@ -18,8 +18,9 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
 from scadv_tf.evaluation.report import ReportContent, write_report
-from scadv_tf.files import write_whole
+from scadv_tf.files import whole_file, write_whole
 from scadv_tf.run_figures import write_figures
+from scadv_tf.scoring import at_level
 
 if TYPE_CHECKING:
     from scadv_tf.annotation import Annotation
@@ -35,8 +36,9 @@ PACKAGES = (
     "umap-learn",
     "harmonypy",
 )
+ROWS_AT_ONCE = 100_000  # of predictions.csv
 FILES = {
-    "metrics.json": "all scores, seconds by stage, peak memory",
+    "metrics.json": "all scores, seconds and memory by stage, peak memory",
     "config.json": "every setting of the run",
     "history.csv": "losses and scores after each epoch",
     "predictions.csv": "labels and confidence of the ATAC cells",
@@ -98,7 +100,7 @@ def write_results(folder: Path, results: Results) -> None:
     write_whole(folder / "config.json", results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
     if results.routes:
-        write_whole(folder / "predictions.csv", predictions(results).to_csv(index=False).encode())
+        write_predictions(folder / "predictions.csv", results)
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
     spaces = results.annotation.latent, results.umap
@@ -111,37 +113,55 @@ def _predicted(results: Results) -> tuple:
     """Labels, confidence and unknown cells of both modalities for the integrated file."""
     if not results.routes:
         return None, None, None
-    types, rna = np.array(results.data.types), results.annotation.rna.probabilities
+    types = np.array(results.data.types, dtype=object)  # of one text in memory each
+    rna = results.annotation.rna.probabilities
     labels = {"rna": types[rna.argmax(axis=1)], "atac": results.routes["label_transfer"]}
     confidence = {"rna": rna.max(axis=1), "atac": results.confidence}
     unknown = {"rna": np.zeros(len(rna), dtype=bool), "atac": results.annotation.unknown}
     return labels, confidence, unknown
 
 
-def predictions(results: Results) -> pd.DataFrame:
-    """A row an ATAC cell: label, confidence, runner-up, and the labels of the other routes."""
-    types, probabilities = np.array(results.data.types), results.annotation.probabilities
+def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_ONCE) -> None:
+    """Writes `predictions` as .csv, some rows at a time, whole or not at all."""
+    with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        # At least once, since a file without cells has its head all the same.
+        for start in range(0, max(1, len(results.data.atac_cells)), rows_at_once):
+            rows = predictions(results, slice(start, start + rows_at_once))
+            rows.to_csv(file, header=start == 0, index=False)
+
+
+def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
+    """A row an ATAC cell: label, confidence, runner-up, and the labels of the other routes.
+
+    Parameters
+    ----------
+    rows : the cells that are wanted; the columns are the same for any.
+    """
+    types, probabilities = np.array(results.data.types), results.annotation.probabilities[rows]
     order = np.argsort(-probabilities, axis=1, kind="stable")
+    labels = results.routes["label_transfer"]
     table = {
-        "cell": results.data.atac_cells,
-        "label": results.routes["label_transfer"],
-        "confidence": results.confidence.round(6),
-        "accepted_label": accepted(results),
-        "novelty": results.annotation.novelty.round(6),
+        "cell": results.data.atac_cells[rows],
+        "label": labels[rows],
+        "confidence": probabilities.max(axis=1).round(6),
+        "accepted_label": accepted(results, rows),
+        "novelty": results.annotation.novelty[rows].round(6),
         "second_label": types[order[:, 1]],
         "second_confidence": np.take_along_axis(probabilities, order, axis=1)[:, 1].round(6),
     }
-    table |= {name: labels for name, labels in results.routes.items() if name != "label_transfer"}
+    others = (name for name in results.routes if name != "label_transfer")
+    table |= {name: results.routes[name][rows] for name in others}
     if results.truth is not None:
-        coarse = results.truth.coarsen(table["label"])
-        if np.any(coarse != table["label"]):
-            table["coarse_label"] = coarse
+        coarse = at_level(results.truth, labels)
+        if np.any(coarse != labels):
+            table["coarse_label"] = coarse[rows]
     return pd.DataFrame(table)
 
 
-def accepted(results: Results) -> np.ndarray:
-    """The headline label of each ATAC cell [A], 'unknown' where it resembles no known type."""
-    return np.where(results.annotation.unknown, UNKNOWN, results.routes["label_transfer"])
+def accepted(results: Results, rows: slice = slice(None)) -> np.ndarray:
+    """The headline label of the ATAC cells [A], 'unknown' where one resembles no known type."""
+    labels = results.routes["label_transfer"][rows]
+    return np.where(results.annotation.unknown[rows], UNKNOWN, labels)
 
 
 def warnings_of(results: Results) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.metrics import confusion
-from scadv_tf.scoring import known_types
+from scadv_tf.scoring import at_level, known_types
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def _confidence(results: Results) -> Figure:
     if results.truth is None:
         return figures.confidence_histogram(results.confidence)
     labelled = results.truth.labels != ""
-    coarse = results.truth.coarsen(results.routes["label_transfer"])
+    coarse = at_level(results.truth, results.routes["label_transfer"])
     confidence = results.truth.confidence(results.annotation.probabilities, results.data.types)
     correct = coarse == results.truth.labels
     return figures.confidence_histogram(confidence[labelled], correct[labelled])

@@ -14,6 +14,7 @@ from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
+from scadv_tf.data.rows import Rows
 from scadv_tf.evaluation import (
     expected_calibration_error,
     knn_transfer,
@@ -22,6 +23,7 @@ from scadv_tf.evaluation import (
     silhouette,
     svm_transfer,
 )
+from scadv_tf.evaluation.metrics import coded
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation
@@ -38,24 +40,35 @@ SCORES = (
 )
 
 
-def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth) -> Callable:
-    """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
+def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth, cells: np.ndarray) -> Callable:
+    """A hook that logs the classifier's macro F1 after each epoch; it only watches.
+
+    Parameters
+    ----------
+    cells : rows of the ATAC cells that are predicted.
+    """
 
     def log(epoch, probabilities, logs):
-        logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth)
+        logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth, cells)
 
     return log
 
 
-def epoch_macro_f1(codes: np.ndarray, types: tuple[str, ...], truth: AtacTruth) -> float:
-    """Macro F1 of predicted type codes [A]."""
-    return label_scores(truth.labels, truth.coarsen(np.array(types)[codes]))["macro_f1"]
+def epoch_macro_f1(
+    codes: np.ndarray,
+    types: tuple[str, ...],
+    truth: AtacTruth,
+    cells: np.ndarray | slice = slice(None),
+) -> float | None:
+    """Macro F1 of predicted type codes of some ATAC cells; None if none of them has a label."""
+    scores = label_scores(truth.labels[cells], truth.coarsen(types)[codes])
+    return None if scores is None else scores["macro_f1"]
 
 
 def transfer(
     annotation: Annotation, types: tuple[str, ...], rna_labels: np.ndarray, config: RunConfig
 ) -> dict[str, np.ndarray]:
-    """Route -> types of the ATAC cells [A].
+    """Route -> types of the ATAC cells [A], objects of str: 8 bytes a cell.
 
     ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
     neighbours; ``classifier`` is the classifier alone; ``svm`` and ``knn`` learn on the latent
@@ -66,28 +79,45 @@ def transfer(
     types : the K names of the types.
     rna_labels : type codes of the RNA cells [R].
     """
-    names = np.array(types)
+    names, seed = np.array(types, dtype=object), config.training.seed
     rna, atac, rna_types = annotation.rna.latent, annotation.atac.latent, names[rna_labels]
     return {
         HEADLINE: names[annotation.probabilities.argmax(axis=1)],
         "classifier": names[annotation.atac.probabilities.argmax(axis=1)],
-        "svm": svm_transfer(rna, rna_types, atac, config.training.seed),
-        "knn": knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors),
+        "svm": _few_texts(svm_transfer(rna, rna_types, atac, seed)),
+        "knn": _few_texts(
+            knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors, seed)
+        ),
     }
 
 
+def _few_texts(labels: np.ndarray) -> np.ndarray:
+    """The same labels, each name once in memory."""
+    names, (codes,) = coded(labels)
+    return names[codes]
+
+
+def at_level(truth: AtacTruth, labels: np.ndarray) -> np.ndarray:
+    """Labels [cells] named at the level of the ATAC labels, objects of str: 8 bytes a cell."""
+    names, (codes,) = coded(labels)
+    return truth.coarsen(names).astype(object)[codes]
+
+
 def known_types(data: PairedData, truth: AtacTruth | None) -> np.ndarray:
-    """Known types of all cells, RNA first [R + A], at the level of the ATAC labels; '' for none."""
+    """Known types of all cells, RNA first [R + A], at the level of the ATAC labels; '' for none.
+
+    Objects of str: 8 bytes a cell.
+    """
     rna = data.known_rna_types()
     if truth is None:
-        return np.concatenate([rna, np.full(len(data.atac_cells), "")])
-    return np.concatenate([truth.coarsen(rna), truth.labels])
+        return np.concatenate([_few_texts(rna), np.full(len(data.atac_cells), "", dtype=object)])
+    return np.concatenate([at_level(truth, rna), _few_texts(truth.labels)])
 
 
 def score(
     routes: dict[str, np.ndarray],
     probabilities: np.ndarray | None,
-    latent: np.ndarray | None,
+    latent: np.ndarray | Rows | None,
     umap: np.ndarray | None,
     data: PairedData,
     truth: AtacTruth | None,
@@ -101,7 +131,8 @@ def score(
     routes : route -> predicted types of the ATAC cells [A], any routes; ``label_transfer`` is
         the headline. Empty where no label was transferred.
     probabilities : of the headline [A, K]; None for a system without.
-    latent, umap : RNA cells first, [R + A, Z] and [R + A, 2]; None for a system without.
+    latent, umap : RNA cells first, [R + A, Z] and [R + A, 2]; None for a system without. Of latent
+        vectors on disk, such as `JoinedRows`, only samples are held.
     truth : None where the labels of the ATAC cells are not known.
     seed : of the subsamples.
     unknown : bool [A], ATAC cells that resemble no known type; None for a system without.
@@ -119,7 +150,7 @@ def score(
         known = known_types(data, truth)
         for name, space in (("silhouette_umap", umap), ("silhouette_latent", latent)):
             if space is not None:
-                metrics[name] = silhouette(space[known != ""], known[known != ""], seed)
+                metrics[name] = silhouette(space, known, seed)
     if unknown is not None:
         metrics["unknown_share"] = float(unknown.mean())
     if latent is not None:
@@ -136,7 +167,7 @@ def _against_truth(
     truth: AtacTruth,
     types: tuple[str, ...],
 ) -> dict:
-    coarse = {name: truth.coarsen(labels) for name, labels in routes.items()}
+    coarse = {name: at_level(truth, labels) for name, labels in routes.items()}
     found = {name: label_scores(truth.labels, labels) for name, labels in coarse.items()}
     labelled, right = truth.labels != "", coarse[HEADLINE] == truth.labels
     if probabilities is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
@@ -35,38 +39,56 @@ def run(config: RunConfig) -> dict:
 
     Returns
     -------
-    The content of ``metrics.json``.
+    The content of ``metrics.json``; nothing on a worker that is not the chief.
 
     Raises
     ------
     InputError : the input or a setting is unfit.
     """
-    stages = Stages()
-    name = dataset_name(config.data)
+    name, stages = dataset_name(config.data), Stages()
     folder = Path(config.output.output_dir or Path("runs") / name)
     export_dir = Path(config.output.export_dir or Path("savedmodels") / name)
+    if config.training.strategy == "multi_worker":
+        cluster_place()  # fails early
     for path in (folder, export_dir):
         check_writable(path)
-    with stages.stage("read", f"Reading {name}"):
-        data, truth = read(config)
+    with scratch_folder(folder) as scratch:
+        return _run(config, folder, export_dir, scratch, stages)
+
+
+def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stages: Stages) -> dict:
+    with stages.stage("read", f"Reading {dataset_name(config.data)}"):
+        data, truth = read(config, scratch)
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
     with stages.stage("start", "Starting TensorFlow"), quiet_start():
-        from scadv_tf import fitting
+        from scadv_tf import checkpoints, fitting
+        from scadv_tf.team import team_of
+
+        team = team_of(config.training.strategy)
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
-        cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
-    with stages.stage("train", f"Training {config.training.epochs} epochs"):
+        seed, most = config.training.seed, config.data.memory_cells
+        cells = preprocessing.fit(data, config.preprocessing, seed, scratch, most)
+    with stages.stage("train", "Training"):
         watch = data.types and truth is not None
-        hooks = [learning_curve_hook(data.types, truth)] if watch else []
+        hooks = [learning_curve_hook(data.types, truth, cells.followed)] if watch else []
         reporters = fitting.reporters(config, folder)
-        given = cells, data.rna_labels, len(data.types)
-        model, history = fitting.fit(*given, config, hooks, reporters)
+        output = config.output
+        kept = checkpoints.Checkpoints(
+            folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
+        )
+        given = cells, data.rna_labels, len(data.types), config, hooks, reporters
+        model, history = fitting.fit(*given, team, kept)
+    if not team.chief:
+        logger.info("Trained. The chief, worker 0, writes the results.")
+        return {}
     found = _evaluate(model, cells, data, truth, config, stages)
     with stages.stage("export", "Exporting the encoder"):
-        fitting.save_checkpoint(model, config, folder / "checkpoints")
+        checkpoints.save_weights(model, config, folder / "checkpoints")
         export = _export(model, cells, data, found, config, export_dir)
     results = Results(config, data, truth, **found, history=history, export=export)
     _write(folder, results, stages)
+    kept.remove()
     return results.metrics
 
 
@@ -121,7 +143,8 @@ def _export(
     )
     vote, seed = config.evaluation.neighbor_vote, config.training.seed
     answer = found["annotation"]
-    served = Served(model, cells.preprocessor, data.types, answer, vote, seed)
+    reference = None if cells.neighbors is None else cells.neighbors.reference
+    served = Served(model, cells.preprocessor, data.types, answer, vote, seed, reference)
     return export(served, folder, background, data.intervals)
 
 
@@ -130,7 +153,8 @@ def _write(folder: Path, results: Results, stages: Stages) -> None:
     metrics, export = results.metrics, results.export
     metrics |= {"epochs_trained": len(results.history), "export": str(export)}
     with stages.stage("write", f"Writing results to {folder}"):
-        metrics |= {"seconds": stages.seconds, "peak_memory_mb": peak_memory_mb()}
+        metrics |= {"seconds": stages.seconds, "memory_mb": stages.memory_mb}
+        metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results)
     write_json(folder / "metrics.json", metrics)
     for line in summary(metrics, warnings_of(results), folder, export):
@@ -164,14 +188,20 @@ def dataset_name(data: DataConfig) -> str:
     return data.dataset or "custom"
 
 
-def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
-    """The configured cells, paired; the known ATAC labels apart from them."""
+def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, AtacTruth | None]:
+    """The configured cells, paired; the known ATAC labels apart from them.
+
+    Parameters
+    ----------
+    scratch : folder for files that are read from disk and have to be sorted first.
+    """
     values = dataclasses.asdict(config.data)
     name = values.pop("dataset")
     values["cells"] = values.pop("synthetic_cells")
     values["difficulty"] = values.pop("synthetic_difficulty")
     training = config.training
-    source = DatasetSource(**values, seed=training.seed, supervised=training.supervised)
+    values |= {"seed": training.seed, "supervised": training.supervised}
+    source = DatasetSource(**values, scratch=str(scratch or ""))
     own = bool(source.rna or source.atac)
     # A name of their own for the user's files only names the folders of the results.
     recipe = "custom" if own and name not in available() else name
@@ -188,11 +218,25 @@ def read(config: RunConfig) -> tuple[PairedData, AtacTruth | None]:
     return data, truth
 
 
-def check_writable(folder: Path) -> None:
-    """Fails before any work if results could not be written."""
+@contextlib.contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """A folder on the disk of the results for what does not fit into memory; it goes at the end."""
+    existing = _existing(folder)
+    with tempfile.TemporaryDirectory(prefix=".scadv-", dir=existing) as scratch:
+        yield Path(scratch)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the innermost around it that is there already."""
     existing = folder.absolute()
     while not existing.exists():
         existing = existing.parent
+    return existing
+
+
+def check_writable(folder: Path) -> None:
+    """Fails before any work if results could not be written."""
+    existing = _existing(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(
             what="Results cannot be written there.",

@@ -10,10 +10,12 @@ import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import entropy
 
-from scadv_tf import RunConfig, fit, fitting, load_dataset
+from scadv_tf import RunConfig, annotation, fit, fitting, load_dataset
 from scadv_tf.annotation import annotate_cells, encode, fit_readout
+from scadv_tf.checkpoints import save_weights
 from scadv_tf.config import EvaluationConfig, NetworkConfig, PreprocessingConfig, TrainingConfig
 from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data.rows import DiskRows
 from scadv_tf.evaluation import modality_mixing
 from scadv_tf.fitting import build_model
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
@@ -67,8 +69,7 @@ def fitted(tissue, trained):
 
 def network_alone(model, cells, modality):
     """Latent vectors and logits as trained, without the readout."""
-    expression = cells.batch(modality, slice(None))
-    latent = model.encoder(expression, modality=modality, training=False)
+    latent = model.encoder.encode(tf.constant(cells.features[modality]), modality)
     return latent.numpy(), model.classifier(latent).numpy()
 
 
@@ -99,7 +100,9 @@ def with_zeros(cells, rows):
     """The same cells, some of the RNA cells without a count."""
     rna = cells.values["rna"].tolil(copy=True)
     rna[rows] = 0
-    return dataclasses.replace(cells, values=cells.values | {"rna": rna.tocsr()})
+    features = cells.preprocessor.features(rna.tocsr(), "rna")
+    assert (features != cells.features["rna"]).any(axis=1).sum() == len(rows)
+    return dataclasses.replace(cells, features=cells.features | {"rna": features})
 
 
 def same_networks(one, other) -> bool:
@@ -155,17 +158,23 @@ def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
 # Temperature, novelty, threshold.
 
 
-def test_the_temperature_is_that_of_the_held_out_cells(tissue, trained):
+def test_the_temperature_is_that_of_the_held_out_cells(tissue, trained, fitted):
     data, cells, held_out = tissue
     _, logits = network_alone(trained, cells, "rna")
     expected = fit_temperature(logits[held_out], data.rna_labels[held_out])
     found = float(trained.readout.temperature)
     assert found == pytest.approx(expected, rel=1e-3) and abs(found - 1) > 0.05
-    assert found != pytest.approx(fit_temperature(logits, data.rna_labels), rel=0.02)
+    # Others would have set another one.
+    surest = np.argsort(-logits.max(axis=1))
+    for others in (np.sort(surest[:60]), np.sort(surest[-60:])):
+        expected = fit_temperature(logits[others], data.rna_labels[others])
+        assert abs(expected - found) > 0.02
+        assert float(fitted(others)[0].readout.temperature) == pytest.approx(expected, rel=1e-3)
     for modality in MODALITIES:
         _, logits = network_alone(trained, cells, modality)
-        encoded = encode(trained, cells, modality)
-        np.testing.assert_allclose(encoded.logits, logits / found, rtol=1e-3, atol=1e-3)
+        encoded = encode(trained, cells.features[modality], modality)
+        answer = trained.encode(cells.features[modality], modality)
+        np.testing.assert_allclose(answer["logits"], logits / found, rtol=1e-3, atol=1e-3)
         calibrated = softmax(logits / found, axis=1)
         np.testing.assert_allclose(encoded.probabilities, calibrated, atol=1e-4)
 
@@ -175,8 +184,7 @@ def novelty_twin(trained, tissue, modality):
     data, cells, held_out = tissue
     types, distances, doubts = len(data.types), {}, {}
     rna, atac = (
-        cells.batch(name, slice(None)).astype(np.float64) @ cells.preprocessor.components
-        for name in MODALITIES
+        cells.genes(name).astype(np.float64) @ cells.preprocessor.components for name in MODALITIES
     )
     centers = np.array([rna[data.rna_labels == code].mean(axis=0) for code in range(types)])
     variances = ((rna - centers[data.rna_labels]) ** 2).mean(axis=0)
@@ -194,7 +202,7 @@ def novelty_twin(trained, tissue, modality):
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_the_novelty_by_its_twin(tissue, trained, modality):
     doubt, distance, novelty = novelty_twin(trained, tissue, modality)
-    found = encode(trained, tissue[1], modality)
+    found = encode(trained, tissue[1].features[modality], modality)
     np.testing.assert_allclose(found.uncertainty, doubt, atol=1e-4)
     np.testing.assert_allclose(found.distance, distance, rtol=1e-3)
     # Ranks by quantiles: as fine as the knots and the 60 held-out cells allow.
@@ -227,8 +235,8 @@ def test_without_held_out_cells_nothing_is_unknown(fitted):
 def test_annotate_by_twins(tissue, trained):
     _, cells, _ = tissue
     found = annotate_cells(trained, cells, CONFIG)
-    weights = cells.neighbor_weights.toarray().astype(np.float64)
-    rna, atac = (encode(trained, cells, modality) for modality in MODALITIES)
+    weights = cells.neighbors.matrix().toarray().astype(np.float64)
+    rna, atac = (encode(trained, cells.features[name], name) for name in MODALITIES)
     vote = CONFIG.evaluation.neighbor_vote
     expected = (1 - vote) * atac.probabilities + vote * weights @ atac.probabilities
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
@@ -240,6 +248,77 @@ def test_annotate_by_twins(tissue, trained):
     assert 0 < found.unknown[clear].mean() < 1
     assert (found.unknown != (atac.novelty > threshold)).any()  # neighbours have their say
     np.testing.assert_array_equal(found.latent, np.concatenate([rna.latent, atac.latent]))
+
+
+# By parts.
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_size_of_the_parts_and_where_they_lie_change_nothing(
+    tissue, trained, modality, monkeypatch, tmp_path
+):
+    features = tissue[1].features[modality]
+    expected = encode(trained, features, modality)
+    assert expected.latent.shape == (330, 16) and expected.novelty.shape == (330,)
+    monkeypatch.setattr(annotation, "CELLS_AT_ONCE", 100)
+    stored = DiskRows(tmp_path / "features", 8)
+    stored[0:330] = features
+    latent = DiskRows(tmp_path / "latent", 16)
+    for found in (
+        encode(trained, features, modality),
+        encode(trained, stored, modality, latent),
+    ):
+        assert isinstance(found.probabilities, np.ndarray)
+        for one in dataclasses.fields(expected):
+            values = getattr(expected, one.name)
+            np.testing.assert_allclose(
+                getattr(found, one.name)[:], values, rtol=1e-4, atol=1e-5, err_msg=one.name
+            )
+    assert found.latent is latent and latent.shape == (330, 16)
+    alone = annotation.probabilities(trained, stored, modality)
+    np.testing.assert_allclose(alone, expected.probabilities, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_on_disk_get_the_answer_of_cells_in_memory(tissue, trained, fitted, tmp_path):
+    """The readout that is fitted to them, and what it says of them."""
+    data, cells, held_out = tissue
+    features = {}
+    for name, values in cells.features.items():
+        features[name] = DiskRows(tmp_path / f"{name}_features", 8)
+        features[name][0:330] = values
+    stored = dataclasses.replace(cells, features=features, values={}, scratch=tmp_path)
+    model, expected = fitted(held_out)
+    first = model.readout.get_weights()
+    fit_readout(model, stored, data.rna_labels, held_out, CONFIG)
+    for one, two in zip(first, model.readout.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    found = annotate_cells(model, stored, CONFIG)
+    assert not isinstance(found.latent, np.ndarray) and found.latent.shape == (660, 16)
+    np.testing.assert_array_equal(found.latent[300:400], expected.latent[300:400])
+    for name in ("probabilities", "novelty", "unknown"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeypatch):
+    _, cells, held_out = tissue
+    expected, _ = fitted(held_out)
+    seen = []
+    real = annotation.encode
+
+    def spy(model, features, modality, latent=None):
+        seen.append(len(features))
+        return real(model, features, modality, latent)
+
+    monkeypatch.setattr(annotation, "READOUT_CELLS", 250)
+    monkeypatch.setattr(annotation, "encode", spy)
+    found, answer = fitted(held_out)
+    assert seen[:2] == [250, 250] and max(seen) == 330  # all of them are answered
+    assert answer.probabilities.shape[0] == 330
+    # As many held-out cells as before: of all cells, 250 give much the same.
+    assert len(held_out) < 250
+    assert float(found.readout.temperature) == float(expected.readout.temperature)
+    ratio = found.readout.variances.numpy() / expected.readout.variances.numpy()
+    assert (ratio != 1).all() and 0.7 < ratio.min() and ratio.max() < 1.4
 
 
 # The alignment.
@@ -265,8 +344,9 @@ def test_the_alignment_is_that_of_the_labels_and_the_calibrated_probabilities(ti
     for state, values in zip(alignment.cluster_maps, maps, strict=True):
         np.testing.assert_allclose(state, values, rtol=0.02, atol=0.02)
     expected = moved(halfway, shares[1], *(state.numpy() for state in alignment.cluster_maps))
-    np.testing.assert_allclose(encode(trained, cells, "atac").latent, expected, atol=2e-3)
-    np.testing.assert_allclose(encode(trained, cells, "rna").latent, rna, rtol=1e-5, atol=1e-5)
+    found = {name: encode(trained, cells.features[name], name).latent for name in MODALITIES}
+    np.testing.assert_allclose(found["atac"], expected, atol=2e-3)
+    np.testing.assert_allclose(found["rna"], rna, rtol=1e-5, atol=1e-5)
 
 
 def test_a_second_fit_of_the_readout_gives_what_the_first_one_gave(tissue, fitted):
@@ -299,7 +379,9 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
     before, after = (modality_mixing(found.latent, modality) for found in (plain, aligned))
     assert after > before + 0.1 and after > 0.6
     np.testing.assert_array_equal(plain.probabilities, aligned.probabilities)
-    np.testing.assert_array_equal(plain.atac.logits, aligned.atac.logits)
+    for name in ("probabilities", "uncertainty", "distance", "novelty"):
+        one, other = (getattr(found.atac, name) for found in (plain, aligned))
+        np.testing.assert_array_equal(one, other, err_msg=name)
     np.testing.assert_array_equal(plain.unknown, aligned.unknown)
 
 
@@ -308,7 +390,7 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
 
 def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained, tmp_path):
     data, cells, _ = tissue
-    fitting.save_checkpoint(trained, CONFIG, tmp_path / "checkpoints")
+    save_weights(trained, CONFIG, tmp_path / "checkpoints")
     again = build_model(cells, len(data.types), CONFIG)
     again.load_weights(tmp_path / "checkpoints" / "model.weights.h5")
     answer, vote = annotate_cells(trained, cells, CONFIG), CONFIG.evaluation.neighbor_vote
@@ -317,14 +399,17 @@ def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained,
     served = tf.saved_model.load(str(version))
     some = slice(0, 40)
     for modality in MODALITIES:
-        expected = encode(trained, cells, modality)
+        features = cells.features[modality]
+        expected = encode(trained, features, modality)
         for one in dataclasses.fields(expected):
-            values = getattr(encode(again, cells, modality), one.name)
+            values = getattr(encode(again, features, modality), one.name)
             np.testing.assert_array_equal(values, getattr(expected, one.name), err_msg=one.name)
-        expression = tf.constant(cells.batch(modality, some))
+        expression = tf.constant(cells.genes(modality, some))
         answer = served.signatures[modality](expression=expression)
         for one in dataclasses.fields(expected):
             values = getattr(expected, one.name)[some]
             np.testing.assert_allclose(answer[one.name], values, rtol=1e-4, atol=1e-4)
+        logits = trained.encode(features[some], modality)["logits"]
+        np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-4)
         threshold = float(trained.readout.unknown_threshold)
         np.testing.assert_array_equal(answer["unknown"], answer["novelty"].numpy() > threshold)

@@ -53,26 +53,54 @@ def test_help_tells_every_flag_with_a_sentence_and_a_default(help_text, field):
     assert (found["choices"] or "") == "|".join(field.metadata["choices"])
 
 
-def test_help_and_bad_settings_do_not_wait_for_heavy_libraries(tmp_path):
-    code = (
-        "import runpy, sys\n"
-        "program, sys.argv = sys.argv[1], sys.argv[1:]\n"
-        "try:\n"
-        "    runpy.run_path(program, run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    heavy = {'tensorflow', 'keras', 'sklearn', 'anndata', 'matplotlib', 'umap', 'numpy'}\n"
-        "    print('heavy:', *heavy & set(sys.modules))\n"
+LIBRARIES = {"tensorflow", "keras", "sklearn", "anndata", "matplotlib", "umap", "pandas", "numpy"}
+MEASURE = """
+import runpy, sys
+program, libraries, sys.argv = sys.argv[1], set(sys.argv[2].split()), sys.argv[2:]
+run = runpy.run_path if program.endswith(".py") else runpy.run_module
+try:
+    run(program, run_name="__main__")
+except SystemExit:
+    print("imported:", *sorted(libraries & set(sys.modules)))
+"""
+
+
+def imported(folder: Path, program: str, *arguments: str) -> set[str]:
+    """Which of the heavy libraries a program has imported when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, program, " ".join(LIBRARIES), *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(PROGRAM.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    for arguments in (["--help"], ["--epochs=0"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(PROGRAM), *arguments],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(PROGRAM.parent)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.splitlines()[-1] == "heavy:", done.stdout.splitlines()[-1]
+    head, *found = done.stdout.splitlines()[-1].split()
+    assert head == "imported:"
+    return set(found)
+
+
+PROGRAMS = (str(PROGRAM), "scadv_tf.compare", "scadv_tf.annotate")
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: Path(program).name)
+@pytest.mark.parametrize("argument", ["--help", "--epochs=0", "--no_such_flag"])
+def test_help_and_bad_flags_do_not_wait_for_libraries(tmp_path, program, argument):
+    assert not imported(tmp_path, program, argument)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        (PROGRAMS[0], ["--rna=no.h5ad", "--atac=no.h5ad"]),
+        (PROGRAMS[0], ["--dataset=pbcm"]),
+        (PROGRAMS[1], ["--rna=no.h5ad", "--atac=no.h5ad"]),
+        (PROGRAMS[2], ["--model=no", "--input=no.h5ad", "--modality=rna", "--output=out.csv"]),
+    ],
+    ids=["train_main.py", "misspelt", "compare", "annotate"],
+)
+def test_missing_files_do_not_wait_for_heavy_libraries(tmp_path, program, arguments):
+    assert imported(tmp_path, program, *arguments) <= {"pandas", "numpy"}
 
 
 @pytest.fixture

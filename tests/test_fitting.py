@@ -81,9 +81,9 @@ def without_denoising(data, **changes):
 
 def annotated(cells, own, doubt, monkeypatch, vote):
     """The answer for ATAC cells of which the model by itself says this."""
-    encoded = Encoded(np.zeros((330, 2)), np.log(own), own, doubt**2, 9 * doubt, novelty=doubt)
+    encoded = Encoded(np.zeros((330, 2)), own, doubt**2, 9 * doubt, novelty=doubt)
     monkeypatch.setattr(annotation, "encode", lambda *_: encoded)
-    model = SimpleNamespace(readout=SimpleNamespace(unknown_threshold=0.5))
+    model = SimpleNamespace(readout=SimpleNamespace(unknown_threshold=0.5), latent_size=2)
     config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(neighbor_vote=vote))
     return annotate_cells(model, cells, config)
 
@@ -101,9 +101,9 @@ def test_the_vote_is_of_the_weighted_neighbours(tissue, made_up, denoised, monke
         cells = without_denoising(data, smoothing_hops=0)
     own, doubt = made_up
     found = annotated(cells, own, doubt, monkeypatch, vote=0.25)
-    weights = cells.neighbor_weights.toarray().astype(float)
+    weights = cells.neighbors.matrix().toarray().astype(float)
     expected = 0.75 * own + 0.25 * weights @ own
-    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-5, atol=1e-7)
     assert not np.allclose(found.probabilities, own, atol=0.05)
     np.testing.assert_allclose(found.novelty, weights @ doubt, rtol=1e-5)
     np.testing.assert_array_equal(found.unknown, found.novelty > 0.5)
@@ -124,10 +124,10 @@ def test_neighbours_serve_the_soft_labels_also_without_denoising(tissue, changes
     cells = without_denoising(data, **changes)
     given = []
 
-    def spy(probabilities, neighbor_weights, *settings):
-        given.append(neighbor_weights)
+    def spy(probabilities, neighbors, *settings):
+        given.append(neighbors)
         return probabilities
 
     monkeypatch.setattr(callbacks, "soft_labels", spy)
     fit(cells, data.rna_labels, len(data.types), with_training(epochs=1))
-    assert len(given) == 1 and given[0] is cells.neighbor_weights
+    assert len(given) == 1 and given[0] is cells.neighbors

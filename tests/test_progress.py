@@ -42,6 +42,18 @@ def test_a_stage_that_comes_twice_adds_up(monkeypatch):
     assert stages.seconds == {"write": 3.5}
 
 
+def test_stages_tell_what_is_held_and_the_most_so_far():
+    stages = Stages()
+    with stages.stage("fill", "Filling"):
+        held = bytearray(200 * 1024**2)
+        held[::4096] = b"x" * len(held[::4096])
+    with stages.stage("free", "Freeing"):
+        del held
+    assert stages.resident_mb["fill"] > stages.resident_mb["free"] + 150
+    assert stages.memory_mb["fill"] > stages.resident_mb["fill"] - 1
+    assert stages.memory_mb["free"] == pytest.approx(stages.memory_mb["fill"], abs=10)
+
+
 def test_peak_memory_counts_what_was_held():
     before = peak_memory_mb()
     held = bytearray(200 * 1024**2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scadv_tf.data.pairing import AtacTruth
-from scadv_tf.results import UNKNOWN, Results, accepted, predictions
+from scadv_tf.results import UNKNOWN, Results, accepted, predictions, write_predictions
 from scadv_tf.scoring import ROUTES
 
 TYPES = ("b1", "b2", "t")
@@ -82,3 +82,24 @@ def test_coarse_labels_stand_beside_where_they_differ(results):
     assert predictions(results(truth=truth))["coarse_label"].tolist() == ["b", "t", "t"]
     same = AtacTruth(np.array(["b1", "t", ""]), {name: name for name in TYPES})
     assert "coarse_label" not in predictions(results(truth=same))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 100])
+def test_the_file_of_predictions_does_not_depend_on_how_many_rows_are_written_at_once(
+    results, tmp_path, rows
+):
+    # Only the last cell has a coarser label, and only the first a name that needs quotes.
+    truth = AtacTruth(np.array(["b1", "t", "tt"]), {"b1": "b1", "b2": "b2", "t": "tt"})
+    given = results(truth=truth)
+    given.data.atac_cells = np.array(["x,1", "y", "z"])
+    write_predictions(tmp_path / "predictions.csv", given, rows)
+    expected = predictions(given).to_csv(index=False)
+    assert (tmp_path / "predictions.csv").read_text(encoding="utf-8") == expected
+    assert "coarse_label" in expected and '"x,1"' in expected
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+def test_some_rows_are_those_of_all(results):
+    some, full = predictions(results(), slice(1, 3)), predictions(results())
+    assert some.equals(full[1:3].reset_index(drop=True))
+    assert accepted(results(), slice(2, 3)).tolist() == [UNKNOWN]

@@ -15,7 +15,6 @@ from scadv_tf.evaluation.metrics import check_lengths
 
 SEEDED = False
 
-_ALL = slice(None)
 _MOST_STEPS = 1000  # of the optimizer; the default of 100 stops short of the optimum
 
 
@@ -38,7 +37,7 @@ def svm(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
         components.
     """
     latent = joint_components(cells)
-    genes = cells.batch("rna", _ALL), cells.batch("atac", _ALL)
+    genes = cells.genes("rna"), cells.genes("atac")
     predicted = svm_transfer(genes[0], rna_types, genes[1], seed)
     return Transfer({HEADLINE: predicted}, probabilities=None, latent=latent)
 
@@ -62,9 +61,9 @@ def logistic(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer
 
     del seed
     latent = joint_components(cells)
-    genes = cells.batch("rna", _ALL)
+    genes = cells.genes("rna")
     check_lengths("logistic", rna=genes, rna_types=rna_types)
     model = LogisticRegression(max_iter=_MOST_STEPS).fit(genes, np.asarray(rna_types, dtype=str))
-    probabilities = model.predict_proba(cells.batch("atac", _ALL))
+    probabilities = model.predict_proba(cells.genes("atac"))
     predicted = model.classes_[probabilities.argmax(axis=1)]
     return Transfer({HEADLINE: predicted}, probabilities, latent)

@@ -58,18 +58,14 @@ def joint_components(cells: TrainingCells) -> np.ndarray:
     ------
     InputError : if no components were learned.
     """
-    components = cells.preprocessor.components
-    if components is None:
+    if cells.preprocessor.components is None:
         raise InputError(
             what="The cells were preprocessed without joint principal components.",
             expected="components [G, D] in the preprocessor",
             received="None",
             advice="Preprocess with a projection_size above 0, for example 50.",
         )
-    modalities = ("rna", "atac")
-    return np.concatenate(
-        [batch @ components for modality in modalities for batch in cells.batches(modality)]
-    )
+    return np.concatenate([cells.features["rna"], cells.features["atac"]])
 
 
 def latent_routes(latent: np.ndarray, rna_types: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -104,9 +104,15 @@ class RowRunner:
         metrics["peak_memory_mb"] = outcome.peak_memory_mb
         if found.history is not None:
             metrics["epochs_trained"] = len(found.history)
+        curve = self._learning_curve(taken)
+        if curve is not None:
+            # The rest of the fit comes after the last epoch.
+            passed = prepare + outcome.outside_seconds + np.cumsum(found.history["seconds"])
+            epochs = {"seconds": passed.round(2).tolist(), "scores": curve.round(4).tolist()}
+            metrics["epochs"] = epochs
         content = {"system": system, "seed": seed, "error": None, **metrics}
         predicted = np.asarray(found.routes[HEADLINE], dtype=str)
-        return Row(content, predicted, umap, self._learning_curve(taken))
+        return Row(content, predicted, umap, curve)
 
     def _umap(
         self, latent: np.ndarray | None, config: RunConfig

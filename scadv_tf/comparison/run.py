@@ -16,9 +16,11 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import comparison_table, summarize
+from scadv_tf.evaluation.time_to_quality import time_lines, time_to_exceed
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import check_writable, dataset_name, read
 
+RIVAL = "harmony"
 logger = logging.getLogger(__name__)
 
 
@@ -48,7 +50,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     check_writable(folder)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     logger.info("Reading %s …", name)
-    data, truth = read(config)
+    data, truth = read(_all_held(config))
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
     rows = run_rows(data, truth, chosen, seeds, folder)
@@ -57,8 +59,16 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     report = write_comparison(folder, content, rows, data, truth)
     for line in comparison_table(content["rows"], content["systems"]):
         print(line)
+    for rival, found in content["time_to_exceed"].items():
+        for line in time_lines(found, rival):
+            print(line)
     logger.info("report: %s", report)
     return content
+
+
+def _all_held(config: RunConfig) -> RunConfig:
+    """The same settings with all cells in memory, where the other systems need them."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, memory_cells=0))
 
 
 def at_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -157,4 +167,5 @@ def content_of(rows: list[Row], dataset: str, config: RunConfig, chosen: Compari
         "versions": versions(),
         "rows": found,
         "summary": summarize(found, chosen.systems),
+        "time_to_exceed": {RIVAL: time_to_exceed(found, chosen.systems, RIVAL)},
     }

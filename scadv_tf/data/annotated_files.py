@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
 from scadv_tf.data.labels import UNKNOWN
 
 if TYPE_CHECKING:
@@ -129,30 +130,26 @@ class AnnotatedH5ad:
         """Writes all but the answers; returns the arrays that these go to."""
         from anndata.io import write_elem
 
-        self._file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        for name in ("layers", "obsm", "obsp", "varm", "varp"):
-            write_elem(self._file, name, {})
-        write_elem(self._file, "var", pd.DataFrame(index=pd.Index([], dtype=object)))
-        write_elem(self._file, "uns", {"scadv": dict(notes)})
+        start_h5ad(self._file, pd.Index([], dtype=object), {"scadv": dict(notes)})
         arrays = {}
         if obs is None:
-            write_elem(self._file, "obs", pd.DataFrame(index=pd.Index([], dtype=object)))
             index = self._file["obs"].attrs["_index"]
-            arrays["cell"] = _lengthened(self._file["obs"], index, (self._cells,))
+            arrays["cell"] = lengthened(self._file["obs"], index, (self._cells,))
         else:
+            del self._file["obs"]
             _copy_obs(obs, self._file)
         obs = self._file["obs"]
         if types:
             empty = pd.Categorical.from_codes([], self._labels)
             for name in ("label", "accepted_label"):
                 column = _new_column(obs, name, empty)
-                arrays[name] = _lengthened(column, "codes", (self._cells,))
+                arrays[name] = lengthened(column, "codes", (self._cells,))
             for name, kind in (("confidence", "f4"), ("novelty", "f4"), ("unknown", bool)):
                 _new_column(obs, name, np.empty(0, dtype=kind))
-                arrays[name] = _lengthened(obs, f"scadv_{name}", (self._cells,))
+                arrays[name] = lengthened(obs, f"scadv_{name}", (self._cells,))
         obsm = self._file["obsm"]
         write_elem(obsm, "X_scadv", np.empty((0, latent_size), dtype=np.float32))
-        arrays["latent"] = _lengthened(obsm, "X_scadv", (self._cells, latent_size))
+        arrays["latent"] = lengthened(obsm, "X_scadv", (self._cells, latent_size))
         return arrays
 
 
@@ -177,12 +174,3 @@ def _new_column(obs: h5py.Group, name: str, empty) -> h5py.Group | h5py.Dataset:
     order = [text for text in obs.attrs["column-order"] if text != name]
     obs.attrs["column-order"] = np.array([*order, name], dtype=string_dtype())
     return obs[name]
-
-
-def _lengthened(group: h5py.Group, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
-    """A longer array of the same kind in place of an empty one."""
-    kind, attributes = group[name].dtype, dict(group[name].attrs)
-    del group[name]
-    array = group.create_dataset(name, shape, dtype=kind)
-    array.attrs.update(attributes)
-    return array

@@ -39,7 +39,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INPUT_FLAG, LAYER_FLAG = "--input", "--layer"
+NAMES_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True)
+class Called:
+    """What messages call a file, and the flags that name it and its layer."""
+
+    what: str = "the input"
+    flag: str = "--input"
+    layer_flag: str = "--layer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,7 @@ class CellFile:
     obs: h5py.Group | None
     format: str
     _layer: str
+    _layer_flag: str
     _others: tuple[str, ...]
     _wanted: np.ndarray
     _names: Callable[[int, int], np.ndarray]
@@ -83,8 +93,8 @@ class CellFile:
         """
         entries = without = 0
         for start in range(0, self.cells, size):
-            with readable(self.path, self.format):
-                chunk = self._read(start, min(start + size, self.cells))
+            stop = min(start + size, self.cells)
+            chunk = Chunk(self.names(start, stop), self.counts(start, stop))
             entries += chunk.counts.nnz
             without += int(np.sum(np.diff(chunk.counts.indptr) == 0))
             yield chunk
@@ -92,32 +102,54 @@ class CellFile:
             raise no_counts(self.path, (self.cells, len(self.var)))
         tell_of_empty_cells(self.path, without)
 
-    def _read(self, start: int, stop: int) -> Chunk:
-        cells = self._names(start, stop)
-        counts = plain_counts(self._rows(start, stop))
+    def names(self, start: int, stop: int) -> np.ndarray:
+        """Of the cells from `start` up to `stop`, text."""
+        with readable(self.path, self.format):
+            starts = range(start, stop, NAMES_AT_ONCE)
+            parts = [self._names(first, min(first + NAMES_AT_ONCE, stop)) for first in starts]
+            return np.concatenate(parts) if parts else np.empty(0, dtype=str)
+
+    def counts(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Of the same cells, float32 CSR [stop - start, features], checked; for any thread.
+
+        Raises
+        ------
+        InputError : a value is negative or not finite, or the file is damaged.
+        """
+        with readable(self.path, self.format):
+            counts = plain_counts(self._rows(start, stop))
         if not self._wanted.all():
             counts = counts[:, self._wanted]
-        check_finite(counts, self.path, cells, feature_names(self.var))
+        if not np.isfinite(counts.data).all():
+            check_finite(counts, self.path, self.names(start, stop), feature_names(self.var))
         if counts.nnz and counts.data.min() < 0:
-            raise negative(counts, self.path, self._layer, LAYER_FLAG, self._others)
-        return Chunk(cells, counts)
+            raise negative(counts, self.path, self._layer, self._layer_flag, self._others)
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """What the formats differ in; `rows` gives all features of some cells."""
+    """What the formats differ in.
+
+    `reader` makes ready and returns a function (start, stop) -> all features of some cells; what is
+    not stored by cell is sorted then.
+    """
 
     shape: tuple[int, int]
     var: pd.DataFrame
     names: Callable[[int, int], np.ndarray]
-    rows: Callable[[int, int], object]
+    reader: Callable[[], Callable[[int, int], object]]
     obs: h5py.Group | None = None
     others: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
 def open_cells(
-    path: str | Path, modality: str, layer: str = "", scratch: str | Path | None = None
+    path: str | Path,
+    modality: str,
+    layer: str = "",
+    scratch: str | Path | None = None,
+    called: Called = Called(),
 ) -> Iterator[CellFile]:
     """Opens a file or 10x folder to read cells in chunks.
 
@@ -126,16 +158,17 @@ def open_cells(
     path, modality, layer : see `scadv_tf.data.readers.read_modality`.
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
         zero; None for the system's folder of temporary files.
+    called : what error messages call the file.
 
     Raises
     ------
     InputError : as `read_modality`; what concerns values comes with the chunk that they are in.
     """
-    path = existing(path, "the input", INPUT_FLAG)
-    file_format = format_of(path, "the input", layer, LAYER_FLAG)
+    path, file_format = _format_of(path, layer, called)
     with contextlib.ExitStack() as stack:
         with readable(path, file_format):
-            opened = _OPENERS[file_format](path, modality, layer, scratch, stack)
+            opened = _OPENERS[file_format](path, modality, layer, called, scratch, stack)
+            rows = opened.reader()
         if 0 in opened.shape:
             raise no_counts(path, opened.shape)
         wanted = features_of(opened.var, modality, path, strict=file_format.startswith("10x"))
@@ -146,31 +179,47 @@ def open_cells(
             obs=opened.obs,
             format=file_format,
             _layer=layer,
+            _layer_flag=called.layer_flag,
             _others=opened.others,
             _wanted=wanted,
             _names=opened.names,
-            _rows=opened.rows,
+            _rows=rows,
         )
 
 
-def _open_scverse(path, modality, layer, scratch, stack) -> _Opened:
+def number_of_cells(path: str | Path, modality: str, layer: str, called: Called) -> int:
+    """How many cells a file has, without reading their counts; see `open_cells`."""
+    path, file_format = _format_of(path, layer, called)
+    with contextlib.ExitStack() as stack, readable(path, file_format):
+        return _OPENERS[file_format](path, modality, layer, called, None, stack).shape[0]
+
+
+def _format_of(path: str | Path, layer: str, called: Called) -> tuple[Path, str]:
+    path = existing(path, called.what, called.flag)
+    return path, format_of(path, called.what, layer, called.layer_flag)
+
+
+def _open_scverse(path, modality, layer, called, scratch, stack) -> _Opened:
     import h5py
 
     file = stack.enter_context(h5py.File(path, "r"))
     is_h5mu = path.suffix.casefold() == ".h5mu"
     group = scverse.modality_group(file, path, modality) if is_h5mu else file
-    where = scverse.find_matrix(group, path, layer, LAYER_FLAG)
+    where = scverse.find_matrix(group, path, layer, called.layer_flag)
     var, obs, matrix = scverse.features_table(group, where), group["obs"], group[where]
     names = obs[obs.attrs["_index"]]
     shape = _shape(matrix)
     if shape != (_length(names), len(var)):
         raise ValueError(f"X is {shape}, but obs and var are {_length(names)} and {len(var)} long")
     others = tuple(name for name, place in scverse.matrices(group).items() if place != where)
-    rows = _rows_of(matrix, shape, path, scratch, stack)
-    return _Opened(shape, var, lambda start, stop: _texts(names, start, stop), rows, obs, others)
+
+    def reader():
+        return _rows_of(matrix, shape, path, scratch, stack)
+
+    return _Opened(shape, var, lambda start, stop: _texts(names, start, stop), reader, obs, others)
 
 
-def _open_10x_h5(path, modality, layer, scratch, stack) -> _Opened:
+def _open_10x_h5(path, modality, layer, called, scratch, stack) -> _Opened:
     import h5py
 
     file = stack.enter_context(h5py.File(path, "r"))
@@ -178,20 +227,30 @@ def _open_10x_h5(path, modality, layer, scratch, stack) -> _Opened:
     features, cells = map(int, matrix["shape"][:])
     if (features, cells) != (len(var), len(names)):
         raise ValueError(f"matrix, barcodes and features differ: {features} x {cells}")
-    rows = _csr_rows(matrix, (cells, features))
-    return _Opened((cells, features), var, lambda start, stop: _texts(names, start, stop), rows)
+    shape = cells, features
+
+    def reader():
+        return _csr_rows(matrix, shape)
+
+    return _Opened(shape, var, lambda start, stop: _texts(names, start, stop), reader)
 
 
-def _open_mtx(path, modality, layer, scratch, stack) -> _Opened:
+def _open_mtx(path, modality, layer, called, scratch, stack) -> _Opened:
     matrix_path, barcodes, var = tenx.mtx_parts(path)
     names = np.char.encode(barcodes.to_numpy(dtype=str), "utf-8")  # a quarter of the memory
     shape = (len(names), len(var))
     turned = tenx.cells_are_columns(mtx_shape(matrix_path), *shape, matrix_path.parent)
-    entries = mtx_entries(matrix_path)
-    if turned:
-        entries = ((columns, rows, values) for rows, columns, values in entries)
-    rows = SortedOnDisk(entries, shape, _sorting(path, scratch, stack)).rows
-    return _Opened(shape, var, lambda start, stop: np.char.decode(names[start:stop], "utf-8"), rows)
+
+    def reader():
+        entries = mtx_entries(matrix_path)
+        if turned:
+            entries = ((columns, rows, values) for rows, columns, values in entries)
+        return SortedOnDisk(entries, shape, _sorting(path, scratch, stack)).rows
+
+    def some_names(start: int, stop: int) -> np.ndarray:
+        return np.char.decode(names[start:stop], "utf-8")
+
+    return _Opened(shape, var, some_names, reader)
 
 
 _OPENERS = {

@@ -11,21 +11,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scadv_tf.config import DataConfig
+from scadv_tf.data.chunks import Called, number_of_cells
 from scadv_tf.data.gene_activity import (
     DEFAULT_UPSTREAM,
     count_linked,
     gene_activity,
     link_peaks,
+    links_of_genes,
     peak_intervals,
 )
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
 from scadv_tf.data.labels import labels_of
-from scadv_tf.data.pairing import MIN_SHARED_GENES, AtacTruth, Intervals, PairedData, pair
+from scadv_tf.data.pairing import (
+    MIN_SHARED_GENES,
+    AtacTruth,
+    Counts,
+    Intervals,
+    PairedData,
+    pair,
+)
 from scadv_tf.data.readers import read_modality
+from scadv_tf.data.stored_counts import StoredModality, open_modality
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +62,8 @@ class DatasetSource:
     drop_types : cell types to leave out.
     min_shared_genes : fewer are refused.
     supervised : whether RNA labels are taught; if not, they may be missing, see `pair`.
+    memory_cells : modalities with more cells stay on disk; 0 for none.
+    scratch : folder for a file of those that has to be sorted by cell; '' for the system's.
     cells, difficulty, seed : of the synthetic data set only; see `simulate`.
     """
 
@@ -68,6 +80,8 @@ class DatasetSource:
     drop_types: tuple[str, ...] = ()
     min_shared_genes: int = MIN_SHARED_GENES
     supervised: bool = True
+    memory_cells: int = DataConfig.memory_cells
+    scratch: str = ""
     cells: int = 2000
     difficulty: float = 0.5
     seed: int = 0
@@ -76,6 +90,7 @@ class DatasetSource:
         limits = {
             "genome": (self.genome in ("", *GENOMES), f"one of {', '.join(GENOMES)}"),
             "upstream": (self.upstream >= 0, "0 or more base pairs"),
+            "memory_cells": (self.memory_cells == 0 or self.memory_cells > 1, "0, or 2 or more"),
             "min_shared_genes": (self.min_shared_genes >= 1, "1 or more"),
             "cells": (self.cells >= 1, "1 or more"),
             "difficulty": (0 <= self.difficulty <= 1, "a number from 0 to 1"),
@@ -154,24 +169,42 @@ def load(source: DatasetSource) -> LabelledPair:
         _check_given(name, getattr(source, name), needed=name != "atac_peaks")
     if source.genes:
         _check_given("genes", source.genes, needed=True)
-    rna = read_modality(source.rna, "rna", source.rna_layer)
+    rna = _modality(source, "rna", source.rna_layer)
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
-    atac = read_modality(source.atac, "atac", source.atac_layer)
+    atac = _modality(source, "atac", source.atac_layer)
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source)
 
 
+def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | StoredModality:
+    """One modality of its file, its counts in memory or left on disk."""
+    path, flag = getattr(source, modality), f"--{modality}"
+    called = Called(f"the {modality.upper()} file", flag, f"{flag}_layer")
+    if source.memory_cells:
+        cells = number_of_cells(path, modality, layer, called)
+        if cells > source.memory_cells:
+            logger.info(
+                "%s cells of %s are streamed from disk: more than --memory_cells=%d",
+                f"{cells:,}", modality.upper(), source.memory_cells,
+            )  # fmt: skip
+            return open_modality(path, modality, layer, called, source.scratch or None)
+    return read_modality(path, modality, layer)
+
+
 def assemble(
-    rna: AnnData, atac: AnnData, source: DatasetSource, genes: pd.DataFrame | None = None
+    rna: AnnData | StoredModality,
+    atac: AnnData | StoredModality,
+    source: DatasetSource,
+    genes: pd.DataFrame | None = None,
 ) -> LabelledPair:
     """Pair two modalities that are read already; see `load`.
 
     Parameters
     ----------
-    rna, atac : as from `read_modality`; atac holds peaks or gene activity.
+    rna, atac : as from `read_modality` or `open_modality`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     """
@@ -184,7 +217,7 @@ def assemble(
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
         atac = _as_activity(atac, found, genes, source.upstream)
     if source.atac_peaks:
-        beside, peaks = _peaks_beside(atac, source.atac_peaks)
+        beside, peaks = _peaks_beside(atac, source)
         intervals = Intervals(beside, intervals and intervals.genes, source.upstream)
     paired, truth = pair(
         rna, atac, source.label_key, source.atac_label_key, peaks,
@@ -248,28 +281,43 @@ def _genes_of(source: DatasetSource) -> pd.DataFrame:
 
 
 def _as_activity(
-    atac: AnnData, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
-) -> AnnData:
+    atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
+) -> AnnData | StoredModality:
+    if isinstance(atac, StoredModality):
+        links, names = links_of_genes(intervals, genes, upstream)
+        activity = atac.X.chosen(np.arange(atac.n_obs), links)
+        return replace(atac, X=activity, var=_genes_table(genes, names))
     from anndata import AnnData
 
     activity, names = gene_activity(atac.X, intervals, genes, upstream)
+    return AnnData(activity, obs=atac.obs, var=_genes_table(genes, names))
+
+
+def _genes_table(genes: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
     var = genes.set_index("gene").loc[names]
     var.index.name = None
-    return AnnData(activity, obs=atac.obs, var=var)
+    return var
 
 
-def _peaks_beside(atac: AnnData, path: str) -> tuple[pd.DataFrame, sparse.csr_matrix]:
+def _peaks_beside(
+    atac: AnnData | StoredModality, source: DatasetSource
+) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
-    peaks = read_modality(path, "atac")
+    stored = isinstance(atac, StoredModality)
+    if stored:
+        called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
+        peaks = open_modality(source.atac_peaks, "atac", "", called, source.scratch or None)
+    else:
+        peaks = read_modality(source.atac_peaks, "atac")
     intervals = peak_intervals(peaks.var)
     if intervals is None:
         raise InputError(
             what="the features of --atac_peaks are not peaks",
             expected="names like chr1:1000-2000",
-            received=", ".join(peaks.var_names[:3]),
+            received=", ".join(peaks.var.index[:3]),
             advice="give the cells x peaks matrix, or leave --atac_peaks out",
         )
-    rows = peaks.obs_names.get_indexer(atac.obs_names)
+    rows = pd.Index(peaks.obs_names).get_indexer(atac.obs_names)
     missing = atac.obs_names[rows < 0]
     if len(missing):
         raise InputError(
@@ -278,4 +326,11 @@ def _peaks_beside(atac: AnnData, path: str) -> tuple[pd.DataFrame, sparse.csr_ma
             received=f"missing: {', '.join(missing[:3])}; there: {', '.join(peaks.obs_names[:3])}",
             advice="name the cells alike in both files, or leave --atac_peaks out",
         )
-    return intervals, peaks.X[rows]
+    if stored and np.any(rows[1:] < rows[:-1]):
+        raise InputError(
+            what="the cells of --atac_peaks are in another order than those of --atac",
+            expected="the same order, since so many cells are streamed from disk",
+            received=f"{atac.n_obs:,} cells, more than --memory_cells",
+            advice="write one of the files in the order of the other, or leave --atac_peaks out",
+        )
+    return intervals, peaks.X.chosen(rows) if stored else peaks.X[rows]

@@ -17,7 +17,7 @@ from scadv_tf.data.neighbors import (
     neighbors_with_self,
     unit_rows,
 )
-from scadv_tf.data.normalization import Scale, compact, covariance, joint_components, project
+from scadv_tf.data.normalization import Scale, averages, covariance, joint_components, project
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,6 @@ def fit_neighborhood(
     atac: sparse.csr_matrix,
     peaks: sparse.csr_matrix | None,
     config: PreprocessingConfig,
-    seed: int,
 ) -> Neighborhood:
     """Finds the neighbours of the ATAC cells and learns how to find those of new ones.
 
@@ -89,7 +88,7 @@ def fit_neighborhood(
     features = {"genes": unfinished.features_of(atac, None)}
     if peaks is not None:
         features["peaks"] = unfinished.features_of(atac, peaks)
-    neighbors = neighbors_with_self(features[unfinished.kind(peaks)], config.neighbors, seed)
+    neighbors = neighbors_with_self(features[unfinished.kind(peaks)], config.neighbors)
     weights = averaging_weights(neighbors)
     levels = averaged_levels(atac, weights, config.smoothing_hops)
     return replace(
@@ -103,5 +102,5 @@ def averaged_levels(
     """The cells [A, G] after 0, 1, …, `hops` - 1 averages with the weights [A, A]."""
     levels = [cells][:hops]
     while len(levels) < hops:
-        levels.append(compact(weights @ levels[-1]))
+        levels.append(averages(weights, levels[-1]))
     return tuple(levels)

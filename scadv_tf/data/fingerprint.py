@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import sparse
 
 from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.stored_counts import account_of
 
 
 def fingerprint(data: PairedData) -> str:
-    """SHA-256 over counts, genes, cells, types and RNA labels, 64 hexadecimal digits."""
+    """SHA-256 over counts, genes, cells, types and RNA labels, 64 hexadecimal digits.
+
+    The same whether counts are held or stored; of stored ones it was taken when they were checked.
+    """
     digest = hashlib.sha256()
     for array in _arrays(data):
         digest.update(f"{array.dtype.kind}{array.shape}".encode())
@@ -22,14 +25,9 @@ def fingerprint(data: PairedData) -> str:
 
 def _arrays(data: PairedData) -> Iterator[np.ndarray]:
     for matrix in (data.rna, data.atac, data.peaks):
-        if matrix is not None:
-            yield from _parts(matrix)
+        digest = "" if matrix is None else account_of(matrix).digest
+        yield np.frombuffer(digest.encode(), dtype=np.uint8)
     for names in (data.genes, data.rna_cells, data.atac_cells, data.types):
         yield np.frombuffer("\n".join(map(str, names)).encode(), dtype=np.uint8)
     if data.rna_labels is not None:
         yield data.rna_labels.astype(np.int64)
-
-
-def _parts(matrix: sparse.csr_matrix) -> tuple[np.ndarray, ...]:
-    # Whether positions are held in 32 or 64 bits depends on the size alone.
-    return matrix.data, matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)

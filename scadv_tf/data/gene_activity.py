@@ -125,6 +125,19 @@ def gene_activity(
     ------
     InputError : no peak overlaps any gene, or upstream is negative.
     """
+    links, names = links_of_genes(peaks, genes, upstream)
+    return sparse.csr_matrix(counts @ links, dtype=np.float32), names
+
+
+def links_of_genes(
+    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int = DEFAULT_UPSTREAM
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Which peaks count for which of the G' genes that have one [P, G'], and their names [G'].
+
+    Raises
+    ------
+    InputError : no peak overlaps any gene, or upstream is negative.
+    """
     if upstream < 0:
         raise InputError(
             what="the distance before the transcription start is negative",
@@ -142,8 +155,7 @@ def gene_activity(
             "only %.1f %% of the peaks lie in a gene: is this the right --genome or --genes?",
             100 * share,
         )
-    activity = sparse.csr_matrix(counts @ links[:, with_peak], dtype=np.float32)
-    return activity, genes["gene"].to_numpy(dtype=str)[with_peak]
+    return links[:, with_peak], genes["gene"].to_numpy(dtype=str)[with_peak]
 
 
 def count_linked(links: sparse.csr_matrix) -> int:

@@ -56,11 +56,12 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             advice=f"name the column with the cell types by {_FLAGS[modality]}"
             + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
-    column = obs[key]
-    if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")  # cluster numbers that a missing value has made floats
-    text = np.where(column.isna(), UNLABELLED, column.astype(object).astype(str).str.strip())
-    return np.where(np.isin(text.astype(str), _MISSING), UNLABELLED, text).astype(str)
+    codes, values = pd.factorize(obs[key])  # a million texts of their own would take 100 MB
+    if obs[key].dtype.kind == "f" and (values % 1 == 0).all():
+        values = values.astype(np.int64)  # cluster numbers that a missing value has made floats
+    names = [str(value).strip() for value in values]
+    names = [UNLABELLED if name in _MISSING else name for name in names]
+    return np.array([*names, UNLABELLED], dtype=str)[codes]  # the code of what is missing is -1
 
 
 def without_unknown(labels: np.ndarray) -> np.ndarray:
@@ -112,7 +113,7 @@ def choose_cells(
     ------
     InputError : an unknown type to drop, or no cell left in a modality.
     """
-    names = np.concatenate([rna_labels, atac_labels]).tolist()
+    names = [name for labels in (rna_labels, atac_labels) for name in np.unique(labels).tolist()]
     known = {*level.values(), *names} - {UNLABELLED}
     unknown = [name for name in drop_types if name not in known]
     if unknown:

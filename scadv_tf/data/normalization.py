@@ -62,17 +62,32 @@ class Scale:
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Standardised float32 values, cut at `LARGEST_VALUE`."""
-        scaled = (values - self.mean) / self.deviation
-        return np.clip(scaled, -LARGEST_VALUE, LARGEST_VALUE).astype(np.float32)
+        scaled = self.uncut(values)
+        return np.clip(scaled, -LARGEST_VALUE, LARGEST_VALUE, out=scaled)
+
+    def uncut(self, values: np.ndarray) -> np.ndarray:
+        """Standardised float32 values, as large as they are."""
+        scaled = np.subtract(values, self.mean, dtype=np.float32)
+        scaled /= self.deviation
+        return scaled
 
 
 def moments(values: sparse.csr_matrix | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column."""
     if not sparse.issparse(values):
-        return values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        return _dense_moments(values)
     mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
     square = np.asarray(values.multiply(values).mean(axis=0, dtype=np.float64)).ravel()
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _dense_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same in double precision, a chunk of cells at a time: a copy would be twice as large."""
+    mean = values.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for part in _slices(len(values)):
+        squares += np.square(values[part] - mean).sum(axis=0)
+    return mean, np.sqrt(squares / len(values))
 
 
 def joint_components(covariances: list[np.ndarray], size: int) -> np.ndarray:
@@ -105,12 +120,23 @@ def covariance(values: sparse.csr_matrix | np.ndarray, scale: Scale) -> np.ndarr
     return total / values.shape[0]
 
 
-def compact(values: sparse.csr_matrix | np.ndarray) -> sparse.csr_matrix | np.ndarray:
-    """Dense where that takes less memory and is faster: averages have few zeros left."""
+def averages(
+    weights: sparse.csr_matrix, values: sparse.csr_matrix | np.ndarray
+) -> sparse.csr_matrix | np.ndarray:
+    """Weighted sums [A, G] of the rows of values, by weights [A, cells].
+
+    Dense where that takes less memory and is faster, as the first chunk of cells tells: averages
+    have few zeros left.
+    """
     if not sparse.issparse(values):
-        return values
-    filled = values.nnz / max(1, values.shape[0] * values.shape[1])
-    return values.toarray() if filled > DENSE_SHARE else sparse.csr_matrix(values)
+        return weights @ values
+    first = weights[:CHUNK] @ values
+    if first.nnz <= DENSE_SHARE * first.shape[0] * first.shape[1]:
+        return sparse.csr_matrix(weights @ values)
+    found = np.empty((weights.shape[0], values.shape[1]), dtype=first.dtype)
+    for part in _slices(weights.shape[0]):
+        found[part] = (weights[part] @ values).toarray()
+    return found
 
 
 def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:

@@ -25,12 +25,15 @@ from scadv_tf.data.labels import (
     without_unknown,
 )
 from scadv_tf.data.matching_report import MatchingReport
+from scadv_tf.data.stored_counts import StoredCounts, StoredModality, look_through
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 logger = logging.getLogger(__name__)
+
+Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
 MIN_SHARED_GENES = 50
 RARE_TYPE_CELLS = 10
@@ -42,21 +45,21 @@ class PairedData:
 
     Attributes
     ----------
-    rna, atac : float32 CSR [R, G] and [A, G], non-negative.
+    rna, atac : float32 CSR [R, G] and [A, G], non-negative; in memory, or read when asked for.
     genes : names [G], text, in the order of RNA.
     types : the K names of the RNA cell types, sorted.
     rna_labels : int32 [R], positions in types; None without labels, or where none are taught.
     rna_cells, atac_cells : names [R] and [A], text.
     rna_obs, atac_obs : the tables of cells [R] and [A]; for the output file only.
-    peaks : float32 CSR [A, P], for the neighbours of ATAC cells; None without peaks.
+    peaks : the same [A, P], for the neighbours of ATAC cells; None without peaks.
     matching : the account of what was matched.
     rna_known : known types [R], text, that nothing is taught; for scores and pictures only. None
         where rna_labels says them.
     intervals : where the peaks and genes lie; None without peaks.
     """
 
-    rna: sparse.csr_matrix
-    atac: sparse.csr_matrix
+    rna: Counts
+    atac: Counts
     genes: np.ndarray
     types: tuple[str, ...]
     rna_labels: np.ndarray | None
@@ -64,7 +67,7 @@ class PairedData:
     atac_cells: np.ndarray
     rna_obs: pd.DataFrame
     atac_obs: pd.DataFrame
-    peaks: sparse.csr_matrix | None
+    peaks: Counts | None
     matching: MatchingReport
     rna_known: np.ndarray | None = None
     intervals: Intervals | None = None
@@ -126,11 +129,11 @@ class AtacTruth:
 
 
 def pair(
-    rna: AnnData,
-    atac: AnnData,
+    rna: AnnData | StoredModality,
+    atac: AnnData | StoredModality,
     label_key: str,
     atac_label_key: str = "",
-    peaks: sparse.csr_matrix | None = None,
+    peaks: Counts | None = None,
     drop_types: Sequence[str] = (),
     min_shared_genes: int = MIN_SHARED_GENES,
     peaks_in_genes: int | None = None,
@@ -174,12 +177,14 @@ def pair(
     rna_labels = without_unknown(rna_labels[cells.rna])
     atac_labels = without_unknown(atac_labels[cells.atac])
     types = _types_of(rna_labels, label_key) if taught else ()
-    left = set(rna_labels.tolist())
+    left = set(np.unique(rna_labels).tolist())
     truth = AtacTruth(atac_labels, {name: level[name] for name in level if name in left})
 
     match = match_features(rna.var, atac.var, min_shared_genes)
     rna_counts = _summed(rna.X, cells.rna, match.rna_sum)
     atac_counts = _summed(atac.X, cells.atac, match.atac_sum)
+    peaks = None if peaks is None else _rows(peaks, cells.atac)
+    look_through([c for c in (rna_counts, atac_counts, peaks) if isinstance(c, StoredCounts)])
     report = MatchingReport(
         peaks=None if peaks is None else peaks.shape[1],
         peaks_in_genes=peaks_in_genes,
@@ -198,11 +203,11 @@ def pair(
         genes=match.genes,
         types=types,
         rna_labels=np.searchsorted(types, rna_labels).astype(np.int32) if taught else None,
-        rna_cells=rna.obs_names[cells.rna].to_numpy(dtype=str),
-        atac_cells=atac.obs_names[cells.atac].to_numpy(dtype=str),
+        rna_cells=np.asarray(rna.obs_names, dtype=str)[cells.rna],
+        atac_cells=np.asarray(atac.obs_names, dtype=str)[cells.atac],
         rna_obs=rna.obs.iloc[cells.rna].copy(),
         atac_obs=atac.obs.iloc[cells.atac].copy(),
-        peaks=None if peaks is None else sparse.csr_matrix(peaks[cells.atac], dtype=np.float32),
+        peaks=peaks,
         matching=report,
         rna_known=None if taught else rna_labels,
     )
@@ -222,9 +227,15 @@ def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
     return types
 
 
-def _summed(
-    counts: sparse.csr_matrix, cells: np.ndarray, columns: sparse.csr_matrix
-) -> sparse.csr_matrix:
+def _rows(counts: Counts, cells: np.ndarray) -> Counts:
+    if isinstance(counts, StoredCounts):
+        return counts.chosen(cells)
+    return sparse.csr_matrix(counts[cells], dtype=np.float32)
+
+
+def _summed(counts: Counts, cells: np.ndarray, columns: sparse.csr_matrix) -> Counts:
+    if isinstance(counts, StoredCounts):
+        return counts.chosen(cells, columns)
     summed = sparse.csr_matrix(counts[cells] @ columns, dtype=np.float32)
     summed.sort_indices()
     return summed
@@ -271,7 +282,7 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
             f"types with fewer than {RARE_TYPE_CELLS} RNA cells can hardly be learned: "
             + ", ".join(rare)
         )
-    unknown = sorted(set(truth.labels.tolist()) - {UNLABELLED, *truth.level.values()})
+    unknown = sorted(set(np.unique(truth.labels).tolist()) - {UNLABELLED, *truth.level.values()})
     if unknown and truth.level:
         warnings.append(
             f"no RNA type stands for these ATAC labels, which count as errors: {', '.join(unknown)}"
@@ -279,10 +290,11 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
     return warnings
 
 
-def _gene_warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, match: GeneMatch) -> list[str]:
+def _gene_warnings(rna: Counts, atac: Counts, match: GeneMatch) -> list[str]:
     warnings = []
     for modality, counts in (("RNA", rna), ("ATAC", atac)):
-        empty = int(np.sum(counts.sum(axis=1) == 0))
+        stored = isinstance(counts, StoredCounts)
+        empty = counts.account.empty if stored else int(np.sum(counts.sum(axis=1) == 0))
         if empty:
             warnings.append(f"{empty:,} {modality} cells have no count in any shared gene")
     if 2 * match.matched_how["case"] > len(match.genes):

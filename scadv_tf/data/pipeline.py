@@ -3,120 +3,170 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.data.neighbor_lists import mean_of_neighbors, partners
 from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.rows import take
+from scadv_tf.data.shuffling import Batch, Shard, Table
 
+ALONE = Shard()
 SMALLEST_BATCH = 32  # fewer cells make the statistics of batch normalisation too noisy
 
 
-def fitting_batch_size(cells: TrainingCells, batch_size: int, min_batches: int) -> int:
-    """The batch size that gives a pass `min_batches` batches, within [32, `batch_size`].
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the cells: `steps` batches of `batch_size` cells of each modality.
 
-    A small data set would otherwise see only a handful of steps in the whole training.
+    The larger modality's cells come once, but for those that fill up the last batch; the smaller
+    one's are used again each time they have been used up. Of very many cells, only a part comes.
+    All batches have one size, so that a step is compiled once, and workers have equal parts.
     """
-    largest = max(cells.cells("rna"), cells.cells("atac"))
-    return min(batch_size, max(SMALLEST_BATCH, math.ceil(largest / min_batches)))
 
+    steps: int
+    batch_size: int
 
-def steps_of_pass(cells: TrainingCells, batch_size: int) -> int:
-    """Batches that cover every cell of the larger modality once."""
-    return math.ceil(max(cells.cells("rna"), cells.cells("atac")) / batch_size)
+    @classmethod
+    def of(
+        cls, cells: int, batch_size: int, min_batches: int, workers: int = 1, most_steps: int = 0
+    ) -> Pass:
+        """The pass that takes batches of about `batch_size`.
 
-
-def pass_rows(
-    rna_cells: int, atac_cells: int, batch_size: int, random: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Row numbers of both modalities, a pair of equally long arrays a batch.
-
-    The larger modality is shuffled and each of its cells comes once; the smaller one is shuffled
-    again each time it has been used up. Batches differ by one cell at most, so that there is never
-    a last batch of one cell (batch normalisation would make all its values equal), and no cell is
-    dropped.
-    """
-    longest = max(rna_cells, atac_cells)
-
-    def shuffled(cells: int) -> np.ndarray:
-        rounds = math.ceil(longest / cells)
-        return np.concatenate([random.permutation(cells) for _ in range(rounds)])[:longest]
-
-    batches = math.ceil(longest / batch_size)
-    rna, atac = shuffled(rna_cells), shuffled(atac_cells)
-    yield from zip(np.array_split(rna, batches), np.array_split(atac, batches), strict=True)
+        Parameters
+        ----------
+        cells : of the larger modality.
+        min_batches : smaller batches are taken where a pass had fewer, but not below 32 cells: a
+            small data set would otherwise see only a handful of steps in the whole training.
+        workers : that share each batch.
+        most_steps : a pass ends after so many; 0 for none.
+        """
+        size = min(batch_size, max(SMALLEST_BATCH, math.ceil(cells / min_batches)))
+        steps = math.ceil(cells / size)
+        size = workers * math.ceil(cells / steps / workers)
+        return cls(min(steps, most_steps or steps), size)
 
 
 def training_batches(
     cells: TrainingCells,
+    rna_rows: np.ndarray,
     rna_labels: np.ndarray,
     atac_soft_labels: np.ndarray,
-    batch_size: int,
+    one_pass: Pass,
     passes: int,
     seed: int,
     mixing_alpha: float = 0.0,
-    partners: bool = False,
+    with_partners: bool = False,
+    shard: Shard = ALONE,
+    first_epoch: int = 0,
 ) -> tf.data.Dataset:
     """One epoch of batches, newly shuffled each time that the data set is iterated.
 
     Parameters
     ----------
-    rna_labels : type codes int32 [R].
-    atac_soft_labels : float32 [A, K]; read when a batch is made, so changes between epochs count.
+    rna_rows : sorted rows of the RNA cells to train on.
+    rna_labels : type codes int32 [R] of all RNA cells.
+    atac_soft_labels : float32 [A, K]; or, of cells whose neighbours are a sample, of those that are
+        the neighbours [M, K], whose weighted means the batches have. Read when a batch is made, so
+        changes between epochs count.
     passes : phases of an epoch.
     mixing_alpha : both parameters of the Beta distribution of ``mixing_weight``; 0: none is drawn.
-    partners : whether each ATAC cell comes with one of its neighbours, drawn at random.
+    with_partners : whether each ATAC cell comes with one of its neighbours, drawn at random.
+    shard : the part of each batch that is made.
+    first_epoch : number of the epoch that is iterated first.
 
     Returns
     -------
-    A data set of dictionaries: ``rna`` [B, G], ``rna_label`` [B], ``atac`` [B, G],
-    ``atac_soft_label`` [B, K] and, where asked for, ``atac_partner`` [B, G] and ``mixing_weight``
-    [B, 1].
+    A data set of dictionaries: ``rna`` [B, D], ``rna_label`` [B], ``atac`` [B, D],
+    ``atac_soft_label`` [B, K] and, where asked for, ``atac_partner`` [B, D] and ``mixing_weight``
+    [B, 1], of B = batch_size / workers cells.
     """
-    counts = cells.cells("rna"), cells.cells("atac")
-    epochs = iter(range(1_000_000_000))
+    rna = {"features": cells.features["rna"], "label": rna_labels.astype(np.int32)}
+    atac = _AtacBatches(cells, atac_soft_labels, with_partners)
+    tables = Table(rna, rna_rows), Table(atac.columns, np.arange(cells.cells("atac")))
+    epochs = count(first_epoch)
 
     def batches():
-        random = np.random.default_rng([seed, next(epochs)])
-        for _ in range(passes):
-            for rna, atac in pass_rows(*counts, batch_size, random):
-                batch = {
-                    "rna": cells.batch("rna", rna),
-                    "rna_label": rna_labels[rna],
-                    "atac": cells.batch("atac", atac),
-                    "atac_soft_label": atac_soft_labels[atac],
-                }
-                if partners:
-                    batch["atac_partner"] = cells.batch("atac", cells.partners(atac, random))
+        epoch = next(epochs)
+        for number in range(passes):
+            sides = [
+                table.batches(one_pass.batch_size, one_pass.steps, [seed, epoch, number, i], shard)
+                for i, table in enumerate(tables)
+            ]
+            random = np.random.default_rng([seed, epoch, number])
+            for of_rna, of_atac in zip(*sides, strict=True):
+                batch = {"rna": of_rna["features"], "rna_label": of_rna["label"]}
+                batch |= atac.completed(of_atac)
+                if mixing_alpha:
+                    batch["mixing_seed"] = random.integers(2**31, size=2, dtype=np.int32)
                 yield batch
 
-    genes = len(cells.preprocessor.genes)
+    size = one_pass.batch_size // shard.count
+    features = tf.TensorSpec((size, cells.feature_size), tf.float32)
     signature = {
-        "rna": tf.TensorSpec((None, genes), tf.float32),
-        "rna_label": tf.TensorSpec((None,), tf.int32),
-        "atac": tf.TensorSpec((None, genes), tf.float32),
-        "atac_soft_label": tf.TensorSpec((None, atac_soft_labels.shape[1]), tf.float32),
+        "rna": features,
+        "rna_label": tf.TensorSpec((size,), tf.int32),
+        "atac": features,
+        "atac_soft_label": tf.TensorSpec((size, atac_soft_labels.shape[1]), tf.float32),
     }
-    if partners:
-        signature["atac_partner"] = signature["atac"]
+    if with_partners:
+        signature["atac_partner"] = features
+    if mixing_alpha:
+        signature["mixing_seed"] = tf.TensorSpec((2,), tf.int32)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     if mixing_alpha:
-        dataset = _with_mixing_weight(dataset, mixing_alpha, seed)
-    steps = passes * steps_of_pass(cells, batch_size)
+        dataset = dataset.map(_adds_mixing_weight(mixing_alpha, size, shard))
+    steps = passes * one_pass.steps
     return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
 
 
-def _with_mixing_weight(dataset: tf.data.Dataset, alpha: float, seed: int) -> tf.data.Dataset:
-    """Adds ``mixing_weight`` ~ Beta(alpha, alpha), one a cell, with a new seed each batch."""
+class _AtacBatches:
+    """What batches of ATAC cells are read from, and what is made of them then."""
+
+    def __init__(self, cells: TrainingCells, soft_labels: np.ndarray, with_partners: bool):
+        lists = cells.neighbors
+        self.soft_labels, self.with_partners = soft_labels, with_partners
+        self.sampled = lists is not None and lists.sampled
+        self.columns = {"features": cells.features["atac"]}
+        if not self.sampled:
+            self.columns["soft_label"] = soft_labels
+        self.reference = None
+        if lists is not None and (with_partners or self.sampled):
+            self.columns |= {"near": lists.rows, "weights": lists.weights}
+            self.reference = take(cells.features["atac"], lists.reference)
+
+    def completed(self, rows: Batch) -> Batch:
+        """The ATAC part of a batch, from rows of the columns."""
+        batch = {"atac": rows["features"]}
+        if self.sampled:
+            batch["atac_soft_label"] = mean_of_neighbors(
+                self.soft_labels, rows["near"], rows["weights"]
+            )
+        else:
+            batch["atac_soft_label"] = rows["soft_label"]
+        if self.with_partners:
+            batch["atac_partner"] = self._partners(rows)
+        return batch
+
+    def _partners(self, rows: Batch) -> np.ndarray:
+        if self.reference is None:
+            return rows["features"]
+        drawn = partners(rows["near"], rows["weights"], rows["uniform"])
+        return np.where((drawn < 0)[:, None], rows["features"], self.reference[drawn])
+
+
+def _adds_mixing_weight(alpha: float, size: int, shard: Shard):
+    """Turns ``mixing_seed`` into ``mixing_weight`` ~ Beta(alpha, alpha), one a cell."""
     import tensorflow_probability as tfp
 
     beta = tfp.distributions.Beta(alpha, alpha)
 
-    def add(seeds, batch):
-        cells = tf.shape(batch["rna"])[0]
-        return {**batch, "mixing_weight": beta.sample((cells, 1), seed=tf.cast(seeds, tf.int32))}
+    def add(batch):
+        seed = batch.pop("mixing_seed")
+        # All workers draw for all cells: so the weights do not depend on how many there are.
+        return batch | {"mixing_weight": beta.sample((shard.count, size, 1), seed)[shard.index]}
 
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    seeds = seeds.map(lambda pair: tf.bitwise.bitwise_and(pair, 2**31 - 1))
-    return tf.data.Dataset.zip(seeds, dataset).map(add)
+    return add

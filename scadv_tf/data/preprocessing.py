@@ -7,27 +7,31 @@ modality's own mean and deviation. `scadv_tf.serving.served_model` does the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.config import PreprocessingConfig
+from scadv_tf.config import DataConfig, PreprocessingConfig
+from scadv_tf.data import streaming
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
+from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import (
     Scale,
-    compact,
+    averages,
     covariance,
     dense,
     joint_components,
     log_normalize,
+    project,
     variable_genes,
 )
 from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.rows import DiskRows, Rows
+from scadv_tf.errors import InputError
 
 MODALITIES = ("rna", "atac")
-CELLS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,68 +56,118 @@ class Preprocessor:
         """Standardised rows of log-normalised values, float32 [cells, G]."""
         return self.scales[modality].apply(dense(values))
 
+    def features(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
+        """What the trained layers start from, float32 [cells, D], of log-normalised values."""
+        if self.components is None:
+            return self.scale(values, modality)
+        return project(values, self.scales[modality], self.components)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingCells:
-    """Log-normalised (for ATAC: denoised) training cells, standardised a batch at a time.
+    """The training cells as the trained layers see them.
 
     Attributes
     ----------
-    values : modality -> CSR or dense matrix [cells, G].
-    neighbor_weights : CSR [A, A], what an ATAC cell's neighbours and itself weigh in an average,
-        k a row; None without neighbours.
+    features : modality -> standardised cells on the joint components [cells, D], or their genes
+        [cells, G] without components; float32, in memory or on disk.
+    neighbors : of the ATAC cells; None without neighbours.
+    values : modality -> log-normalised (for ATAC: denoised) genes, CSR or dense [cells, G]; empty
+        for cells that are not held in memory.
+    scratch : folder of what is too large for memory; None where all is held.
     """
 
     preprocessor: Preprocessor
-    values: dict[str, sparse.csr_matrix | np.ndarray]
-    neighbor_weights: sparse.csr_matrix | None
+    features: dict[str, Rows]
+    neighbors: NeighborLists | None
+    values: dict[str, sparse.csr_matrix | np.ndarray] = field(default_factory=dict)
+    scratch: Path | None = None
 
     def cells(self, modality: str) -> int:
         """The number of cells of a modality."""
-        return self.values[modality].shape[0]
+        return self.features[modality].shape[0]
 
-    def batch(self, modality: str, rows: np.ndarray | slice) -> np.ndarray:
-        """The network's input for some of the cells, float32 [B, G]."""
+    @property
+    def feature_size(self) -> int:
+        """Width D (or G) of the features."""
+        return self.features["rna"].shape[1]
+
+    @property
+    def followed(self) -> np.ndarray:
+        """Sorted rows of the ATAC cells whose predicted types are followed in training.
+
+        All of them; where a sample are the neighbours of all others, that sample.
+        """
+        if self.neighbors is not None and self.neighbors.sampled:
+            return self.neighbors.reference
+        return np.arange(self.cells("atac"))
+
+    def genes(self, modality: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Standardised genes of held cells, float32 [B, G]."""
         return self.preprocessor.scale(self.values[modality][rows], modality)
 
-    def batches(self, modality: str) -> Iterator[np.ndarray]:
-        """The network's input for all cells of a modality in their order, a batch at a time."""
-        for start in range(0, self.cells(modality), CELLS_AT_ONCE):
-            yield self.batch(modality, slice(start, start + CELLS_AT_ONCE))
-
-    def with_rna(self, rows: np.ndarray) -> TrainingCells:
-        """The same cells with some of the RNA cells only."""
-        return replace(self, values=self.values | {"rna": self.values["rna"][rows]})
-
-    def partners(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """For each ATAC cell one of its neighbours (or itself), drawn by weight; int [B]."""
-        if self.neighbor_weights is None:
-            return rows
-        near = self.neighbor_weights[rows]
-        shares = near.data.reshape(len(rows), -1).cumsum(axis=1)
-        drawn = random.random(len(rows)) * shares[:, -1]
-        columns = (shares <= drawn[:, None]).sum(axis=1)
-        return near.indices.reshape(len(rows), -1)[np.arange(len(rows)), columns]
+    def table(self, name: str, cells: int, width: int) -> Rows:
+        """Room for float32 numbers of each cell [cells, width]: in memory, or on disk."""
+        if self.scratch is None:
+            return np.empty((cells, width), dtype=np.float32)
+        return DiskRows(self.scratch / name, width)
 
 
-def fit(data: PairedData, config: PreprocessingConfig, seed: int = 0) -> TrainingCells:
+def fit(
+    data: PairedData,
+    config: PreprocessingConfig,
+    seed: int = 0,
+    scratch: str | Path | None = None,
+    memory_cells: int = DataConfig.memory_cells,
+) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
     With ``neighbors`` 1 there are no neighbours; with ``smoothing_hops`` 0 there are, but the
-    cells are not averaged.
+    cells are not averaged. Of a modality on disk, a random sample of `memory_cells` teaches, and
+    the features of all its cells go to disk.
+
+    Parameters
+    ----------
+    scratch : folder for these, which is the caller's to remove; needed if there are any.
+    memory_cells : 0 for all cells.
+
+    Raises
+    ------
+    InputError : there is no such folder, or the disk is full.
     """
+    rows = streaming.sampled_rows(data, memory_cells, seed)
+    streamed = {name: r for name, r in rows.items() if len(r) < len(getattr(data, name))}
+    if not streamed:
+        return _learn(streaming.held(data, rows), config)[1]
+    if scratch is None:
+        raise InputError(
+            what="More cells are to be preprocessed than may be held in memory.",
+            expected="a folder for their features: fit(..., scratch=FOLDER)",
+            received=f"none, and memory_cells={memory_cells}",
+            advice="Give a folder on a disk with space, or read the data with memory_cells=0.",
+        )
+    streaming.check_space(data, streamed, config, Path(scratch))
+    columns, cells = _learn(streaming.held(data, rows), config)
+    return streaming.streamed(cells, data, columns, streamed, Path(scratch))
+
+
+def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
+    """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
     chosen = variable_genes(data.rna, data.atac, config.variable_genes)
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
     neighborhood = weights = None
     if config.neighbors > 1:
-        neighborhood = fit_neighborhood(rna, atac, data.peaks, config, seed)
+        neighborhood = fit_neighborhood(rna, atac, data.peaks, config)
         weights = neighborhood.weights
     if neighborhood is not None and neighborhood.levels:
-        atac = compact(weights @ neighborhood.levels[-1])
+        atac = averages(weights, neighborhood.levels[-1])
     scales = {"rna": Scale.of(rna), "atac": Scale.of(atac)}
     components = None
     if config.projection_size:
         covariances = [covariance(rna, scales["rna"]), covariance(atac, scales["atac"])]
         components = joint_components(covariances, config.projection_size)
     preprocessor = Preprocessor(data.genes[chosen], scales, components, neighborhood)
-    return TrainingCells(preprocessor, {"rna": rna, "atac": atac}, weights)
+    values = {"rna": rna, "atac": atac}
+    features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
+    lists = None if weights is None else NeighborLists.of(weights)
+    return chosen, TrainingCells(preprocessor, features, lists, values)

@@ -234,13 +234,17 @@ def negative(
     )
 
 
+def tell_of_repeated_names(path: Path, repeated: int) -> None:
+    """Says of the names of how many cells an earlier cell has them."""
+    if repeated:
+        logger.warning("%s: %d cell names are repeated and got a number", path.name, repeated)
+
+
 def _with_unique_names(adata: AnnData, path: Path) -> AnnData:
     from anndata.utils import make_index_unique
 
     cells, features = _text(adata.obs_names), _text(adata.var_names)
-    if not cells.is_unique:
-        repeated = int(cells.duplicated().sum())
-        logger.warning("%s: %d cell names are repeated and got a number", path.name, repeated)
+    tell_of_repeated_names(path, int(cells.duplicated().sum()))
     if not features.is_unique:
         adata.var[ORIGINAL_NAME] = features
     adata.obs_names, adata.var_names = make_index_unique(cells), make_index_unique(features)

@@ -41,7 +41,7 @@ def read_h5mu(path: Path, modality: str, layer: str) -> AnnData:
     with h5py.File(path, "r") as file:
         adata = _read_group(modality_group(file, path, modality), path, modality, layer)
         if "obs" in file:
-            adata.obs = _join_global(adata.obs, read_elem(file["obs"]), modality, list(file["mod"]))
+            adata.obs = join_global(adata.obs, read_elem(file["obs"]), modality, list(file["mod"]))
     return adata
 
 
@@ -71,7 +71,7 @@ def modality_group(file: h5py.File, path: Path, modality: str) -> h5py.Group:
     )
 
 
-def _join_global(
+def join_global(
     obs: pd.DataFrame, shared: pd.DataFrame, modality: str, modalities: list[str]
 ) -> pd.DataFrame:
     """Add the file-wide columns that the modality lacks; 'rna:cell_type' counts as 'cell_type'."""

@@ -68,13 +68,14 @@ class SortedOnDisk:
                 file.write(part.tobytes())
 
     def _bucket(self, number: int) -> sparse.csr_matrix:
-        if self._last is None or self._last[0] != number:
+        last = self._last  # read once: another thread may put another bucket there
+        if last is None or last[0] != number:
             path = self._folder / str(number)
             found = np.fromfile(path, _ENTRY) if path.exists() else np.empty(0, _ENTRY)
             places = found["cell"], found["feature"]
             shape = (BUCKET_CELLS, self._shape[1])
-            self._last = number, sparse.csr_matrix((found["value"], places), shape=shape)
-        return self._last[1]
+            last = self._last = number, sparse.csr_matrix((found["value"], places), shape=shape)
+        return last[1]
 
 
 def csc_entries(group: h5py.Group) -> Iterator[Entries]:

@@ -38,6 +38,8 @@ right for 84 %.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 EASIEST_DEPTH = 5000
 HARDEST_DEPTH = 80
 _LIBRARY_SIZE = 2000
+_SIZE_SPREAD = {"rna": 0.35, "atac": 0.5}
 _DISPERSION_SHAPE = 2.0
 _PROMOTER_WEIGHT = 0.6
 _TYPES_PER_LINEAGE = 3
@@ -61,6 +64,36 @@ _FAR, _GENE, _DISTAL = 5_000, 30_000, 85_000
 _PEAK = 500
 _SLOTS_PER_CHROMOSOME = 500
 _CELLS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """What the cells of a simulated tissue are drawn from.
+
+    Attributes
+    ----------
+    gene_table : coordinates [G], as from `load_genes`.
+    peaks : [P] ``gene`` ('' if distal), ``kind`` and ``slot``, the row of the gene that they are
+        beside.
+    coupling : of each gene's expression and accessibility, 1, 0 or -1 [G].
+    expression, accessibility : log rates of the genes [G, K] and of the peaks [P, K].
+    rna_shares, atac_shares : of the types [K], each adds up to 1.
+    """
+
+    gene_table: pd.DataFrame
+    peaks: pd.DataFrame
+    coupling: np.ndarray
+    expression: np.ndarray
+    accessibility: np.ndarray
+    rna_shares: np.ndarray
+    atac_shares: np.ndarray
+
+    def activity(self) -> np.ndarray:
+        """Log rates of gene activity [G, K]: the peaks in each gene and at its start, added up."""
+        rates = np.zeros_like(self.expression)
+        counted = self.peaks["kind"].isin(["promoter", "body"]).to_numpy()
+        np.add.at(rates, self.peaks["slot"][counted], np.exp(self.accessibility[counted]))
+        return np.log(rates)
 
 
 def simulate(
@@ -103,26 +136,34 @@ def simulate(
             advice="change the number that is out of range",
         )
     rng = np.random.default_rng(seed)
-    gene_table, peaks = _layout(genes, rng)
-    programmes = _programmes(genes, types, rng)
-    coupling = rng.choice([1, 0, -1], size=genes, p=_coupling_shares(difficulty))
-    expression = rng.normal(size=(genes, 1)) + programmes
-    accessibility = _accessibility(peaks, programmes, coupling, difficulty, rng)
-    rna_shares, atac_shares = _type_shares(types, difficulty, rng)
-
-    rna_types = _draw_types(cells, rna_shares, rng)
-    atac_types = _draw_types(atac_cells, atac_shares, rng)
+    tissue = draw_tissue(genes, types, difficulty, rng)
+    rna_types = draw_types(cells, tissue.rna_shares, rng)
+    atac_types = draw_types(atac_cells, tissue.atac_shares, rng)
     depth = EASIEST_DEPTH * (HARDEST_DEPTH / EASIEST_DEPTH) ** difficulty
-    rna_size = rng.lognormal(np.log(_LIBRARY_SIZE), 0.35, size=cells)
-    atac_size = rng.lognormal(np.log(depth), 0.5, size=atac_cells)
-    rna_counts = _counts(expression, rna_types, rna_size, rng, shape=_DISPERSION_SHAPE)
-    atac_counts = _counts(accessibility, atac_types, atac_size, rng)
-    rna_var = pd.DataFrame({"coupling": coupling}, index=gene_table["gene"].to_numpy())
+    rna_sizes = draw_sizes(cells, _LIBRARY_SIZE, "rna", rng)
+    atac_sizes = draw_sizes(atac_cells, depth, "atac", rng)
+    rna_blocks = draw_counts(tissue.expression, rna_types, rna_sizes, "rna", rng)
+    rna_counts = sparse.vstack(list(rna_blocks), format="csr")
+    atac_blocks = draw_counts(tissue.accessibility, atac_types, atac_sizes, "atac", rng)
+    atac_counts = sparse.vstack(list(atac_blocks), format="csr")
+    gene_table, peaks = tissue.gene_table, tissue.peaks
+    rna_var = pd.DataFrame({"coupling": tissue.coupling}, index=gene_table["gene"].to_numpy())
     return (
         _annotated(rna_counts, rna_types, rna_var, "rna"),
         _annotated(atac_counts, atac_types, peaks[["gene", "kind"]], "atac"),
         gene_table,
     )
+
+
+def draw_tissue(genes: int, types: int, difficulty: float, rng: np.random.Generator) -> Tissue:
+    """Draw all that cells are drawn from; for the parameters see `simulate`."""
+    gene_table, peaks = _layout(genes, rng)
+    programmes = _programmes(genes, types, rng)
+    coupling = rng.choice([1, 0, -1], size=genes, p=_coupling_shares(difficulty))
+    expression = rng.normal(size=(genes, 1)) + programmes
+    accessibility = _accessibility(peaks, programmes, coupling, difficulty, rng)
+    shares = _type_shares(types, difficulty, rng)
+    return Tissue(gene_table, peaks, coupling, expression, accessibility, *shares)
 
 
 def _coupling_shares(difficulty: float) -> list[float]:
@@ -202,34 +243,44 @@ def _type_shares(
     return rna / rna.sum(), atac / atac.sum()
 
 
-def _draw_types(cells: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Type of each cell [cells]; each type occurs at least once."""
+def draw_types(cells: int, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Type of each cell [cells], from the shares of the types [K]; each occurs at least once."""
     types = len(shares)
     drawn = np.concatenate([np.arange(types), rng.choice(types, size=cells - types, p=shares)])
     return rng.permutation(drawn)
 
 
-def _counts(
+def draw_sizes(cells: int, median: float, modality: str, rng: np.random.Generator) -> np.ndarray:
+    """Expected counts of each cell [cells]."""
+    return rng.lognormal(np.log(median), _SIZE_SPREAD[modality], size=cells)
+
+
+def draw_counts(
     log_rates: np.ndarray,
     types: np.ndarray,
     sizes: np.ndarray,
+    modality: str,
     rng: np.random.Generator,
-    shape: float | None = None,
-) -> sparse.csr_matrix:
-    """Counts [cells, features], Poisson, or negative binomial where a gamma shape is given.
+) -> Iterator[sparse.csr_matrix]:
+    """Draw counts block by block of cells: Poisson, for 'rna' negative binomial.
 
-    Drawn in blocks of cells, as the matrix of rates is dense.
+    Parameters
+    ----------
+    log_rates : of the features in each type [features, K].
+    types, sizes : type and expected counts of each cell [cells].
+
+    Yields
+    ------
+    CSR float32 [a few thousand cells, features], in the order of the cells.
     """
     rates = np.exp(log_rates)
     shares = (rates / rates.sum(axis=0)).T  # [K, features]
-    blocks = []
     for begin in range(0, len(types), _CELLS_AT_ONCE):
         block = slice(begin, begin + _CELLS_AT_ONCE)
         mean = sizes[block, None] * shares[types[block]]
-        if shape is not None:
-            mean = rng.gamma(shape, mean / shape)
-        blocks.append(sparse.csr_matrix(rng.poisson(mean), dtype=np.float32))
-    return sparse.vstack(blocks, format="csr")
+        if modality == "rna":
+            mean = rng.gamma(_DISPERSION_SHAPE, mean / _DISPERSION_SHAPE)
+        yield sparse.csr_matrix(rng.poisson(mean), dtype=np.float32)
 
 
 def _annotated(
@@ -238,11 +289,11 @@ def _annotated(
     from anndata import AnnData
 
     names = [f"{prefix}_{i + 1:06d}" for i in range(len(types))]
-    labels = pd.Categorical([_type_name(k) for k in types])
+    labels = pd.Categorical([type_name(k) for k in types])
     return AnnData(counts, obs=pd.DataFrame({"cell_type": labels}, index=names), var=var)
 
 
-def _type_name(k: int) -> str:
+def type_name(k: int) -> str:
     """'A1', 'A2', 'A3', 'B1', …: lineage and number."""
     lineage, number = divmod(k, _TYPES_PER_LINEAGE)
     letters = chr(ord("A") + lineage % 26) * (1 + lineage // 26)

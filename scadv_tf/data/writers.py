@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from scadv_tf.data.h5ad_parts import start_h5ad, write_counts, write_rows
+from scadv_tf.data.joint_obs import write_joint_obs
 from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.rows import Rows
 from scadv_tf.files import whole_file
+
+MODALITIES = ("rna", "atac")
+COMPRESSION = {"compression": "gzip"}
+CELLS_AT_ONCE = 2_048  # whose counts are held
 
 
 def write_integrated(
@@ -17,57 +26,58 @@ def write_integrated(
     labels: dict[str, np.ndarray] | None,
     confidence: dict[str, np.ndarray] | None,
     unknown: dict[str, np.ndarray] | None,
-    latent: np.ndarray,
+    latent: np.ndarray | Rows,
     umap: np.ndarray,
 ) -> None:
     """Writes both modalities as one .h5ad, RNA cells first, whole or not at all.
 
     ``X`` holds the counts of the shared genes. ``obs`` holds ``modality``, ``scadv_label``,
     ``scadv_confidence``, ``scadv_unknown``, the cell's own name as ``cell``, and the columns of
-    both inputs.
+    both inputs. Text that repeats becomes categories, as anndata makes them, unless there are more
+    than 100,000 of them (for ``cell``, in a file of more than 200,000 cells).
+
+    Counts and latent vectors are written some cells at a time and ``obs`` column by column, so
+    that no more is held than the inputs hold.
 
     Parameters
     ----------
+    data : its counts may be stored: whatever gives CSR rows for a slice will do.
     labels, confidence : modality -> predicted type and its probability [cells].
     unknown : modality -> whether the cell resembles no known type, bool [cells].
         All three are None, and their columns left out, where no label was transferred.
-    latent : [R + A, Z].
+    latent : [R + A, Z], an array or on disk.
     umap : [R + A, 2].
     """
-    import anndata
+    import h5py
 
-    parts = {}
-    for modality in ("rna", "atac"):
-        obs = _plain(getattr(data, f"{modality}_obs"))
-        obs["cell"] = getattr(data, f"{modality}_cells")
-        obs["modality"] = modality
-        if labels is not None:
-            obs["scadv_label"] = labels[modality]
-            obs["scadv_confidence"] = confidence[modality].astype(np.float32)
-            obs["scadv_unknown"] = unknown[modality]
-        obs.index = obs["cell"].astype(str)
-        obs.index.name = None
-        var = pd.DataFrame(index=pd.Index(data.genes.astype(str)))
-        parts[modality] = anndata.AnnData(getattr(data, modality), obs=obs, var=var)
-    joint = anndata.concat(parts, join="outer", index_unique="-")
-    # A column that one modality lacks is text with gaps: the file format wants one kind.
-    joint.obs = _plain(joint.obs)
-    for column in ("modality", "scadv_label")[: 1 if labels is None else 2]:
-        joint.obs[column] = joint.obs[column].astype("category")
-    joint.obsm["X_scadv"] = latent.astype(np.float32)
-    joint.obsm["X_umap"] = umap.astype(np.float32)
-    with whole_file(path) as temporary:
-        joint.write_h5ad(temporary, compression="gzip")
+    cells = {modality: getattr(data, f"{modality}_cells") for modality in MODALITIES}
+    tables = {modality: getattr(data, f"{modality}_obs") for modality in MODALITIES}
+    added = {"modality": _modality(cells)}
+    if labels is not None:
+        added["scadv_label"] = pd.Categorical(_joined(labels).astype(object))
+        added["scadv_confidence"] = _joined(confidence).astype(np.float32)
+        added["scadv_unknown"] = _joined(unknown)
+    shape = sum(map(len, cells.values())), len(data.genes)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        start_h5ad(file, pd.Index(data.genes.astype(str)), {}, **COMPRESSION)
+        write_counts(file, "X", _counts(data), shape, **COMPRESSION)
+        write_joint_obs(file["obs"], cells, tables, added, **COMPRESSION)
+        write_rows(file["obsm"], "X_scadv", latent, **COMPRESSION)
+        write_rows(file["obsm"], "X_umap", umap, **COMPRESSION)
 
 
-def _plain(obs: pd.DataFrame) -> pd.DataFrame:
-    """A copy whose columns are numbers, booleans or text."""
-    obs = obs.copy()
-    for name in obs.columns:
-        column = obs[name]
-        simple = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-        if not simple or isinstance(column.dtype, pd.CategoricalDtype):
-            obs[name] = column.astype(object).where(column.notna(), "").astype(str)
-        elif column.dtype == object:
-            obs[name] = column.astype(str)
-    return obs
+def _counts(data: PairedData) -> Iterator[sparse.csr_matrix]:
+    for modality in MODALITIES:
+        counts = getattr(data, modality)
+        for start in range(0, counts.shape[0], CELLS_AT_ONCE):
+            yield counts[start : min(start + CELLS_AT_ONCE, counts.shape[0])]
+
+
+def _modality(cells: dict[str, np.ndarray]) -> pd.Categorical:
+    names = sorted(cells)
+    codes = np.array([names.index(modality) for modality in cells], dtype=np.int8)
+    return pd.Categorical.from_codes(np.repeat(codes, [*map(len, cells.values())]), names)
+
+
+def _joined(values: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([values[modality] for modality in MODALITIES])

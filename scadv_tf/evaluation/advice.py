@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scadv_tf.evaluation.metrics import Labels, as_text
+from scadv_tf.evaluation.metrics import Labels, as_text, coded
 
 # The thresholds are conventions of this project, not laws. Each with its reason:
 # chance gives 1; below half of that, most neighbours are of the cell's own modality.
@@ -156,8 +156,9 @@ def _confidence_warnings(confidence: np.ndarray) -> list[str]:
 
 
 def _count(labels: np.ndarray) -> dict[str, int]:
-    names, cells = np.unique(labels[labels != ""].astype(str), return_counts=True)
-    return dict(zip(names.tolist(), cells.tolist(), strict=True))
+    names, (codes,) = coded(labels)
+    cells = np.bincount(codes, minlength=len(names))
+    return {name: int(n) for name, n in zip(names, cells, strict=True) if name != ""}
 
 
 def _join(names: Sequence[str], word: str = "and") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from scadv_tf.errors import InputError
@@ -13,11 +15,19 @@ from scadv_tf.evaluation.metrics import (
     stratified_sample,
 )
 
+if TYPE_CHECKING:
+    from scadv_tf.data.rows import Rows
+
+LABELLED_AT_ONCE = 1 << 15
+# The time of an SVM's answers grows with the cells that it learned from: some 4 minutes a million
+# cells of width 128 from 10,000, 6 from 20,000, on one core.
+MANY_CELLS, LEARNED_FOR_MANY = 100_000, 10_000
+
 
 def svm_transfer(
-    rna_latent: np.ndarray,
+    rna_latent: np.ndarray | Rows,
     rna_labels: Labels,
-    atac_latent: np.ndarray,
+    atac_latent: np.ndarray | Rows,
     seed: int,
     max_cells: int = 20_000,
 ) -> np.ndarray:
@@ -28,12 +38,12 @@ def svm_transfer(
 
     Parameters
     ----------
-    rna_latent : [R, Z].
+    rna_latent : [R, Z], an array or on disk.
     rna_labels : [R] text; cells with '' are not trained on.
-    atac_latent : [A, Z].
+    atac_latent : [A, Z], as rna_latent.
     seed : of the stratified subsample that is trained on above `max_cells`, because the time grows
         with the square of the cells.
-    max_cells : see seed.
+    max_cells : see seed; at most 10,000 where there are more than 100,000 ATAC cells to label.
 
     Returns
     -------
@@ -47,15 +57,23 @@ def svm_transfer(
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    rna_latent, labels, atac_latent = _checked(rna_latent, rna_labels, atac_latent)
-    cells = stratified_sample(labels, max_cells, seed)
-    model = make_pipeline(StandardScaler(), SVC(cache_size=500))
-    model.fit(rna_latent[cells], labels[cells])
+    from scadv_tf.data.rows import as_rows
+
+    atac_latent = as_rows(atac_latent)
+    if atac_latent.shape[0] > MANY_CELLS:
+        max_cells = min(max_cells, LEARNED_FOR_MANY)
+    known = _checked(rna_latent, rna_labels, atac_latent, max_cells, seed)
+    model = make_pipeline(StandardScaler(), SVC(cache_size=500)).fit(*known)
     return _predict(model, atac_latent)
 
 
 def knn_transfer(
-    rna_latent: np.ndarray, rna_labels: Labels, atac_latent: np.ndarray, k: int = 30
+    rna_latent: np.ndarray | Rows,
+    rna_labels: Labels,
+    atac_latent: np.ndarray | Rows,
+    k: int = 30,
+    seed: int = 0,
+    max_cells: int = 30_000,
 ) -> np.ndarray:
     """Label ATAC cells by a vote of their k nearest RNA cells.
 
@@ -65,10 +83,13 @@ def knn_transfer(
 
     Parameters
     ----------
-    rna_latent : [R, Z].
+    rna_latent : [R, Z], an array or on disk.
     rna_labels : [R] text; cells with '' do not vote.
-    atac_latent : [A, Z].
+    atac_latent : [A, Z], as rna_latent.
     k : neighbours; at most all labelled RNA cells vote.
+    seed : of the stratified sample that may vote where more than `max_cells` RNA cells are
+        labelled, because the time grows with the voters.
+    max_cells : see seed.
 
     Returns
     -------
@@ -82,22 +103,31 @@ def knn_transfer(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer
 
-    rna_latent, labels, atac_latent = _checked(rna_latent, rna_labels, atac_latent)
+    rna_latent, labels = _checked(rna_latent, rna_labels, atac_latent, max_cells, seed)
     # On unit vectors the Euclidean order is the cosine order, and its search is far faster.
     vote = KNeighborsClassifier(min(k, len(labels)), weights="distance", algorithm="brute")
     model = make_pipeline(Normalizer(), vote).fit(rna_latent, labels)
     return _predict(model, atac_latent)
 
 
-def _predict(model, latent: np.ndarray) -> np.ndarray:
-    """Predict, also for no cells at all, which scikit-learn refuses."""
-    return model.predict(latent).astype(str) if len(latent) else np.empty(0, dtype=str)
+def _predict(model, latent: np.ndarray | Rows) -> np.ndarray:
+    """Predict some cells at a time; also no cells at all, which scikit-learn refuses."""
+    from scadv_tf.data.rows import as_rows, blocks
+
+    parts = [model.predict(block) for _, block in blocks(as_rows(latent), LABELLED_AT_ONCE)]
+    return np.concatenate([np.empty(0, dtype=str), *parts]).astype(str)
 
 
 def _checked(
-    rna_latent: np.ndarray, rna_labels: Labels, atac_latent: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the labelled RNA cells, their labels and the ATAC cells, or refuse them."""
+    rna_latent: np.ndarray | Rows,
+    rna_labels: Labels,
+    atac_latent: np.ndarray | Rows,
+    max_cells: int,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latent vectors and labels of the RNA cells to learn from, or refuse them all."""
+    from scadv_tf.data.rows import take
+
     check_lengths("label transfer", rna_latent=rna_latent, rna_labels=rna_labels)
     rna_latent = check_finite("The latent space of the RNA cells", rna_latent)
     atac_latent = check_finite("The latent space of the ATAC cells", atac_latent)
@@ -108,8 +138,8 @@ def _checked(
             received=f"{rna_latent.shape[1]} and {atac_latent.shape[1]}",
             advice="Encode both modalities by the same model.",
         )
-    labels = as_text(rna_labels).astype(str)
-    known = labels != ""
+    labels = as_text(rna_labels)
+    known = np.flatnonzero(labels != "")
     if len(set(labels[known])) < 2:
         raise InputError(
             what="There is nothing to tell apart.",
@@ -117,4 +147,5 @@ def _checked(
             received=sorted(set(labels[known])),
             advice="Check the label column of the RNA data.",
         )
-    return rna_latent[known], labels[known], atac_latent
+    cells = known[stratified_sample(labels[known], max_cells, seed)]
+    return take(rna_latent, cells), labels[cells].astype(str)

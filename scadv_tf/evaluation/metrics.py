@@ -6,24 +6,66 @@ Cells whose true label is '' (or missing) have no truth; they are left out, neve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scadv_tf.errors import InputError
 
+if TYPE_CHECKING:  # it imports SciPy, which not all that is here needs
+    from scadv_tf.data.rows import Rows
+
 Labels = Sequence[str] | np.ndarray | pd.Series
 ROUNDING = 1e-5
+CODED_AT_ONCE = 100_000  # texts of so many cells are objects at a time
+# Neighbours of a million cells among a million take an hour, and a score needs not so many.
+SEARCHED = 100_000
+SOME_DISTANCES = 64  # MB
 
 
 def as_text(labels: Labels) -> np.ndarray:
-    """Labels as an array of str, in which a missing value (None, NaN) is ''."""
-    return pd.Series(np.asarray(labels, dtype=object)).fillna("").astype(str).to_numpy(dtype=object)
+    """Labels as an array of str, in which a missing value (None, NaN) is ''.
+
+    What is text already, of fixed width or as objects, is handed back as it is: do not write to it.
+    """
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "U":
+        return labels
+    values = np.asarray(labels, dtype=object)
+    if pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return values
+    series = pd.Series(values, dtype=object)
+    return series.where(series.notna(), "").astype(str).to_numpy(dtype=object)
 
 
-def check_lengths(what: str, **arrays: Sequence | np.ndarray) -> None:
+def coded(*labels: Labels) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Names that occur in any of the labels [K], sorted objects of str, and codes [cells] of each.
+
+    A code is a position among the names; a missing value is the name ''. ``names[codes]`` costs 8
+    bytes a cell, while an array of text costs 4 bytes a character.
+    """
+    places: dict[str, int] = {}
+    found = []
+    for text in map(as_text, labels):
+        codes = np.empty(len(text), dtype=np.intp)
+        for start in range(0, len(text), CODED_AT_ONCE):
+            part = slice(start, start + CODED_AT_ONCE)
+            numbers, names = pd.factorize(text[part].astype(object))
+            known = [places.setdefault(str(name), len(places)) for name in names]
+            codes[part] = np.array(known, dtype=np.intp)[numbers]
+        found.append(codes)
+    names = sorted(places)
+    rank = np.empty(len(names), dtype=np.intp)
+    rank[[places[name] for name in names]] = np.arange(len(names))
+    return np.array(names, dtype=object), [rank[codes] for codes in found]
+
+
+def check_lengths(what: str, **arrays: Sequence | Rows) -> None:
     """Refuse arrays that do not describe the same cells."""
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {
+        name: array.shape[0] if hasattr(array, "shape") else len(array)
+        for name, array in arrays.items()
+    }
     if len(set(lengths.values())) > 1:
         raise InputError(
             what=f"The arrays given to {what} do not describe the same cells.",
@@ -33,14 +75,19 @@ def check_lengths(what: str, **arrays: Sequence | np.ndarray) -> None:
         )
 
 
-def check_finite(name: str, coordinates: np.ndarray) -> np.ndarray:
-    """Return the coordinates as an array of two dimensions, refused unless all are finite."""
-    coordinates = np.asarray(coordinates)
-    if coordinates.ndim != 2 or not np.isfinite(coordinates).all():
+def check_finite(name: str, coordinates: np.ndarray | Rows) -> Rows:
+    """Return the coordinates as rows of two dimensions, refused unless all are finite."""
+    from scadv_tf.data.rows import as_rows, blocks
+
+    coordinates = as_rows(coordinates)
+    bad, plain = 0, len(coordinates.shape) == 2
+    if plain:
+        for _, block in blocks(coordinates):
+            bad += int((~np.isfinite(block).all(axis=1)).sum())
+    if bad or not plain:
         received = f"shape {coordinates.shape}"
-        if coordinates.ndim == 2:
-            bad = int((~np.isfinite(coordinates)).any(axis=1).sum())
-            received = f"{bad} of {len(coordinates)} cells with NaN or infinite values"
+        if plain:
+            received = f"{bad} of {coordinates.shape[0]} cells with NaN or infinite values"
         raise InputError(
             what=f"{name} cannot be used as coordinates of cells.",
             expected="finite numbers, one row a cell and one column a dimension",
@@ -56,11 +103,11 @@ def stratified_sample(labels: Labels, max_cells: int, seed: int) -> np.ndarray:
     Each type keeps at least one cell, so that rare types never vanish; this is why there may be a
     few cells more than `max_cells`.
     """
-    labels = np.asarray(labels)
     if len(labels) <= max_cells:
         return np.arange(len(labels))
     random = np.random.default_rng(seed)
-    _, codes = np.unique(labels, return_inverse=True)
+    numbers = np.asarray(labels).dtype.kind in "iub"
+    codes = np.unique(labels, return_inverse=True)[1] if numbers else coded(labels)[1][0]
     chosen = []
     for code in range(codes.max() + 1):
         cells = np.flatnonzero(codes == code)
@@ -93,12 +140,10 @@ def label_scores(truth: Labels, predicted: Labels) -> dict | None:
     from sklearn.metrics import precision_recall_fscore_support
 
     check_lengths("label_scores", truth=truth, predicted=predicted)
-    truth, predicted = as_text(truth), as_text(predicted)
-    known = truth != ""
-    if not known.any():
+    names, truth, predicted = _known(truth, predicted)
+    if not len(truth):
         return None
-    truth, predicted = truth[known], predicted[known]
-    types = sorted(set(truth))
+    types = np.unique(truth)
     precision, recall, f1, cells = precision_recall_fscore_support(
         truth, predicted, labels=types, zero_division=0
     )
@@ -109,7 +154,7 @@ def label_scores(truth: Labels, predicted: Labels) -> dict | None:
             "recall": float(recall[i]),
             "cells": int(cells[i]),
         }
-        for i, name in enumerate(types)
+        for i, name in enumerate(names[types])
     }
     return {
         "accuracy": float(np.mean(truth == predicted)),
@@ -140,11 +185,11 @@ def confusion(truth: Labels, predicted: Labels) -> pd.DataFrame:
     InputError : if the lengths differ.
     """
     check_lengths("confusion", truth=truth, predicted=predicted)
-    truth, predicted = as_text(truth), as_text(predicted)
-    known = truth != ""
-    truth, predicted = truth[known], predicted[known]
-    rows, columns = sorted(set(truth)), sorted(set(predicted))
-    counts = pd.crosstab(truth, predicted).reindex(index=rows, columns=columns, fill_value=0)
+    names, truth, predicted = _known(truth, predicted)
+    pairs = np.bincount(truth * len(names) + predicted, minlength=len(names) ** 2)
+    counts = pd.DataFrame(pairs.reshape(len(names), -1), index=names, columns=names)
+    rows, columns = names[np.unique(truth)].tolist(), names[np.unique(predicted)].tolist()
+    counts = counts.loc[rows, columns]
     if 2 * len(set(rows) & set(columns)) >= len(columns):
         order = rows + [name for name in columns if name not in set(rows)]
     else:
@@ -157,14 +202,22 @@ def confusion(truth: Labels, predicted: Labels) -> pd.DataFrame:
     )
 
 
+def _known(truth: Labels, predicted: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the names, and the codes of both labels of the cells whose truth is known."""
+    names, (truth, predicted) = coded(truth, predicted)
+    known = (names != "")[truth]
+    return names, truth[known], predicted[known]
+
+
 def silhouette(
-    coordinates: np.ndarray, labels: Labels, seed: int, max_cells: int = 10_000
+    coordinates: np.ndarray | Rows, labels: Labels, seed: int, max_cells: int = 10_000
 ) -> float | None:
     """Mean silhouette width (Rousseeuw 1987) of labelled cells, Euclidean.
 
     Parameters
     ----------
-    coordinates : [N, D] positions, for example a UMAP or a latent space.
+    coordinates : [N, D] positions, for example a UMAP or a latent space; of `Rows` on disk, only
+        the cells that are looked at are held.
     labels : [N]; cells with '' are left out.
     seed : of the stratified subsample that is taken above `max_cells`, because the time grows with
         the square of the cells.
@@ -178,21 +231,30 @@ def silhouette(
     ------
     InputError : if the lengths differ or the coordinates are not finite.
     """
+    from sklearn import config_context
     from sklearn.metrics import silhouette_score
+
+    from scadv_tf.data.rows import take
 
     check_lengths("silhouette", coordinates=coordinates, labels=labels)
     coordinates, labels = check_finite("The coordinates", coordinates), as_text(labels)
-    known = labels != ""
-    coordinates, labels = coordinates[known], labels[known]
-    cells = stratified_sample(labels, max_cells, seed)
-    coordinates, labels = coordinates[cells], labels[cells]
-    if not 2 <= len(set(labels)) < len(labels):
+    known = np.flatnonzero(labels != "")
+    cells = known[stratified_sample(labels[known], max_cells, seed)]
+    if not 2 <= len(set(labels[cells])) < len(cells):
         return None
-    return float(silhouette_score(coordinates, labels))
+    # Of a sample, not all distances at once, which would be 400 MB.
+    megabytes = SOME_DISTANCES if len(cells) < len(known) else None
+    with config_context(working_memory=megabytes):
+        return float(silhouette_score(take(coordinates, cells), labels[cells]))
 
 
 def modality_mixing(
-    latent: np.ndarray, modality: Labels, k: int = 30, max_cells: int = 20_000, seed: int = 0
+    latent: np.ndarray | Rows,
+    modality: Labels,
+    k: int = 30,
+    max_cells: int = 20_000,
+    seed: int = 0,
+    searched: int = SEARCHED,
 ) -> float:
     """Share of other-modality cells among the k nearest neighbours, over what chance gives.
 
@@ -205,8 +267,10 @@ def modality_mixing(
     latent : [N, Z] cells of both modalities, Euclidean.
     modality : [N] name of each cell's modality, two different ones.
     k : neighbours; at most all other cells are used.
-    max_cells : neighbours are looked up for at most so many random cells (among all cells).
-    seed : of that choice, and of the order in which cells at equal distance are taken.
+    max_cells : neighbours are looked up for at most so many random cells.
+    seed : of both choices, and of the order in which cells at equal distance are taken.
+    searched : above so many cells, all is told of so many random ones, each modality in its own
+        share: the neighbours are those among them, hence of a wider neighbourhood.
 
     Returns
     -------
@@ -219,19 +283,22 @@ def modality_mixing(
     """
     from sklearn.neighbors import NearestNeighbors
 
+    from scadv_tf.data.rows import take
+
     check_lengths("modality_mixing", latent=latent, modality=modality)
-    latent, modality = check_finite("The latent space", latent), as_text(modality)
-    names, codes = np.unique(modality, return_inverse=True)
+    latent = check_finite("The latent space", latent)
+    names, (codes,) = coded(modality)
     if len(names) != 2:
         raise InputError(
             what="Mixing needs cells of two modalities.",
             expected="two different names",
-            received=list(names),
+            received=names.tolist(),
             advice="Pass the RNA and the ATAC cells together.",
         )
+    cells = stratified_sample(codes, searched, seed)
     # A random order breaks ties fairly; else a collapsed latent space would seem half separated.
-    order = np.random.default_rng(seed).permutation(len(codes))
-    latent, codes = latent[order], codes[order]
+    order = np.random.default_rng(seed).permutation(len(cells))
+    latent, codes = take(latent, cells)[order], codes[cells][order]
     k = min(k, len(codes) - 1)
     queries = np.sort(np.concatenate([_first(codes, code, max_cells) for code in (0, 1)]))
     index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(latent)

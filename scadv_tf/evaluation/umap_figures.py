@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.evaluation.metrics import Labels, as_text, check_finite, check_lengths
+from scadv_tf.evaluation.metrics import (
+    Labels,
+    as_text,
+    check_finite,
+    check_lengths,
+    stratified_sample,
+)
 from scadv_tf.evaluation.style import (
     NO_LABEL,
     NO_LABEL_COLOR,
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+DRAWN = 200_000  # points; more take long and hide each other
 PANEL, SMALL_PANEL = 4.4, 2.5  # inches; the small ones are those of the grid
 
 
@@ -41,6 +48,8 @@ def umap_panels(
 ) -> Figure:
     """Draw the cells by type and by modality, side by side.
 
+    Above 200,000 cells, so many random ones are drawn, each type in its own share.
+
     Parameters
     ----------
     coordinates : [N, 2].
@@ -54,7 +63,10 @@ def umap_panels(
     without_types = types is None
     types = np.repeat("", len(modality)) if without_types else as_text(types)
     check_lengths("umap_panels", coordinates=coordinates, types=types, modality=modality)
-    coordinates, modality = check_finite("The coordinates", coordinates), _upper(modality)
+    coordinates = check_finite("The coordinates", coordinates)
+    drawn = _drawn(types)
+    coordinates, types, modality = coordinates[drawn], types[drawn], _upper(modality, drawn)
+    extra = None if extra is None else np.asarray(extra)[drawn]
     if without_types:
         return _modality_panel(coordinates, modality, title)
     shades = extra is not None and np.issubdtype(np.asarray(extra).dtype, np.number)
@@ -98,7 +110,8 @@ def umap_grid(
     """Draw the UMAP of each system twice, by type and by modality, with one legend for all.
 
     Up to three systems stand one below the other; more wrap to two, above twelve to three, in a
-    row.
+    row. Above 200,000 cells, so many random ones are drawn, each type of the first system in its
+    own share.
 
     Parameters
     ----------
@@ -110,13 +123,16 @@ def umap_grid(
     coordinates = {system: found for system, found in coordinates.items() if found is not None}
     named = types if isinstance(types, Mapping) else dict.fromkeys(coordinates, types)
     named = {system: as_text(named[system]) for system in coordinates}
-    modality = _upper(modality)
+    drawn = _drawn(next(iter(named.values()), modality))
+    for system, found in coordinates.items():
+        check_lengths("umap_grid", coordinates=found, types=named[system], modality=modality)
+    named = {system: names[drawn] for system, names in named.items()}
+    modality = _upper(modality, drawn)
     shown = {name for names in named.values() for name in names}
     colors, modality_colors = type_colors(shown), _modality_colors(modality)
     figure, places, options = _new_grid(len(coordinates), colors, title)
     for (system, found), (left, right) in zip(coordinates.items(), places, strict=True):
-        check_lengths("umap_grid", coordinates=found, types=named[system], modality=modality)
-        found = check_finite(f"The coordinates of {system}", found)
+        found = check_finite(f"The coordinates of {system}", found)[drawn]
         _draw_types(left, "", found, named[system], colors, small=True)
         _draw_types(right, "", found, modality, modality_colors, small=True)
         left.set_title(system, loc="left", fontsize=10)
@@ -154,8 +170,13 @@ def _new_grid(
     return figure, axes, legends
 
 
-def _upper(modality: Labels) -> np.ndarray:
-    return np.char.upper(as_text(modality).astype(str))
+def _drawn(labels: Labels) -> np.ndarray | slice:
+    """The cells to draw."""
+    return slice(None) if len(labels) <= DRAWN else stratified_sample(labels, DRAWN, seed=0)
+
+
+def _upper(modality: Labels, cells: np.ndarray | slice) -> np.ndarray:
+    return np.char.upper(as_text(modality)[cells].astype(str))
 
 
 def _modality_colors(modality: np.ndarray) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 import keras
@@ -36,22 +37,32 @@ class AtacPredictions(keras.callbacks.Callback):
             hook(epoch + 1, probabilities, logs)
 
 
+class EpochSeconds(keras.callbacks.Callback):
+    """Logs the seconds of each epoch, with what the callbacks before this one do at its end."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds ``seconds`` to the logs."""
+        logs["seconds"] = round(time.perf_counter() - self.start, 3)
+
+
 class SoftLabelUpdate:
     """A hook that refreshes the soft labels in place once the warm-up is over.
 
     Parameters
     ----------
     labels : the array [A, K] that batches are made from; zeros mean no label.
-    neighbor_weights : CSR [A, A], rows sum to 1; or None.
+    neighbors : of the A cells, or None.
     rna_shares : share of each type among RNA cells [K].
     warmup_epochs : epochs without soft labels.
     """
 
-    def __init__(
-        self, labels, neighbor_weights, rna_shares, warmup_epochs, prior_power, sharpening
-    ):
+    def __init__(self, labels, neighbors, rna_shares, warmup_epochs, prior_power, sharpening):
         self.labels = labels
-        self.neighbor_weights = neighbor_weights
+        self.neighbors = neighbors
         self.rna_shares = rna_shares
         self.warmup_epochs = warmup_epochs
         self.settings = prior_power, sharpening
@@ -59,7 +70,7 @@ class SoftLabelUpdate:
     def __call__(self, epoch, probabilities, logs):
         if epoch >= self.warmup_epochs:
             self.labels[:] = soft_labels(
-                probabilities, self.neighbor_weights, self.rna_shares, *self.settings
+                probabilities, self.neighbors, self.rna_shares, *self.settings
             )
 
 

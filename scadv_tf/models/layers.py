@@ -5,7 +5,11 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from scadv_tf.models.replicas import all_moments
+
 MODALITIES = ("rna", "atac")
+# Variables that a step sets to the same value on each replica.
+STATE = {"trainable": False, "aggregation": "only_first_replica"}
 _register = keras.saving.register_keras_serializable(package="scadv_tf")
 
 
@@ -39,7 +43,8 @@ class ModalityBatchNormalization(keras.layers.Layer):
     """Batch normalisation with shared weights and each modality's own moving statistics.
 
     ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``. Training uses the batch's mean and
-    variance; inference uses the modality's moving ones: one blended mean would shift both.
+    variance, over all replicas; inference uses the modality's moving ones: one blended mean would
+    shift both.
 
     Parameters
     ----------
@@ -59,10 +64,10 @@ class ModalityBatchNormalization(keras.layers.Layer):
         self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta")
         self.moving_mean = self.add_weight(
-            shape=moving, initializer="zeros", trainable=False, name="moving_mean"
+            shape=moving, initializer="zeros", name="moving_mean", **STATE
         )
         self.moving_variance = self.add_weight(
-            shape=moving, initializer="ones", trainable=False, name="moving_variance"
+            shape=moving, initializer="ones", name="moving_variance", **STATE
         )
 
     def call(self, inputs, modality, training=False, update_statistics=True):
@@ -74,21 +79,65 @@ class ModalityBatchNormalization(keras.layers.Layer):
             normalised by the batch, also at inference.
         update_statistics : False for generated cells, which must not move those of real cells.
         """
-        if training or modality is None:
-            mean, variance = tf.nn.moments(inputs, axes=[0])
+        if uses_batch(modality, training):
+            moments = all_moments([value_moments(inputs)])[0]
+            self.update(moments, modality, training and update_statistics)
         else:
-            index = MODALITIES.index(modality)
-            mean, variance = self.moving_mean[index], self.moving_variance[index]
-        if training and update_statistics and modality is not None:
-            self._update(MODALITIES.index(modality), mean, variance)
-        scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)
-        return (inputs - mean) * scale + self.beta
+            moments = self.moving(modality)
+        scale, shift = self.scale_and_shift(*moments)
+        return inputs * scale + shift
 
-    def _update(self, index, mean, variance):
-        row = tf.one_hot(index, len(MODALITIES))[:, None] * (1 - self.momentum)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+    def moving(self, modality):
+        """Moving mean and variance [D] of a modality."""
+        index = MODALITIES.index(modality)
+        return self.moving_mean[index], self.moving_variance[index]
+
+    def scale_and_shift(self, mean, variance):
+        """What normalises: ``x * scale + shift``, both [D]."""
+        # Over replicas it is a difference, which may round to just below 0.
+        scale = self.gamma * tf.math.rsqrt(tf.nn.relu(variance) + self.epsilon)
+        return scale, self.beta - mean * scale
+
+    def update(self, moments, modality, wanted=True):
+        """Moves the moving statistics of a modality towards a batch's; not those of a mixture."""
+        if modality is None or not wanted:
+            return
+        row = tf.one_hot(MODALITIES.index(modality), len(MODALITIES))[:, None] * (1 - self.momentum)
+        for moving, batch in zip((self.moving_mean, self.moving_variance), moments, strict=True):
             moving.assign(moving + row * (tf.stop_gradient(batch) - moving))
 
     def get_config(self):
         """The arguments of `__init__`."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def uses_batch(modality, training: bool) -> bool:
+    """Whether cells are normalised by their batch, not by moving statistics."""
+    return training or modality is None
+
+
+def value_moments(values):
+    """Mean and variance [D] of a batch [B, D], each as a tensor."""
+    return tf.nn.moments(values, axes=[0])
+
+
+def product_moments(inputs, kernel):
+    """Mean and variance [D] of ``inputs @ kernel``, [B, I] and [I, D], without that product.
+
+    Worth it where I is far below both B and D, since nothing of size [B, D] is read or written.
+    """
+    return moments_of_product(*input_moments(inputs), kernel)
+
+
+def input_moments(inputs):
+    """Mean [I] and covariance [I, I] of a batch [B, I]."""
+    mean = tf.reduce_mean(inputs, axis=0)
+    centered = inputs - mean
+    cells = tf.cast(tf.shape(inputs)[0], inputs.dtype)
+    return mean, tf.matmul(centered, centered, transpose_a=True) / cells
+
+
+def moments_of_product(mean, covariance, kernel):
+    """``mean(x W) = mean(x) W`` and ``var(x W) = diag(W^T cov(x) W)``, [D] each."""
+    variance = tf.reduce_sum(kernel * tf.matmul(covariance, kernel), axis=0)
+    return tf.matmul(mean[None], kernel)[0], variance

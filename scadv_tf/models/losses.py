@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from scadv_tf.models.replicas import own_first, replica_count, summed
+
+LARGEST_EXPONENT = 40.0  # its exponential is far from the largest float32
+
 
 def cross_entropy(labels, logits, label_smoothing: float = 0.0):
     """Mean cross-entropy of the classifier on labelled RNA cells.
@@ -28,21 +32,53 @@ def contrastive(first, second, temperature: float = 0.1):
     """NT-Xent: two copies of a cell find each other among all copies (Chen et al. 2020).
 
     ``l(i, j) = -log(exp(cos(z_i, z_j) / t) / sum_{k != i} exp(cos(z_i, z_k) / t))``, the standard
-    form of the document's Eq. 1, averaged over the 2B copies, as one product of unit vectors.
+    form of the document's Eq. 1, averaged over the 2B copies. The others are those of all replicas.
 
     Parameters
     ----------
     first, second : latent vectors [B, Z] of the two copies of the same cells.
     temperature : t.
     """
-    copies = tf.math.l2_normalize(tf.concat([first, second], axis=0), axis=1)
-    similarity = tf.matmul(copies, copies, transpose_b=True) / temperature
-    cells = tf.shape(first)[0]
-    similarity = tf.linalg.set_diag(similarity, tf.fill([2 * cells], similarity.dtype.min))
-    partner = tf.concat([tf.range(cells, 2 * cells), tf.range(cells)], axis=0)
-    return tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=partner, logits=similarity)
-    )
+    first, second = (tf.math.l2_normalize(copy, axis=1) for copy in (first, second))
+    copies = tf.concat([first, second], axis=0) / temperature**0.5
+    with_partner = tf.reduce_sum(first * second, axis=1) / temperature
+    others = log_sum_of_others(copies, own_first(copies), 1 / temperature)
+    return tf.reduce_mean(others) - tf.reduce_mean(with_partner)
+
+
+def log_sum_of_others(rows, columns, largest: float):
+    """``log sum_{k != i} exp(x_i . y_k)`` [M] of rows x [M, Z] and columns y [N, Z].
+
+    Its gradient in closed form needs the matrix [M, N] of exponentials once, where automatic
+    differentiation reads and writes several such matrices.
+
+    Parameters
+    ----------
+    columns : the first M of them are the rows.
+    largest : bound of the products; above 40, each row's largest is taken out of the exponential.
+    """
+
+    @tf.custom_gradient
+    def log_sum(rows, columns):
+        products = tf.matmul(rows, columns, transpose_b=True)
+        shift = tf.zeros_like(rows[:, :1])
+        if largest > LARGEST_EXPONENT:
+            lowest = tf.fill([tf.shape(rows)[0]], products.dtype.min)
+            shift = tf.reduce_max(tf.linalg.set_diag(products, lowest), axis=1, keepdims=True)
+            # A cell is far nearer to itself than to any other, which must not overflow.
+            products = tf.minimum(products - shift, 0.0)
+        exponentials = tf.exp(products)
+        exponentials = tf.linalg.set_diag(exponentials, tf.zeros_like(rows[:, 0]))
+        total = tf.reduce_sum(exponentials, axis=1)
+
+        def gradient(upstream):
+            weight = (upstream / total)[:, None]
+            to_rows = weight * tf.matmul(exponentials, columns)
+            return to_rows, tf.matmul(exponentials, weight * rows, transpose_a=True)
+
+        return tf.math.log(total) + shift[:, 0], gradient
+
+    return log_sum(rows, columns)
 
 
 def interpolation(probabilities, target):
@@ -90,7 +126,8 @@ def center(latent, type_weights, centers):
     distance = tf.reduce_sum(tf.math.squared_difference(latent, own_center), axis=1)
     takes_part = tf.reduce_sum(type_weights, axis=1)
     total = tf.reduce_sum(takes_part * distance) / 2
-    return total / tf.maximum(tf.reduce_sum(takes_part), 1.0)
+    cells = summed([tf.reduce_sum(takes_part)])[0] / replica_count()
+    return total / tf.maximum(cells, 1.0 / replica_count())
 
 
 def centroid(rna_centroids, atac_centroids, present):
@@ -106,13 +143,25 @@ def centroid(rna_centroids, atac_centroids, present):
 
 
 def type_means(latent, type_weights):
-    """Weighted mean latent vector of each type [K, Z], and each type's weight [K].
+    """Weighted mean latent vector of each type [K, Z], and each type's weight [K], of all replicas.
 
     Parameters
     ----------
     latent : [B, Z].
     type_weights : [B, K], labels as one-hot rows, or soft labels.
     """
-    weight = tf.reduce_sum(type_weights, axis=0)
-    total = tf.matmul(type_weights, latent, transpose_a=True)
-    return total / tf.maximum(weight, 1e-6)[:, None], weight
+    return means_by_type([(latent, type_weights)])[0]
+
+
+def means_by_type(groups: list) -> list:
+    """`type_means` of several groups of cells: pairs of latent vectors and type weights."""
+    sums = [
+        part
+        for latent, weights in groups
+        for part in (tf.matmul(weights, latent, transpose_a=True), tf.reduce_sum(weights, axis=0))
+    ]
+    sums = summed(sums)
+    return [
+        (total / tf.maximum(weight, 1e-6)[:, None], weight)
+        for total, weight in zip(sums[::2], sums[1::2], strict=True)
+    ]

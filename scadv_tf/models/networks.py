@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
+import tensorflow as tf
 
-from scadv_tf.models.layers import ModalityBatchNormalization
+from scadv_tf.models.layers import (
+    ModalityBatchNormalization,
+    input_moments,
+    moments_of_product,
+    uses_batch,
+    value_moments,
+)
+from scadv_tf.models.replicas import all_moments
 
+NARROW = 4  # a layer with so many times fewer inputs than outputs is normalised by its weights
 _register = keras.saving.register_keras_serializable(package="scadv_tf")
 
 
@@ -21,6 +31,15 @@ class FixedDense(keras.layers.Dense):
     def add_weight(self, *args, **settings):
         """A weight that is not trainable."""
         return super().add_weight(*args, **settings | {"trainable": False})
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A batch for the encoder: projected cells [B, D] and how they are normalised."""
+
+    features: tf.Tensor
+    modality: str | None
+    update_statistics: bool = True
 
 
 @_register
@@ -67,9 +86,20 @@ class Encoder(keras.layers.Layer):
             normalization.build((None, width))
         self.built = True
 
+    def trained_weights(self) -> list:
+        """All variables but the fixed projection."""
+        layers = zip(self.denses, self.normalizations, strict=True)
+        return [variable for pair in layers for layer in pair for variable in layer.weights]
+
     def project(self, expression):
         """The fixed components [B, D] that the trained layers start from, or the genes [B, G]."""
         return expression if self.projection is None else self.projection(expression)
+
+    def unproject(self, features):
+        """Genes [B, G] that have these components [B, D]: the nearest in their space."""
+        if self.projection is None:
+            return features
+        return tf.matmul(features, self.projection.kernel, transpose_b=True)
 
     def call(self, expression, modality, training=False, update_statistics=True):
         """Latent vectors [B, Z] of one modality's cells; for `modality` see the normalisation."""
@@ -77,21 +107,85 @@ class Encoder(keras.layers.Layer):
 
     def encode(self, projected, modality, training=False, update_statistics=True):
         """Latent vectors [B, Z] from what `project` gives [B, D]: the trained layers alone."""
-        values = projected
+        return self.encode_views([View(projected, modality, update_statistics)], training)[0]
+
+    def encode_views(
+        self, views: Sequence[View], training: bool = True, precision: str = "float32"
+    ) -> list:
+        """Latent vectors [B, Z] of several batches, each normalised by itself.
+
+        Their statistics are exchanged together where there are replicas.
+
+        Parameters
+        ----------
+        precision : of the matrix products.
+        """
+        values = [view.features for view in views]
         for dense, normalization in zip(self.denses, self.normalizations, strict=True):
-            values = normalization(
-                dense(values),
-                modality=modality,
-                training=training,
-                update_statistics=update_statistics,
-            )
-            values = keras.ops.relu(values)
-        return values
+            narrow = NARROW * dense.kernel.shape[0] <= dense.units
+            layer = _normalized_by_weights if narrow else _normalized
+            values = layer(values, dense.kernel, normalization, views, training, precision)
+        return [tf.cast(value, "float32") for value in values]
 
     def get_config(self):
         """The arguments of `__init__`."""
         own = {"sizes": self.sizes, "projection_size": self.projection_size}
         return {**super().get_config(), **own}
+
+
+def _normalized(values, kernel, normalization, views, training, precision):
+    """Dense layer, normalisation and ReLU, one after the other."""
+    products = [tf.cast(product(value, kernel, precision), "float32") for value in values]
+    of_batch = [lambda v=v: value_moments(v) for v in products]
+    pairs = _moments(normalization, views, training, of_batch)
+    scales = [normalization.scale_and_shift(*pair) for pair in pairs]
+    return [
+        tf.nn.relu(v * scale + shift) for v, (scale, shift) in zip(products, scales, strict=True)
+    ]
+
+
+def _normalized_by_weights(values, kernel, normalization, views, training, precision):
+    """The same, the normalisation put into the weights: nothing [B, D] is read for it."""
+    kernel = tf.convert_to_tensor(kernel)
+    # In float32 whatever the precision: they decide about all cells. Those of data need no
+    # gradient, which spares replicas an exchange.
+    of_batch = [lambda v=v: input_moments(tf.cast(v, "float32")) for v in values]
+    pairs = _moments(normalization, views, training, of_batch, kernel)
+    outputs = []
+    for value, pair in zip(values, pairs, strict=True):
+        scale, shift = normalization.scale_and_shift(*pair)
+        outputs.append(tf.nn.relu(linear(value, kernel * scale, shift, precision)))
+    return outputs
+
+
+def _moments(normalization, views, training, of_batch, kernel=None):
+    """The moments that normalise each view, [D] each; moves the moving ones.
+
+    Parameters
+    ----------
+    of_batch : functions that give a view's moments, or with a kernel those of its inputs.
+    """
+    batched = [uses_batch(view.modality, training) for view in views]
+    found = all_moments([of_batch[i]() for i, own in enumerate(batched) if own])
+    if kernel is not None:
+        found = [moments_of_product(*pair, kernel) for pair in found]
+    remaining, moments = iter(found), []
+    for view, own in zip(views, batched, strict=True):
+        pair = next(remaining) if own else normalization.moving(view.modality)
+        if own and training:
+            normalization.update(pair, view.modality, view.update_statistics)
+        moments.append(pair)
+    return moments
+
+
+def product(values, kernel, precision):
+    """``values @ kernel``, taken and given in a precision."""
+    return tf.matmul(tf.cast(values, precision), tf.cast(kernel, precision))
+
+
+def linear(values, kernel, bias, precision):
+    """``values @ kernel + bias`` in a precision; the form that TensorFlow takes in one pass."""
+    return tf.nn.bias_add(product(values, kernel, precision), tf.cast(bias, precision))
 
 
 @_register
@@ -124,12 +218,14 @@ class DenseNetwork(keras.layers.Layer):
             width = dense.units
         self.built = True
 
-    def call(self, inputs):
-        """The linear output [B, outputs]."""
+    def call(self, inputs, precision="float32"):
+        """The linear output [B, outputs]; `precision` is that of the matrix products."""
         values = inputs
         for dense in self.denses[:-1]:
-            values = keras.ops.leaky_relu(dense(values), negative_slope=0.2)
-        return self.denses[-1](values)
+            values = linear(values, dense.kernel, dense.bias, precision)
+            values = tf.nn.leaky_relu(values, alpha=0.2)
+        dense = self.denses[-1]
+        return tf.cast(linear(values, dense.kernel, dense.bias, precision), "float32")
 
     def get_config(self):
         """The arguments of `__init__`."""

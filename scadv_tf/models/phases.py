@@ -43,6 +43,8 @@ SERVES = {
 class PhaseSchedule(keras.callbacks.Callback):
     """Sets the model's phase from the number of the step within the epoch.
 
+    At the end of an epoch it logs the mean losses, which the steps leave on the device.
+
     Parameters
     ----------
     steps : steps of one pass over the cells.
@@ -64,3 +66,8 @@ class PhaseSchedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         """The first pass of an epoch is the model's first phase, and so on."""
         self.model.phase = self.model.phases[batch // self.steps]
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds the epoch's mean losses to the logs."""
+        means = self.model.get_metrics_result()
+        logs.update({name: float(mean) for name, mean in means.items()})

@@ -12,10 +12,13 @@ import tensorflow as tf
 
 from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models import losses
-from scadv_tf.models.layers import GradientReversal
-from scadv_tf.models.networks import DenseNetwork, Encoder
+from scadv_tf.models.layers import STATE, GradientReversal
+from scadv_tf.models.loss_means import LossMeans
+from scadv_tf.models.networks import DenseNetwork, Encoder, View
+from scadv_tf.models.optimizers import SummedGradients
 from scadv_tf.models.phases import ALIGNMENT, PHASES, SERVES
 from scadv_tf.models.readout import Readout
+from scadv_tf.models.replicas import replica_count, replica_number, summed
 
 CENTER_RATE = 0.5  # share of the way to a batch's mean that centres move (Wen et al. 2016)
 
@@ -26,14 +29,18 @@ class ScAdv(keras.Model):
 
     Parameters
     ----------
-    genes : number of genes G of the input.
+    genes : number of genes G.
     types : number of cell types K.
     network : sizes of the networks.
     loss : weights of the losses; those of weight 0 are not computed, and a phase without any
         loss is left out.
-    projection_size : width of the encoder's fixed projection; 0 for none.
+    projection_size : width of the encoder's fixed projection; 0 for none. Training works on what
+        it gives, the features [B, D] (or on the genes, without it): made once for all cells.
+    precision : 'float32', or 'bfloat16' for the matrix products of the training; variables,
+        normalisation and losses are float32 always.
     total_steps : steps of the whole training, both phases; schedules follow the share done.
     reversal_strength : factor of reversed gradients at the end of the training.
+    seed : of the noise.
     """
 
     def __init__(
@@ -43,8 +50,10 @@ class ScAdv(keras.Model):
         network: NetworkConfig | None = None,
         loss: LossConfig | None = None,
         projection_size: int = 0,
+        precision: str = "float32",
         total_steps: int = 1,
         reversal_strength: float = 1.0,
+        seed: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,64 +61,76 @@ class ScAdv(keras.Model):
         self.network = network or NetworkConfig()
         self.loss_config = loss or LossConfig()
         self.projection_size = projection_size
+        self.precision = precision
         self.total_steps = total_steps
         self.reversal_strength = reversal_strength
+        self.seed = seed
         self.active = {name: self._weight(name) for phase in PHASES for name in phase.losses}
         self.active = {name: weight for name, weight in self.active.items() if weight > 0}
         self.phases = tuple(p for p in PHASES if any(name in self.active for name in p.losses))
         self.phase = None
         self._make_networks()
         self._make_state()
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in self.active}
+        self.means = {
+            phase.name: LossMeans([n for n in phase.losses if n in self.active], name=phase.name)
+            for phase in self.phases
+        }
 
     def _weight(self, name: str) -> float:
         return getattr(self.loss_config, name)
 
     def _make_networks(self) -> None:
         sizes = self.network
-        latent = sizes.encoder_sizes[-1]
-        self.encoder = self._new_encoder("encoder")
-        self.classifier = self._new_classifier("classifier")
-        self.modality_discriminator = DenseNetwork(
-            1, sizes.modality_discriminator_sizes, name="modality_discriminator"
-        )
-        self.atac_discriminator = DenseNetwork(
-            1, sizes.atac_discriminator_sizes, name="atac_discriminator"
-        )
-        self.generator = DenseNetwork(self.genes, sizes.generator_sizes, name="generator")
-        self.reversal = GradientReversal(name="reversal")
-        self.readout = Readout(self.types, latent, self.projection_size or self.genes)
+        latent, features = self.latent_size, self.feature_size
         by_type = sizes.discriminator_condition == "types"
-        self.modality_discriminator.build((None, latent * self.types if by_type else latent))
-        self.atac_discriminator.build((None, self.genes))
-        self.generator.build((None, latent))
+        self.encoder = Encoder(sizes.encoder_sizes, self.projection_size, name="encoder")
+        self.encoder.build((None, self.genes))
+        self.classifier = self._dense("classifier", latent, self.types)
+        self.modality_discriminator = self._dense(
+            "modality_discriminator",
+            latent * self.types if by_type else latent,
+            1,
+            sizes.modality_discriminator_sizes,
+        )
+        self.atac_discriminator = self._dense(
+            "atac_discriminator", features, 1, sizes.atac_discriminator_sizes
+        )
+        self.generator = self._dense("generator", latent, features, sizes.generator_sizes)
+        self.reversal = GradientReversal(name="reversal")
+        self.readout = Readout(self.types, latent, features)
         self.reversal.build((None, latent))
         self.readout.build()
         self.has_teacher = "interpolation" in self.active
         if self.has_teacher:
-            self.teacher_encoder = self._new_encoder("teacher_encoder")
-            self.teacher_classifier = self._new_classifier("teacher_classifier")
+            self.teacher_encoder = Encoder(sizes.encoder_sizes, name="teacher_encoder")
+            self.teacher_encoder.build((None, features))
+            self.teacher_classifier = self._dense("teacher_classifier", latent, self.types)
             self.teacher_encoder.trainable = False
             self.teacher_classifier.trainable = False
         self.built = True
 
-    def _new_encoder(self, name: str) -> Encoder:
-        encoder = Encoder(self.network.encoder_sizes, self.projection_size, name=name)
-        encoder.build((None, self.genes))
-        return encoder
+    @property
+    def feature_size(self) -> int:
+        """Width D of what the trained layers start from."""
+        return self.projection_size or self.genes
 
-    def _new_classifier(self, name: str) -> DenseNetwork:
-        classifier = DenseNetwork(self.types, name=name)
-        classifier.build((None, self.network.encoder_sizes[-1]))
-        return classifier
+    @property
+    def latent_size(self) -> int:
+        """Width Z of the latent vectors."""
+        return self.network.encoder_sizes[-1]
+
+    def _dense(self, name: str, inputs: int, outputs: int, hidden=()) -> DenseNetwork:
+        network = DenseNetwork(outputs, hidden, name=name)
+        network.build((None, inputs))
+        return network
 
     def _make_state(self) -> None:
         """Counters and running centroids: state of the training that no gradient moves."""
-        latent = self.network.encoder_sizes[-1]
+        latent = self.latent_size
 
         def state(shape, name, dtype="float32"):
             return self.add_weight(
-                shape=shape, dtype=dtype, initializer="zeros", trainable=False, name=name
+                shape=shape, dtype=dtype, initializer="zeros", name=name, **STATE
             )
 
         self.steps_done = state((), "steps_done", "int64")
@@ -120,25 +141,23 @@ class ScAdv(keras.Model):
             self.centers = state((self.types, latent), "centers")
 
     def set_projection(self, components) -> None:
-        """Sets the encoder's fixed first layer (and the teacher's) to components [G, D]."""
+        """Sets the encoder's fixed first layer to components [G, D]."""
         self.encoder.projection.set_weights([components])
-        self.synchronize_teacher()
 
     def synchronize_teacher(self) -> None:
         """Makes the teacher equal to the student."""
         if self.has_teacher:
-            self.teacher_encoder.set_weights(self.encoder.get_weights())
-            self.teacher_classifier.set_weights(self.classifier.get_weights())
+            for teacher, student in self._teacher_pairs():
+                teacher.assign(student)
 
     def call(self, expression, modality="atac", training=False):
         """Logits [B, K] of cells of one modality."""
         return self.classifier(self.encoder(expression, modality=modality, training=training))
 
     @tf.function(reduce_retracing=True)
-    def encode(self, expression, modality):
-        """What the model says of cells, for inference: the dictionary of `Readout.call`."""
-        latent = self.encoder(expression, modality=modality, training=False)
-        features = self.encoder.project(expression)
+    def encode(self, features, modality):
+        """What the model says of cells, given by features [B, D]: what `Readout.call` returns."""
+        latent = self.encoder.encode(features, modality)
         return self.readout(latent, self.classifier(latent), features, modality=modality)
 
     def compile(self, optimizer, alignment_optimizer=None, **kwargs):
@@ -154,6 +173,13 @@ class ScAdv(keras.Model):
                 "Expected an optimizer for modality alignment, since some of its losses have a "
                 "weight above 0; received alignment_optimizer=None"
             )
+        given = [optimizer] if alignment_optimizer is None else [optimizer, alignment_optimizer]
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        if several and not all(isinstance(one, SummedGradients) for one in given):
+            raise ValueError(
+                "Expected optimizers of scadv_tf.models.optimizers with several replicas, or "
+                f"gradients would be added up twice; received {given}"
+            )
         super().compile(optimizer=optimizer, **kwargs)
         self.alignment_optimizer = alignment_optimizer
         for phase in self.phases:
@@ -168,39 +194,57 @@ class ScAdv(keras.Model):
         networks = [getattr(self, name) for name in names]
         return [variable for network in networks for variable in network.trainable_variables]
 
+    def state_variables(self) -> list:
+        """All that a training moves: weights, counters, and what the optimizers keep."""
+        optimizers = {self._optimizer_of(phase) for phase in self.phases}
+        ordered = [o for o in (self.optimizer, self.alignment_optimizer) if o in optimizers]
+        return [*self.weights, *(v for optimizer in ordered for v in optimizer.variables)]
+
     def make_train_function(self, force=False):
         """Compiles one function a phase, each traced while its phase is set."""
-        if self.train_function is not None and not force:
-            return self.train_function
-        functions = {}
-        for phase in self.phases:
-            super().make_train_function(force=True)
-            functions[phase.name] = self.train_function
+        if self.train_function is None or force:
+            functions = {phase.name: self._compiled_steps() for phase in self.phases}
+            self.train_function = lambda iterator: functions[self._set_phase().name](iterator)
+        return self.train_function
 
-        def train_function(iterator):
-            if self.phase is None:
-                raise RuntimeError(
-                    "Expected a phase to be set before a step; received none. "
-                    "Pass PhaseSchedule to fit as a callback."
-                )
-            return functions[self.phase.name](iterator)
+    def _compiled_steps(self):
+        """A function that takes `steps_per_execution` batches of the current phase.
 
-        self.train_function = train_function
-        return train_function
+        Keras' own would bring each step's results together from all replicas.
+        """
+
+        def steps(iterator):
+            for _ in range(self.steps_per_execution):
+                self.distribute_strategy.run(self.train_step, args=(next(iterator),))
+            return {}
+
+        if self.run_eagerly:
+            return steps
+        return tf.function(steps, jit_compile=self.jit_compile, autograph=False)
+
+    def _maybe_symbolic_build(self, *args, **kwargs):
+        """Nothing is left to build, and Keras would take a batch of each worker to find out."""
+
+    def _set_phase(self):
+        if self.phase is None:
+            raise RuntimeError(
+                "Expected a phase to be set before a step; received none. "
+                "Pass PhaseSchedule to fit as a callback."
+            )
+        return self.phase
 
     def train_step(self, batch):
-        """One step of the current phase; returns the epoch's mean losses so far."""
+        """One step of the current phase; its losses join the epoch's means, see `metrics`."""
         phase = self.phase
         with tf.GradientTape() as tape:
             values = getattr(self, f"{phase.name}_losses")(batch)
             total = tf.add_n([self.active[name] * value for name, value in values.items()])
         variables = self.variables_of(phase)
-        gradients = tape.gradient(total, variables)
+        gradients, values = _exchanged(tape.gradient(total, variables), values)
         self._optimizer_of(phase).apply(gradients, variables)
         self._after_step(phase)
-        for name, value in values.items():
-            self.trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        self.means[phase.name].update_state(values)
+        return {}
 
     def _after_step(self, phase) -> None:
         self.steps_done.assign_add(1)
@@ -210,7 +254,7 @@ class ScAdv(keras.Model):
     @property
     def metrics(self):
         """The epoch means of the active losses."""
-        return list(self.trackers.values())
+        return list(self.means.values())
 
     def training_fraction(self):
         """The share of the training that is done, in [0, 1]."""
@@ -226,52 +270,74 @@ class ScAdv(keras.Model):
 
     def representation_losses(self, batch) -> dict:
         """Losses of labelled RNA, of ATAC structure and of type-wise agreement."""
-        values = {}
-        rna_latent = self.encoder(batch["rna"], modality="rna", training=True)
-        # Without this pass the normalisation would have no statistics of real ATAC cells.
-        atac_latent = self.encoder(batch["atac"], modality="atac", training=True)
+        latents = self._encode_views(self._representation_views(batch))
         rna_types = tf.one_hot(batch["rna_label"], self.types)
+        values = {}
         if "cross_entropy" in self.active:
             values["cross_entropy"] = losses.cross_entropy(
                 batch["rna_label"],
-                self.classifier(rna_latent),
+                self.classifier(latents["rna"]),
                 self.loss_config.label_smoothing,
             )
-        if "contrastive" in self.active:
-            partner = batch.get("atac_partner", batch["atac"])
-            values["contrastive"] = self._contrastive(batch["atac"], partner, "atac")
-        if "contrastive_rna" in self.active:
-            values["contrastive_rna"] = self._contrastive(batch["rna"], batch["rna"], "rna")
+        for name in ("contrastive", "contrastive_rna"):
+            if name in self.active:
+                values[name] = self._contrastive(latents[name])
         if "interpolation" in self.active:
-            values["interpolation"] = self._interpolation(batch) * self._rampup()
+            values["interpolation"] = self._interpolation(batch, latents["mixed"]) * self._rampup()
         if "centroid" in self.active:
             values["centroid"] = self._centroid(
-                rna_latent, rna_types, atac_latent, batch["atac_soft_label"]
+                latents["rna"], rna_types, latents["atac"], batch["atac_soft_label"]
             )
         if "center" in self.active:
-            values["center"] = self._center(rna_latent, rna_types, atac_latent)
+            values["center"] = self._center(latents["rna"], rna_types, latents["atac"])
         return values
 
-    def _contrastive(self, cells, partners, modality):
-        """Contrastive loss of cells and their partners, both [B, G], with noise each."""
+    def _representation_views(self, batch) -> dict:
+        """Name -> the batches that this phase encodes."""
+        # Without the ATAC pass the normalisation would have no statistics of real ATAC cells.
+        views = {"rna": View(batch["rna"], "rna"), "atac": View(batch["atac"], "atac")}
+        if "contrastive" in self.active:
+            partner = batch.get("atac_partner", batch["atac"])
+            views["contrastive"] = View(self._copies(batch["atac"], partner, 0), "atac", False)
+        if "contrastive_rna" in self.active:
+            copies = self._copies(batch["rna"], batch["rna"], 1)
+            views["contrastive_rna"] = View(copies, "rna", False)
+        if "interpolation" in self.active:
+            share = batch["mixing_weight"]
+            mixed = share * batch["rna"] + (1 - share) * batch["atac"]
+            views["mixed"] = View(mixed, None)
+        return views
+
+    def _encode_views(self, views: dict) -> dict:
+        latents = self.encoder.encode_views(list(views.values()), precision=self.precision)
+        return dict(zip(views, latents, strict=True))
+
+    def _copies(self, cells, partners, stream: int):
+        """Cells and their partners, both [B, D], with noise each: [2B, D].
+
+        The noise follows from the seed, the step, the replica and the number of the stream.
+        """
         copies = tf.concat([cells, partners], axis=0)
-        copies += self.loss_config.noise * tf.random.normal(tf.shape(copies))
-        latent = self.encoder(copies, modality=modality, training=True, update_statistics=False)
-        first, second = tf.split(latent, 2)
+        first = self.seed + tf.cast(2 * replica_number() + stream, "int64") * 2**32
+        seed = tf.stack([first, tf.convert_to_tensor(self.steps_done)])
+        # White noise on the genes is white noise on their orthonormal components too.
+        return copies + self.loss_config.noise * tf.random.stateless_normal(tf.shape(copies), seed)
+
+    def _contrastive(self, copies):
+        first, second = tf.split(copies, 2)
         return losses.contrastive(first, second, self.loss_config.temperature)
 
-    def _interpolation(self, batch):
+    def _interpolation(self, batch, mixed_latent):
         rna, atac, share = batch["rna"], batch["atac"], batch["mixing_weight"]
-        mixed = share * rna + (1 - share) * atac
-        student = self.classifier(self.encoder(mixed, modality=None, training=True))
         if self.loss_config.interpolation_target == "scaled_input":
             target = self._teach(share * rna, "rna") + self._teach((1 - share) * atac, "atac")
         else:
             target = share * self._teach(rna, "rna") + (1 - share) * self._teach(atac, "atac")
-        return losses.interpolation(tf.nn.softmax(student), target)
+        return losses.interpolation(tf.nn.softmax(self.classifier(mixed_latent)), target)
 
-    def _teach(self, expression, modality):
-        latent = self.teacher_encoder(expression, modality=modality, training=False)
+    def _teach(self, features, modality):
+        view = View(features, modality)
+        latent = self.teacher_encoder.encode_views([view], False, self.precision)[0]
         return tf.nn.softmax(self.teacher_classifier(latent))
 
     def _rampup(self):
@@ -282,23 +348,26 @@ class ScAdv(keras.Model):
         """Moves the teacher; its momentum warms up, so it is never far behind a young student."""
         steps = tf.cast(self.steps_done, "float32")
         momentum = tf.minimum(1 - 1 / (steps + 1), self.loss_config.teacher_momentum)
-        pairs = (
-            (self.teacher_encoder, self.encoder),
-            (self.teacher_classifier, self.classifier),
-        )
-        for teacher, student in pairs:
-            for old, new in zip(teacher.weights, student.weights, strict=True):
-                # In this form equal weights stay equal to the last bit.
-                old.assign_add((1 - momentum) * (new - old))
+        for old, new in self._teacher_pairs():
+            # In this form equal weights stay equal to the last bit.
+            old.assign_add((1 - momentum) * (new - old))
+
+    def _teacher_pairs(self) -> list:
+        """Each variable of the teacher with the student's; the teacher needs no projection."""
+        student = self.encoder.trained_weights() + self.classifier.weights
+        teacher = self.teacher_encoder.trained_weights() + self.teacher_classifier.weights
+        return list(zip(teacher, student, strict=True))
 
     def _centroid(self, rna_latent, rna_types, atac_latent, atac_soft_labels):
-        rna, rna_known = self._running_centroids(0, rna_latent, rna_types)
-        atac, atac_known = self._running_centroids(1, atac_latent, atac_soft_labels)
+        groups = [(rna_latent, rna_types), (atac_latent, atac_soft_labels)]
+        means = losses.means_by_type(groups)
+        (rna, rna_known), (atac, atac_known) = (
+            self._running_centroids(side, *pair) for side, pair in enumerate(means)
+        )
         return losses.centroid(rna, atac, rna_known * atac_known)
 
-    def _running_centroids(self, side: int, latent, type_weights):
+    def _running_centroids(self, side: int, means, weight):
         """Old centroids mixed with the batch's, whose part carries the gradient."""
-        means, weight = losses.type_means(latent, type_weights)
         seen = tf.cast(weight > 0.5, means.dtype)
         old, known = self.centroids[side], self.centroids_known[side]
         keep = tf.where(known > 0, self.loss_config.centroid_momentum, 0.0)
@@ -330,25 +399,26 @@ class ScAdv(keras.Model):
         """Losses of the two discriminators, and of the cycle through generated ATAC."""
         values = {}
         strength = self.reversal_factor()
-        rna_latent = self.encoder(batch["rna"], modality="rna", training=True)
+        views = {"rna": View(batch["rna"], "rna")}
         if "modality_adversarial" in self.active:
-            atac_latent = self.encoder(batch["atac"], modality="atac", training=True)
+            views["atac"] = View(batch["atac"], "atac")
+        latents = self._encode_views(views)
+        if "modality_adversarial" in self.active:
             values["modality_adversarial"] = losses.adversarial(
-                self._modality_logits(rna_latent, strength),
-                self._modality_logits(atac_latent, strength),
+                *(self._modality_logits(latents[name], strength) for name in ("rna", "atac"))
             )
         if "atac_adversarial" in self.active or "cycle" in self.active:
-            generated = self.generator(rna_latent)
+            generated = self.generator(latents["rna"], precision=self.precision)
         if "atac_adversarial" in self.active:
             values["atac_adversarial"] = losses.adversarial(
-                self.atac_discriminator(batch["atac"]),
-                self.atac_discriminator(self.reversal(generated, strength=strength)),
+                self.atac_discriminator(batch["atac"], precision=self.precision),
+                self.atac_discriminator(
+                    self.reversal(generated, strength=strength), precision=self.precision
+                ),
             )
         if "cycle" in self.active:
-            cycled_latent = self.encoder(
-                generated, modality="atac", training=True, update_statistics=False
-            )
-            values["cycle"] = losses.cycle(cycled_latent, rna_latent)
+            cycled = self._encode_views({"cycled": View(generated, "atac", False)})["cycled"]
+            values["cycle"] = losses.cycle(cycled, latents["rna"])
         return values
 
     def _modality_logits(self, latent, strength):
@@ -369,8 +439,10 @@ class ScAdv(keras.Model):
             "network": dataclasses.asdict(self.network),
             "loss": dataclasses.asdict(self.loss_config),
             "projection_size": self.projection_size,
+            "precision": self.precision,
             "total_steps": self.total_steps,
             "reversal_strength": self.reversal_strength,
+            "seed": self.seed,
         }
 
     def get_compile_config(self):
@@ -394,3 +466,13 @@ class ScAdv(keras.Model):
         config["network"] = NetworkConfig(**config["network"])
         config["loss"] = LossConfig(**config["loss"])
         return cls(**config)
+
+
+def _exchanged(gradients: list, values: dict) -> tuple[list, dict]:
+    """Gradients and losses of the whole batch, from those of each replica's share of it."""
+    if replica_count() == 1:
+        return gradients, values
+    parts = [part / replica_count() for part in (*gradients, *values.values())]
+    parts = summed(parts)
+    gradients, losses_of_all = parts[: len(gradients)], parts[len(gradients) :]
+    return gradients, dict(zip(values, losses_of_all, strict=True))

@@ -1,32 +1,26 @@
 """Soft labels of the ATAC cells, made from the model's own predictions once an epoch.
 
-NumPy and SciPy only: nothing here is differentiated.
+NumPy only: nothing here is differentiated.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scadv_tf.data.neighbor_lists import NeighborLists
 
 
-def neighbor_mean(
-    probabilities: np.ndarray, neighbor_weights: sparse.csr_matrix | None
-) -> np.ndarray:
-    """Mean probabilities of each cell's neighbours [A, K]; unchanged if there are none.
-
-    Parameters
-    ----------
-    probabilities : [A, K].
-    neighbor_weights : CSR [A, A], rows sum to 1; or None.
-    """
-    if neighbor_weights is None:
-        return probabilities
-    return np.asarray(neighbor_weights @ probabilities, dtype=probabilities.dtype)
+def neighbor_mean(probabilities: np.ndarray, neighbors: NeighborLists | None) -> np.ndarray:
+    """Mean probabilities of each cell's neighbours [A, K]; unchanged if there are none."""
+    return probabilities if neighbors is None else neighbors.mean(probabilities)
 
 
 def soft_labels(
     probabilities: np.ndarray,
-    neighbor_weights: sparse.csr_matrix | None,
+    neighbors: NeighborLists | None,
     rna_shares: np.ndarray,
     prior_power: float,
     sharpening: float,
@@ -39,21 +33,25 @@ def soft_labels(
     Parameters
     ----------
     probabilities : predicted p [A, K].
-    neighbor_weights : CSR [A, A], rows sum to 1; or None.
+    neighbors : of the A cells, or None.
     rna_shares : share of each type among the RNA cells [K].
     prior_power : 0 leaves the predicted shares, 1 corrects for them in full.
     sharpening : 1 leaves the labels as soft as they are.
     """
-    labels = neighbor_mean(probabilities, neighbor_weights)
-    predicted_shares = np.maximum(labels.mean(axis=0), 1e-4)
-    labels = labels * (rna_shares / predicted_shares) ** prior_power
+    labels = neighbor_mean(probabilities, neighbors)
+    predicted_shares = np.maximum(labels.mean(axis=0, dtype=np.float64), 1e-4)
+    factors = (rna_shares / predicted_shares) ** prior_power
+    labels = labels * factors.astype(np.float32)
     # Relative to the largest, so that no power makes a whole row vanish.
-    labels = (labels / labels.max(axis=1, keepdims=True)) ** sharpening
-    return (labels / labels.sum(axis=1, keepdims=True)).astype(np.float32)
+    labels /= labels.max(axis=1, keepdims=True)
+    if sharpening != 1:
+        labels **= sharpening
+    labels /= labels.sum(axis=1, keepdims=True)
+    return labels.astype(np.float32, copy=False)
 
 
 def final_probabilities(
-    probabilities: np.ndarray, neighbor_weights: sparse.csr_matrix | None, vote: float
+    probabilities: np.ndarray, neighbors: NeighborLists | None, vote: float
 ) -> np.ndarray:
     """The answer for ATAC cells [A, K]: ``(1 - vote) * own + vote * mean of neighbours``."""
-    return (1 - vote) * probabilities + vote * neighbor_mean(probabilities, neighbor_weights)
+    return (1 - vote) * probabilities + vote * neighbor_mean(probabilities, neighbors)

@@ -46,6 +46,7 @@ class Served:
     types : K names; empty if no type was taught.
     annotation : of the training cells; new ATAC cells are outvoted by the nearest of them.
     neighbor_vote : share of the final probabilities that is the neighbours'.
+    reference : which ATAC cells the preprocessing's neighbourhood is of; None for all.
     """
 
     model: ScAdv
@@ -54,6 +55,7 @@ class Served:
     annotation: Annotation
     neighbor_vote: float
     seed: int = 0
+    reference: np.ndarray | None = None
 
 
 class ServedModel(tf.Module):
@@ -86,7 +88,8 @@ class ServedModel(tf.Module):
         rows = kept_rows(len(neighborhood.neighbors), served.seed)
         levels = tuple(self._projected(level[rows]) for level in neighborhood.levels)
         atac = served.annotation.atac
-        answers = atac.probabilities[rows], atac.novelty[rows]
+        among_all = rows if served.reference is None else served.reference[rows]
+        answers = atac.probabilities[among_all], atac.novelty[among_all]
         return ReferenceCells(neighborhood, levels, answers, rows)
 
     def _projected(self, level) -> np.ndarray:
@@ -141,7 +144,8 @@ class ServedModel(tf.Module):
         """
         features, _ = self._features(counts, "rna")
         latent = self.model.encoder.encode(features, modality="rna")
-        generated = self.scales["atac"].undo(self.model.generator(latent))
+        genes = self.model.encoder.unproject(self.model.generator(latent))
+        generated = self.scales["atac"].undo(genes)
         return {"accessibility": tf.nn.relu(generated)}
 
     def encoded(self, expression, modality: str) -> dict:

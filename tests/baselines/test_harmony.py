@@ -56,8 +56,8 @@ def test_a_seed_repeats_itself(result, tissue):
 @needs_harmonypy
 def test_the_order_of_rna_cells_does_not_matter(result, tissue):
     order = np.random.default_rng(0).permutation(150)
-    values = tissue.cells.values | {"rna": tissue.cells.values["rna"][order]}
-    shuffled = replace(tissue.cells, values=values)
+    features = tissue.cells.features | {"rna": tissue.cells.features["rna"][order]}
+    shuffled = replace(tissue.cells, features=features)
     other = harmony.harmony(shuffled, tissue.rna_types[order], seed=0)
     same = other.routes["label_transfer"] == result.routes["label_transfer"]
     assert np.mean(same) > 0.9

@@ -17,14 +17,13 @@ def test_a_transfer_without_a_headline_is_refused():
         Transfer({"svm": np.array(["a"])}, None, None)
 
 
-def test_joint_components_are_the_standardised_genes_on_the_components(tissue, monkeypatch):
-    monkeypatch.setattr("scadv_tf.data.preprocessing.CELLS_AT_ONCE", 64)
+def test_joint_components_are_the_standardised_genes_on_the_components(tissue):
     latent = joint_components(tissue.cells)
     assert latent.shape == (290, 20)
     assert latent.dtype == np.float32
     components = tissue.cells.preprocessor.components
     for position, modality, row in ((3, "rna", 3), (149, "rna", 149), (150, "atac", 0)):
-        expected = tissue.cells.batch(modality, [row])[0] @ components
+        expected = tissue.cells.genes(modality, [row])[0] @ components
         np.testing.assert_allclose(latent[position], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from scadv_tf.config import PreprocessingConfig, TrainingConfig
-from scadv_tf.data.pipeline import fitting_batch_size, pass_rows, steps_of_pass, training_batches
-from scadv_tf.data.preprocessing import fit
+from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, training_batches
+from scadv_tf.data.preprocessing import TrainingCells, fit
+from scadv_tf.data.shuffling import Shard
 
 LEAST_BATCH = next(
     field.metadata["minimum"]
@@ -17,48 +19,119 @@ LEAST_BATCH = next(
     if field.name == "batch_size"
 )
 BATCH = 16
+ONE_PASS = Pass(6, 15)  # of 90 cells
 KINDS = 3
 
 
-def batches_of(rna_cells, atac_cells, batch_size, seed=0):
-    return list(pass_rows(rna_cells, atac_cells, batch_size, np.random.default_rng(seed)))
+def made_up(rna_cells: int, atac_cells: int) -> TrainingCells:
+    """Cells whose features tell their number."""
+    features = {
+        "rna": np.arange(rna_cells, dtype=np.float32)[:, None] * [1, 2],
+        "atac": -1 - np.arange(atac_cells, dtype=np.float32)[:, None] * [1, 2],
+    }
+    features = {name: values.astype(np.float32) for name, values in features.items()}
+    return TrainingCells(None, features, None)
+
+
+def rows_shown(rna_cells, atac_cells, batch_size, seed=0, taught=None, min_batches=1):
+    """Rows of both modalities, a pair of arrays [steps, B], of one pass."""
+    taught = np.arange(rna_cells) if taught is None else taught
+    one_pass = Pass.of(max(rna_cells, atac_cells), batch_size, min_batches)
+    labels = np.arange(rna_cells, dtype=np.int32)
+    soft = np.arange(atac_cells, dtype=np.float32)[:, None]
+    cells = made_up(rna_cells, atac_cells)
+    found = epoch(training_batches(cells, taught, labels, soft, one_pass, 1, seed))
+    return np.stack([b["rna_label"] for b in found]), np.stack(
+        [b["atac_soft_label"][:, 0].astype(int) for b in found]
+    )
+
+
+SIZES = [(1, 1), (1, 40), (40, 1), (3, 2), (5, 5), (17, 17), (33, 16), (16, 33), (100, 30)]
+
+
+# A pass.
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [LEAST_BATCH, LEAST_BATCH + 1, 7, 16, 100, 1000])
+@pytest.mark.parametrize("cells", [1, 2, 17, 100, 101, 2638])
+def test_a_pass_has_room_for_all_cells_and_little_more(cells, batch_size, workers):
+    found = Pass.of(cells, batch_size, 1, workers)
+    assert found.steps == -(-cells // min(batch_size, max(SMALLEST_BATCH, cells)))
+    assert found.batch_size % workers == 0
+    # Less than a cell a step for each worker comes again.
+    assert 0 <= found.steps * found.batch_size - cells < found.steps * workers
+    assert found.batch_size < batch_size + workers
+
+
+def test_a_pass_by_hand():
+    # 2,638 cells in at least 10 batches of at most 256: 11 batches of 240, of which 2 come again.
+    assert Pass.of(2638, 256, 10) == Pass(11, 240)
+    # Three workers have 80 cells each; four have 60; seven 35, or 245 together.
+    assert [Pass.of(2638, 256, 10, n).batch_size for n in (3, 4, 7)] == [240, 240, 245]
+
+
+@pytest.mark.parametrize(
+    ("cells", "batch_size", "steps", "expected"),
+    [(2638, 256, 11, 240), (1000, 256, 10, 100), (150, 256, 5, 30), (31, 256, 1, 31)],
+)
+def test_small_data_sets_get_smaller_batches(cells, batch_size, steps, expected):
+    assert Pass.of(cells, batch_size, 10) == Pass(steps, expected)
+    # A user's own small batch is never made larger.
+    assert Pass.of(cells, 16, 10).batch_size <= 16
 
 
 @pytest.mark.parametrize("batch_size", [LEAST_BATCH, LEAST_BATCH + 1, 7, 16, 1000])
-@pytest.mark.parametrize(
-    "rna_cells, atac_cells",
-    [(1, 1), (1, 40), (40, 1), (3, 2), (5, 5), (17, 17), (33, 16), (16, 33), (100, 30), (7, 101)],
-)
-def test_a_pass_covers_every_cell_in_even_batches(rna_cells, atac_cells, batch_size):
-    batches = batches_of(rna_cells, atac_cells, batch_size)
+@pytest.mark.parametrize("rna_cells, atac_cells", SIZES)
+def test_a_pass_covers_every_cell_in_batches_of_one_size(rna_cells, atac_cells, batch_size):
+    shown = rows_shown(rna_cells, atac_cells, batch_size)
     longest = max(rna_cells, atac_cells)
-    sizes = [len(rna) for rna, _ in batches]
-    assert sizes == [len(atac) for _, atac in batches] and sum(sizes) == longest
-    assert max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1
-    assert len(sizes) == -(-longest // batch_size)
-    if longest > batch_size:
-        assert min(sizes) > 1
-    for cells, rows in zip((rna_cells, atac_cells), zip(*batches, strict=True), strict=True):
-        times = np.bincount(np.concatenate(rows), minlength=cells)
-        assert len(times) == cells and times.max() - times.min() <= (longest % cells > 0)
-        assert times.min() == longest // cells
+    assert shown[0].shape == shown[1].shape
+    steps, size = shown[0].shape
+    assert size <= batch_size and steps == -(-longest // batch_size)
+    assert 0 <= steps * size - longest < steps  # the last batch is filled up, and no more
+    for cells, rows in zip((rna_cells, atac_cells), shown, strict=True):
+        times = np.bincount(rows.ravel(), minlength=cells)
+        assert len(times) == cells
+        assert times.min() == steps * size // cells
+        assert times.max() - times.min() <= (steps * size % cells > 0)
+
+
+def test_cells_that_fill_up_the_last_batch_are_drawn_anew():
+    rna, atac = rows_shown(101, 101, 51)
+    assert rna.shape == (2, 51)
+    for rows in (rna.ravel(), atac.ravel()):
+        assert sorted(rows[:101]) == list(range(101))
 
 
 def test_a_smaller_modality_is_used_up_before_a_cell_comes_again():
-    rows = np.concatenate([atac for _, atac in batches_of(100, 30, 16)])
+    rows = rows_shown(100, 30, 16)[1].ravel()
     for start in range(0, 90, 30):
         assert sorted(rows[start : start + 30]) == list(range(30))
     assert rows[:30].tolist() != rows[30:60].tolist()
 
 
 def test_modalities_are_paired_at_random():
-    rna, atac = (np.concatenate(rows) for rows in zip(*batches_of(200, 200, 16), strict=True))
+    rna, atac = (rows.ravel()[:200] for rows in rows_shown(200, 200, 16))
     assert not np.array_equal(rna, np.arange(200)) and np.sum(rna == atac) < 10
 
 
-def test_the_random_state_decides_the_order():
-    first, again, other = (batches_of(40, 30, 7, seed) for seed in (0, 0, 1))
-    assert str(first) == str(again) != str(other)
+def test_the_seed_decides_the_order():
+    first, again, other = (rows_shown(40, 30, 7, seed) for seed in (0, 0, 1))
+    for one, two, three in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert (one != three).any()
+
+
+def test_held_out_cells_are_not_shown():
+    taught = np.array([3, 4, 7, 20, 21, 38])
+    rna, _ = rows_shown(40, 30, 7, taught=taught)
+    assert set(rna.ravel()) == set(taught)
+    times = np.bincount(rna.ravel())[taught]
+    assert times.max() - times.min() <= 1  # used again each time that they have been used up
+
+
+# Batches.
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +140,13 @@ def cells(tissue):
     return fit(tissue, PreprocessingConfig(**settings))
 
 
-def data_set(cells, passes=2, seed=0, soft=None, **asked):
+def data_set(cells, passes=2, seed=0, soft=None, size=ONE_PASS, **asked):
     """Batches whose labels name the rows: the RNA label is the row, so is the first soft label."""
     if soft is None:
         soft = np.zeros((cells.cells("atac"), KINDS), dtype=np.float32)
         soft[:, 0] = np.arange(len(soft))
     rows = np.arange(cells.cells("rna"), dtype=np.int32)
-    return training_batches(cells, rows, soft, BATCH, passes, seed, **asked)
+    return training_batches(cells, rows, rows, soft, size, passes, seed, **asked)
 
 
 def epoch(dataset) -> list[dict]:
@@ -85,47 +158,140 @@ def rows_of(batch) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_an_epoch_is_a_full_pass_a_phase(cells):
-    steps = steps_of_pass(cells, BATCH)
-    assert steps == 6  # 90 RNA cells in batches of 15
+    assert Pass.of(90, BATCH, 1) == ONE_PASS
     for passes in (1, 2):
         dataset = data_set(cells, passes)
         batches = epoch(dataset)
-        assert len(batches) == int(dataset.cardinality()) == passes * steps
-        for start in range(0, passes * steps, steps):
-            rna, atac = zip(*map(rows_of, batches[start : start + steps]), strict=True)
+        assert len(batches) == int(dataset.cardinality()) == passes * 6
+        for start in range(0, passes * 6, 6):
+            rna, atac = zip(*map(rows_of, batches[start : start + 6]), strict=True)
             assert sorted(np.concatenate(rna)) == list(range(90))
             assert set(np.concatenate(atac)) == set(range(70))
 
 
 def test_fewer_cells_than_a_batch_are_one_batch(cells):
-    labels, soft = np.arange(90, dtype=np.int32), np.zeros((70, KINDS), np.float32)
-    batches = epoch(training_batches(cells, labels, soft, 1000, passes=2, seed=0))
+    batches = epoch(data_set(cells, size=Pass.of(90, 1000, 1)))
     assert [len(batch["rna"]) for batch in batches] == [90, 90]
-    assert steps_of_pass(cells, 1000) == 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"with_partners": True, "mixing_alpha": 0.3}])
+def test_the_shapes_are_known_before_the_first_batch(cells, asked):
+    """So that a step is compiled once."""
+    dataset = data_set(cells, **asked)
+    (batch, *_) = epoch(dataset)
+    assert dataset.element_spec.keys() == batch.keys()
+    for name, spec in dataset.element_spec.items():
+        assert spec.shape == batch[name].shape and spec.dtype == batch[name].dtype
 
 
 def test_a_batch_holds_the_input_and_the_labels_of_the_same_cells(cells):
     assert set(epoch(data_set(cells))[0]) == {"rna", "rna_label", "atac", "atac_soft_label"}
     for batch in epoch(data_set(cells)):
         rna, atac = rows_of(batch)
-        np.testing.assert_array_equal(batch["rna"], cells.batch("rna", rna))
-        np.testing.assert_array_equal(batch["atac"], cells.batch("atac", atac))
+        np.testing.assert_array_equal(batch["rna"], cells.features["rna"][rna])
+        np.testing.assert_array_equal(batch["atac"], cells.features["atac"][atac])
         assert batch["rna"].dtype == batch["atac"].dtype == np.float32
         assert batch["rna_label"].dtype == np.int32
 
 
 def test_partners_are_neighbours_of_their_cells(cells):
     different = 0
-    for batch in epoch(data_set(cells, partners=True)):
+    for batch in epoch(data_set(cells, with_partners=True)):
         _, atac = rows_of(batch)
         neighbors = cells.preprocessor.neighborhood.neighbors[atac]
-        allowed = cells.batch("atac", neighbors.ravel()).reshape(len(atac), 4, -1)
+        allowed = cells.features["atac"][neighbors]
         found = (allowed == batch["atac_partner"][:, None]).all(axis=2).any(axis=1)
         assert found.all()
         different += np.sum((batch["atac_partner"] != batch["atac"]).any(axis=1))
     # As often as the neighbours weigh together; the standard deviation of the share is 0.04.
-    others = 1 - cells.neighbor_weights.diagonal().mean()
+    others = 1 - cells.neighbors.matrix().diagonal().mean()
     assert 0.5 < others < 0.7 and abs(different / 180 - others) < 0.12
+
+
+def test_without_neighbours_a_cell_is_its_own_partner(cells):
+    lonely = dataclasses.replace(cells, neighbors=None)
+    for batch in epoch(data_set(lonely, with_partners=True)):
+        np.testing.assert_array_equal(batch["atac_partner"], batch["atac"])
+
+
+def with_few_neighbors(cells):
+    """Each cell has the cells 11 and 44 near, of which these two alone are neighbours of others.
+
+    They weigh 1/2 and 1/4 for the first half of the cells and 0 for the second. Features are the
+    numbers of the rows.
+    """
+    near = np.tile(np.array([[0, 1]], np.int32), (70, 1))
+    weights = (np.arange(70)[:, None] < 35) * np.array([[0.5, 0.25]], np.float32)
+    lists = NeighborLists(np.array([11, 44]), near, weights.astype(np.float32))
+    numbered = np.arange(70, dtype=np.float32)[:, None] + np.zeros(cells.feature_size, np.float32)
+    features = cells.features | {"atac": numbered}
+    return dataclasses.replace(cells, neighbors=lists, features=features)
+
+
+def test_partners_are_reference_cells_where_these_are_fewer(cells):
+    few, drawn = with_few_neighbors(cells), set()
+    soft = np.zeros((2, KINDS), np.float32)
+    for batch in epoch(data_set(few, soft=soft, with_partners=True)):
+        for own, partner in zip(batch["atac"][:, 0], batch["atac_partner"][:, 0], strict=True):
+            assert partner == own if own >= 35 else partner in (own, 11, 44)
+            drawn |= {partner} - {own}
+    assert drawn == {11, 44}
+
+
+def test_soft_labels_are_means_of_the_reference_cells_where_these_are_fewer(cells):
+    few = with_few_neighbors(cells)
+    assert few.followed.tolist() == [11, 44] and cells.followed.tolist() == list(range(70))
+    soft = np.zeros((2, KINDS), np.float32)
+    soft[0, 0] = soft[1, 2] = 1
+    for batch in epoch(data_set(few, soft=soft)):
+        for features, label in zip(batch["atac"], batch["atac_soft_label"], strict=True):
+            expected = [2 / 3, 0, 1 / 3] if features[0] < 35 else [0, 0, 0]
+            np.testing.assert_allclose(label[:3], expected, atol=1e-6)
+
+
+def test_a_pass_over_very_many_cells_sees_a_part_of_them_drawn_anew(cells):
+    assert Pass.of(1_000_000, 256, 10, most_steps=250) == Pass(250, 256)
+    assert Pass.of(2638, 256, 10, most_steps=250) == Pass(11, 240)
+    batches = epoch(data_set(cells, size=Pass.of(90, 32, 1, most_steps=2)))
+    assert len(batches) == 4
+    first, second = (np.concatenate([b["rna_label"] for b in batches[i : i + 2]]) for i in (0, 2))
+    assert len(set(first)) == len(first) == 60 and set(first) != set(second)
+
+
+# Workers and epochs.
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_parts_of_the_workers_are_the_batches_of_one(cells, workers):
+    size = Pass.of(90, BATCH, 1, workers)
+    assert size.batch_size % workers == 0
+
+    def batches_of(shard):
+        settings = {"with_partners": True, "mixing_alpha": 0.3}
+        dataset = data_set(cells, size=size, shard=shard, **settings)
+        return epoch(dataset) + epoch(dataset)
+
+    whole = batches_of(Shard())
+    parts = [batches_of(Shard(index, workers)) for index in range(workers)]
+    assert len(whole) == 4 * size.steps and "mixing_weight" in whole[0]
+    for batch, *of_workers in zip(whole, *parts, strict=True):
+        for name, values in batch.items():
+            joined = np.concatenate([part[name] for part in of_workers])
+            np.testing.assert_array_equal(joined, values, err_msg=name)
+            assert all(len(part[name]) == size.batch_size // workers for part in of_workers)
+
+
+@pytest.mark.parametrize("asked", [{}, {"with_partners": True, "mixing_alpha": 0.3}])
+@pytest.mark.parametrize("first_epoch", [1, 3])
+def test_a_training_that_goes_on_gets_the_batches_of_its_epoch(cells, first_epoch, asked):
+    dataset = data_set(cells, **asked)
+    from_start = [epoch(dataset) for _ in range(first_epoch + 2)]
+    later = data_set(cells, first_epoch=first_epoch, **asked)
+    for expected in from_start[first_epoch:]:
+        for found, batch in zip(epoch(later), expected, strict=True):
+            assert found.keys() == batch.keys()
+            for name, values in batch.items():
+                np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 def test_each_epoch_has_a_new_order_and_the_seed_decides_it(cells):
@@ -173,18 +339,5 @@ def test_soft_labels_changed_in_place_show_up_in_the_next_epoch(cells):
     soft[:] = np.random.default_rng(0).random(soft.shape)
     for batch in epoch(dataset):
         for row, label in zip(batch["atac"], batch["atac_soft_label"], strict=True):
-            own = np.flatnonzero((cells.batch("atac", slice(None)) == row).all(axis=1))
+            own = np.flatnonzero((cells.features["atac"] == row).all(axis=1))
             assert any(np.array_equal(soft[candidate], label) for candidate in own)
-
-
-@pytest.mark.parametrize(
-    ("cells", "batch_size", "expected"), [(2638, 256, 256), (1000, 256, 100), (150, 256, 32)]
-)
-def test_small_data_sets_get_smaller_batches(cells, batch_size, expected):
-    class Cells:
-        def cells(self, modality):
-            return {"rna": cells, "atac": 7}[modality]
-
-    assert fitting_batch_size(Cells(), batch_size, 10) == expected
-    # A user's own small batch is never made larger.
-    assert fitting_batch_size(Cells(), 16, 10) == 16

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 from scipy import sparse
-from scipy.stats import chisquare
 
 from scadv_tf.data import normalization
 from scadv_tf.data.denoising import averaged_levels
@@ -21,7 +20,8 @@ from scadv_tf.data.normalization import (
     log_normalize,
     variable_genes,
 )
-from scadv_tf.data.preprocessing import MODALITIES, TrainingCells, fit
+from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.rows import DiskRows
 
 
 def test_log_normalisation_by_hand():
@@ -108,7 +108,7 @@ def test_there_are_fewer_joint_components_than_genes():
 
 def test_the_components_of_a_fit_are_those_of_its_input(tissue):
     cells = fit(tissue, settings())
-    rna, atac = (cells.batch(name, slice(None)).astype(float) for name in MODALITIES)
+    rna, atac = (cells.genes(name).astype(float) for name in MODALITIES)
     vectors = np.linalg.eigh(rna.T @ rna / len(rna) + atac.T @ atac / len(atac))[1][:, ::-1][:, :7]
     found = cells.preprocessor.components
     np.testing.assert_allclose(found @ found.T, vectors @ vectors.T, atol=1e-4)
@@ -126,9 +126,7 @@ def test_both_modalities_weigh_the_same_whatever_their_numbers_of_cells(tissue):
 def test_the_input_of_rna_is_its_z_scores(tissue):
     cells = fit(tissue, settings())
     values = logged(tissue.rna)
-    np.testing.assert_allclose(
-        cells.batch("rna", slice(None)), scaled(values, values), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(cells.genes("rna"), scaled(values, values), rtol=1e-3, atol=1e-4)
     assert cells.cells("rna") == 90 and cells.cells("atac") == 70
 
 
@@ -141,12 +139,13 @@ def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
     assert neighbors.shape == (70, 5)
     np.testing.assert_array_equal(neighbors[:, 0], np.arange(70))
     weights = averaging(neighbors)
-    np.testing.assert_allclose(cells.neighbor_weights.toarray(), weights, rtol=1e-5)
+    lists = cells.neighbors
+    np.testing.assert_array_equal(lists.reference, np.arange(70))
+    np.testing.assert_allclose(lists.matrix().toarray(), weights, rtol=1e-5, atol=1e-7)
     expected = np.linalg.matrix_power(weights, hops) @ logged(tissue.atac)
     np.testing.assert_allclose(dense(cells.values["atac"]), expected, atol=1e-4)
-    np.testing.assert_allclose(
-        cells.batch("atac", slice(None)), scaled(expected, expected), rtol=1e-3, atol=1e-3
-    )
+    genes = scaled(expected, expected)
+    np.testing.assert_allclose(cells.genes("atac"), genes, rtol=1e-3, atol=1e-3)
 
 
 def test_averaged_levels_by_hand():
@@ -175,7 +174,7 @@ def test_wide_averages_keep_more_of_the_own_type_than_plain_ones(tissue):
     def own_type(weights):
         return np.sum(weights * (types[:, None] == types), axis=1)[:-1].mean()
 
-    weighted = cells.neighbor_weights.toarray()
+    weighted = cells.neighbors.matrix().toarray()
     assert own_type(weighted) > own_type(plain) + 0.05
     assert own_type(weighted @ weighted) > own_type(plain @ plain) + 0.1
 
@@ -186,28 +185,21 @@ def test_denoising_can_be_turned_off(tissue, changed):
     neighborhood = cells.preprocessor.neighborhood
     assert neighborhood is None if "neighbors" in changed else neighborhood.levels == ()
     values = logged(tissue.atac)
-    np.testing.assert_allclose(
-        cells.batch("atac", slice(None)), scaled(values, values), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(cells.genes("atac"), scaled(values, values), rtol=1e-3, atol=1e-4)
 
 
 def test_one_neighbour_is_no_neighbour(tissue):
     cells = fit(tissue, settings(neighbors=1))
-    assert cells.neighbor_weights is None
-    rows = np.array([3, 1, 3])
-    np.testing.assert_array_equal(cells.partners(rows, np.random.default_rng(0)), rows)
+    assert cells.neighbors is None and cells.preprocessor.neighborhood is None
 
 
 def test_neighbours_are_known_also_where_cells_are_not_averaged(tissue):
     """For the contrastive pairs, the soft labels and the vote: the same as with the averages."""
     found, denoised = (fit(tissue, settings(smoothing_hops=hops)) for hops in (0, 2))
-    assert (found.neighbor_weights != denoised.neighbor_weights).nnz == 0
-    rows = np.arange(70)
-    drawn, expected = (
-        cells.partners(rows, np.random.default_rng(0)) for cells in (found, denoised)
-    )
-    np.testing.assert_array_equal(drawn, expected)
-    assert (drawn != rows).any()
+    for name in ("reference", "rows", "weights"):
+        lists = [getattr(cells.neighbors, name) for cells in (found, denoised)]
+        np.testing.assert_array_equal(*lists)
+    assert found.neighbors.rows.shape == (70, 4) and (found.neighbors.weights > 0).all()
 
 
 def test_the_projection_can_be_left_out(tissue):
@@ -220,90 +212,52 @@ def test_only_the_chosen_genes_are_used(tissue):
     assert len(chosen) == 50
     np.testing.assert_array_equal(cells.preprocessor.genes, tissue.genes[chosen])
     values = logged(tissue.rna[:, chosen])
-    np.testing.assert_allclose(
-        cells.batch("rna", slice(None)), scaled(values, values), rtol=1e-3, atol=1e-4
-    )
+    np.testing.assert_allclose(cells.genes("rna"), scaled(values, values), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_batches_are_all_cells_in_their_order(tissue, modality, monkeypatch):
-    cells = fit(tissue, settings())
-    monkeypatch.setattr("scadv_tf.data.preprocessing.CELLS_AT_ONCE", 32)
-    found = list(cells.batches(modality))
-    assert {len(batch) for batch in found[:-1]} == {32} and 0 < len(found[-1]) <= 32
-    np.testing.assert_array_equal(np.concatenate(found), cells.batch(modality, slice(None)))
-
-
-def test_a_batch_is_the_asked_rows(tissue):
+def test_genes_can_be_had_of_some_cells(tissue):
     cells = fit(tissue, settings())
     for modality in MODALITIES:
-        everything = cells.batch(modality, slice(None))
+        everything = cells.genes(modality)
+        assert everything.shape == (cells.cells(modality), 120)
         rows = np.array([5, 0, 5, 69])
-        np.testing.assert_array_equal(cells.batch(modality, rows), everything[rows])
-        assert cells.batch(modality, rows).dtype == np.float32
+        np.testing.assert_array_equal(cells.genes(modality, rows), everything[rows])
+        np.testing.assert_array_equal(cells.genes(modality, slice(3, 9)), everything[3:9])
+        assert cells.genes(modality, rows).dtype == np.float32
 
 
-def test_partners_are_neighbours_and_each_is_drawn(tissue):
+@pytest.mark.parametrize("chunk", [7, 2048])
+def test_features_are_the_genes_on_the_joint_components(tissue, chunk, monkeypatch):
+    monkeypatch.setattr(normalization, "CHUNK", chunk)
     cells = fit(tissue, settings())
-    rows, random = np.array([8, 2, 69, 8, 0]), np.random.default_rng(0)
-    drawn = np.array([cells.partners(rows, random) for _ in range(200)])
-    assert drawn.shape == (200, 5) and drawn.dtype.kind == "i"
-    for column, row in enumerate(rows):
-        assert set(drawn[:, column]) == set(cells.preprocessor.neighborhood.neighbors[row])
-    # The same cell draws anew each time that it is asked for.
-    assert (drawn[:, 0] != drawn[:, 3]).any()
+    assert cells.feature_size == 7
+    for modality in MODALITIES:
+        expected = cells.genes(modality).astype(float) @ cells.preprocessor.components
+        found = cells.features[modality]
+        assert found.dtype == np.float32 and found.shape == (cells.cells(modality), 7)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+        assert found.std(axis=0).min() > 0.1
 
 
-def assert_drawn_by_weight(cells: TrainingCells, row: int, random: np.random.Generator):
-    """4,000 draws among others agree with the weights of the row, and not with equal ones."""
-    other = np.arange(4000) % cells.neighbor_weights.shape[0]
-    rows = np.column_stack([other, np.full(4000, row)]).ravel()
-    times = np.bincount(cells.partners(rows, random)[1::2], minlength=len(np.unique(other)))
-    weights = cells.neighbor_weights[[row]].toarray().ravel().astype(float)
-    near = weights > 0
-    assert times.sum() == times[near].sum() == 4000
-    assert chisquare(times[near], 4000 * weights[near] / weights.sum()).pvalue > 1e-5
-    assert chisquare(times[near]).pvalue < 1e-6
+def test_features_are_the_genes_where_there_are_no_components(tissue):
+    cells = fit(tissue, settings(projection_size=0))
+    assert cells.feature_size == 120
+    for modality in MODALITIES:
+        np.testing.assert_array_equal(cells.features[modality], cells.genes(modality))
+        assert cells.features[modality].dtype == np.float32
 
 
-def test_partners_are_drawn_by_weight(tissue):
-    cells, random = fit(tissue, settings()), np.random.default_rng(0)
-    uneven = cells.neighbor_weights.max(axis=1).toarray().ravel() > 0.4
-    rows = np.random.default_rng(1).permutation(np.flatnonzero(uneven))[:5]
-    assert len(rows) == 5
-    for row in rows:
-        assert_drawn_by_weight(cells, row, random)
-
-
-def hand_made_cells() -> TrainingCells:
-    """Four cells with two neighbours and themselves, in no order within their rows.
-
-    Their weights sum to a little less than 1, as rounding may have it.
-    """
-    columns, shares = [1, 0, 3, 2, 1, 0, 0, 3, 2, 3, 1, 2], [1, 6, 3, 5, 3, 2, 2, 2, 6, 7, 2, 1]
-    weights = sparse.csr_matrix(
-        (np.array(shares, dtype=np.float32) / 10.001, columns, [0, 3, 6, 9, 12]), shape=(4, 4)
-    )
-    return TrainingCells(None, {}, weights)
-
-
-@pytest.mark.parametrize("row", range(4))
-def test_partners_need_no_order_within_the_rows_of_weights(row):
-    cells = hand_made_cells()
-    assert not cells.neighbor_weights.has_sorted_indices
-    assert_drawn_by_weight(cells, row, np.random.default_rng(row))
-
-
-@pytest.mark.parametrize(
-    "number, expected", [(0.0, [2, 1, 0, 2, 3]), (np.nextafter(1, 0), [0, 3, 2, 0, 2])]
-)
-def test_the_least_and_the_largest_number_draw_the_first_and_the_last(number, expected):
-    class Extreme:
-        def random(self, size):
-            return np.full(size, number)
-
-    found = hand_made_cells().partners(np.array([1, 0, 2, 1, 3]), Extreme())
-    np.testing.assert_array_equal(found, expected)
+def test_a_table_has_room_in_memory_or_on_disk(tissue, tmp_path):
+    cells = fit(tissue, settings())
+    held = cells.table("latent", 5, 3)
+    stored = dataclasses.replace(cells, scratch=tmp_path).table("latent", 5, 3)
+    assert isinstance(held, np.ndarray) and isinstance(stored, DiskRows)
+    values = np.arange(15, dtype=np.float32).reshape(5, 3)
+    for table in (held, stored):
+        table[0:5] = values
+        assert table.shape == (5, 3)
+        np.testing.assert_array_equal(table[1:4], values[1:4])
+    assert (tmp_path / "latent").stat().st_size == 60
 
 
 @pytest.mark.parametrize("keep_peaks", [True, False])
@@ -311,7 +265,8 @@ def test_empty_cells_give_finite_numbers(tissue, keep_peaks):
     data = tissue if keep_peaks else without_peaks(tissue)
     assert data.atac[-1].nnz == 0
     cells = fit(data, settings())
-    assert np.isfinite(cells.batch("atac", slice(None))).all()
+    assert np.isfinite(cells.genes("atac")).all()
+    assert np.isfinite(cells.features["atac"]).all()
 
 
 def test_a_constant_gene_is_zero_in_the_input(tissue):
@@ -320,32 +275,33 @@ def test_a_constant_gene_is_zero_in_the_input(tissue):
         counts.data[counts.indices == 11] = 0
     cells = fit(data, settings())
     for modality in MODALITIES:
-        batch = cells.batch(modality, slice(None))
-        assert np.isfinite(batch).all() and not batch[:, 11].any() and batch[:, 12].any()
+        genes = cells.genes(modality)
+        assert np.isfinite(genes).all() and not genes[:, 11].any() and genes[:, 12].any()
 
 
 def test_chunks_and_density_change_nothing(tissue, monkeypatch):
     def everything():
         cells = fit(tissue, settings(smoothing_hops=3))
-        return sparse.issparse(cells.values["atac"]), cells.batch("atac", slice(None))
+        return sparse.issparse(cells.values["atac"]), cells.genes("atac"), cells.features["atac"]
 
     monkeypatch.setattr(normalization, "DENSE_SHARE", -1)
-    is_sparse, first = everything()
+    is_sparse, *first = everything()
     assert not is_sparse
     monkeypatch.setattr(normalization, "DENSE_SHARE", 2)
     monkeypatch.setattr(normalization, "CHUNK", 7)
-    is_sparse, second = everything()
+    is_sparse, *second = everything()
     assert is_sparse
-    np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-3)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(np.abs(one), np.abs(other), rtol=1e-3, atol=2e-3)
 
 
 def test_the_seed_decides_everything(tissue):
     first, again = (fit(tissue, settings(), seed=4) for _ in range(2))
-    assert (first.neighbor_weights != again.neighbor_weights).nnz == 0
+    assert (first.neighbors.matrix() != again.neighbors.matrix()).nnz == 0
     np.testing.assert_array_equal(first.preprocessor.components, again.preprocessor.components)
-    np.testing.assert_array_equal(
-        first.batch("atac", slice(None)), again.batch("atac", slice(None))
-    )
+    for modality in MODALITIES:
+        np.testing.assert_array_equal(first.genes(modality), again.genes(modality))
+        np.testing.assert_array_equal(first.features[modality], again.features[modality])
 
 
 def test_fitting_leaves_the_data_as_they_were(tissue):
@@ -367,5 +323,6 @@ def test_very_few_cells_work(tissue, atac_cells, keep_peaks):
     cells = fit(data, settings(projection_size=50, neighbor_pca_size=50, lsi_size=15))
     # All are neighbours of each other and share all of them.
     expected = np.full((atac_cells, atac_cells), 1 / atac_cells)
-    np.testing.assert_allclose(cells.neighbor_weights.toarray(), expected, rtol=1e-6)
-    assert np.isfinite(cells.batch("atac", slice(None))).all()
+    np.testing.assert_allclose(cells.neighbors.matrix().toarray(), expected, rtol=1e-6)
+    assert np.isfinite(cells.genes("atac")).all()
+    assert np.isfinite(cells.features["atac"]).all()

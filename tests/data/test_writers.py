@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
+from scadv_tf.data import joint_obs, rows, writers
+from scadv_tf.data.h5ad_parts import write_counts
+from scadv_tf.data.joint_obs import plain
 from scadv_tf.data.pairing import pair
+from scadv_tf.data.rows import DiskRows
 from scadv_tf.data.writers import write_integrated
 
 RNA_LABELS, ATAC_LABELS = np.array(["x", "y", "x"]), np.array(["y", "x"])
@@ -98,12 +106,138 @@ def test_the_data_are_left_alone(written, data):
     assert list(data.rna_obs.index) == ["c1", "c2", "c3"]
 
 
-def test_a_failed_write_leaves_nothing(tmp_path, data, monkeypatch):
-    def fail(self, path, **settings):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
+class Stored:
+    """Counts that are read by consecutive rows alone, as those on disk are."""
 
-    monkeypatch.setattr(anndata.AnnData, "write_h5ad", fail)
+    def __init__(self, counts):
+        self._counts, self.shape, self.longest = counts, counts.shape, 0
+
+    def __getitem__(self, part):
+        assert isinstance(part, slice)
+        self.longest = max(self.longest, part.stop - part.start)
+        return self._counts[part]
+
+
+def as_anndata_writes(path, data, labels, confidence, unknown, latent, umap):
+    """A plain twin: everything is held, joined and written by anndata."""
+    parts = {}
+    for modality in ("rna", "atac"):
+        obs = plain(getattr(data, f"{modality}_obs"))
+        obs["cell"], obs["modality"] = getattr(data, f"{modality}_cells"), modality
+        if labels is not None:
+            obs["scadv_label"] = labels[modality]
+            obs["scadv_confidence"] = confidence[modality].astype(np.float32)
+            obs["scadv_unknown"] = unknown[modality]
+        obs.index = pd.Index(obs["cell"].to_numpy(dtype=object))
+        var = pd.DataFrame(index=data.genes)
+        parts[modality] = anndata.AnnData(getattr(data, modality), obs=obs, var=var)
+    joint = anndata.concat(parts, join="outer", index_unique="-")
+    joint.obs = plain(joint.obs)
+    joint.obsm = {"X_scadv": latent.astype(np.float32), "X_umap": umap.astype(np.float32)}
+    joint.write_h5ad(path, compression="gzip")
+
+
+def awkward(random, cells: int) -> dict:
+    """Columns of many kinds, some of names that the file gives to others."""
+    names = ["a", "b", "c", "d", "e", "cell", "modality", "scadv_label", "scadv_unknown"]
+    kinds = [
+        random.integers(0, 9, cells),
+        random.normal(size=cells).astype(np.float32),
+        random.random(cells) < 0.5,
+        np.array([f"b{i}" for i in random.integers(0, 12, cells)], dtype=object),
+        np.array([f"only {i}" for i in range(cells)], dtype=object),
+        pd.Categorical.from_codes(random.integers(-1, 3, cells), ["u", "v", "w"]),
+        pd.Categorical(random.integers(0, 3, cells)),
+        pd.array(np.where(random.random(cells) < 0.3, None, 1), dtype="Int64"),
+        pd.array(random.random(cells) < 0.4, dtype="boolean"),
+        pd.to_datetime(["2020-01-01", None] * cells)[:cells],
+        np.array(["x", 1, None, 2.5] * cells, dtype=object)[:cells],
+        np.full(cells, np.nan),
+    ]
+    return {names[i]: kinds[k] for i, k in zip(*random.integers(0, (9, 12), (6, 2)).T, strict=True)}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_file_is_what_anndata_would_write(adata, tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(writers, "CELLS_AT_ONCE", 3)
+    monkeypatch.setattr(joint_obs, "TEXTS_AT_ONCE", 4)
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 100)
+    random, cells, genes = np.random.default_rng(seed), {"rna": 11, "atac": 8}, list("ABCDEFG")
+    tables = {}
+    for modality, number in cells.items():
+        names = [f"c{i + 4 * (modality == 'atac') * (seed % 3)}" for i in range(number)]
+        counts = random.poisson(0.5, (number, 7))
+        tables[modality] = adata(counts, genes, names, **awkward(random, number))
+    data = pair(tables["rna"], tables["atac"], "", min_shared_genes=1, supervised=False)[0]
+    found = [
+        {name: random.choice(["x", "y z"], n) for name, n in cells.items()},
+        {name: random.random(n) for name, n in cells.items()},
+        {name: random.random(n) < 0.3 for name, n in cells.items()},
+    ]
+    found = [None] * 3 if seed == 4 else found
+    spaces = random.normal(size=(19, 5)), random.normal(size=(19, 2))
+    as_anndata_writes(tmp_path / "twin.h5ad", data, *found, *spaces)
+    stored = dataclasses.replace(data, rna=Stored(data.rna), atac=Stored(data.atac))
+    on_disk = DiskRows(tmp_path / "latent", 5)
+    on_disk[0:19] = spaces[0]
+    write_integrated(tmp_path / "held.h5ad", data, *found, *spaces)
+    write_integrated(tmp_path / "stored.h5ad", stored, *found, on_disk, spaces[1])
+    assert stored.rna.longest == stored.atac.longest == 3
+    expected = content(tmp_path / "twin.h5ad")
+    assert content(tmp_path / "held.h5ad") == content(tmp_path / "stored.h5ad") == expected
+
+
+def content(path) -> dict:
+    """All that an HDF5 file says, but how its arrays are cut into chunks."""
+    found = {}
+
+    def look(name, item):
+        attributes = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}
+        found[name] = repr(attributes)
+        if isinstance(item, h5py.Dataset):
+            found[name] += repr((item.dtype, item.shape, item.compression, item[()].tolist()))
+
+    with h5py.File(path) as file:
+        look("/", file)
+        file.visititems(look)
+    return found
+
+
+def test_numbers_with_gaps_of_both_kinds_join(adata, tmp_path):
+    """Whole numbers with gaps beside fractions become a kind that anndata does not write."""
+    rna = adata([[1], [2]], ["A"], dose=pd.array([1, None], dtype="Int64"))
+    atac = adata([[1], [2]], ["A"], dose=[0.5, np.nan])
+    data = pair(rna, atac, "", min_shared_genes=1, supervised=False)[0]
+    spaces = np.zeros((4, 3)), np.zeros((4, 2))
+    write_integrated(tmp_path / "joint.h5ad", data, None, None, None, *spaces)
+    found = anndata.read_h5ad(tmp_path / "joint.h5ad").obs["dose"]
+    np.testing.assert_array_equal(found, [1, np.nan, 0.5, np.nan])
+
+
+def test_more_texts_than_make_a_category_stay_text(data, tmp_path, monkeypatch, written):
+    assert isinstance(written.obs["cell"].dtype, pd.CategoricalDtype)  # c1 is in both
+    assert isinstance(written.obs["cell_type"].dtype, pd.CategoricalDtype)
+    monkeypatch.setattr(joint_obs, "MANY_TEXTS", 2)
+    write(tmp_path / "many.h5ad", data)
+    many = anndata.read_h5ad(tmp_path / "many.h5ad").obs
+    assert many["cell"].dtype == many["cell_type"].dtype == object
+    assert many.astype(str).equals(written.obs.astype(str))
+
+
+def test_counts_that_end_too_soon_are_told(tmp_path):
+    part = sparse.csr_matrix((2, 3), dtype=np.float32)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        with pytest.raises(ValueError, match="expected 5 rows; received 4"):
+            write_counts(file, "X", [part, part], (5, 3))
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, data):
+    class Broken(Stored):
+        def __getitem__(self, part):
+            assert list(tmp_path.iterdir())  # the file is there, under another name
+            raise OSError("disk full")
+
+    broken = dataclasses.replace(data, atac=Broken(data.atac))
     with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "integrated.h5ad", data)
+        write(tmp_path / "integrated.h5ad", broken)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
+from scadv_tf.data import rows
+from scadv_tf.data.rows import DiskRows, JoinedRows
 from scadv_tf.errors import InputError
+from scadv_tf.evaluation import embedding
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.metrics import silhouette
 
@@ -80,3 +83,64 @@ def test_cells_beyond_the_limit_are_placed_among_their_like(three_blobs):
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="1 of 5 cells"):
         umap_2d(np.where(np.eye(5, 3) * [0, 0, 1] > 0, np.inf, 0.0), seed=0)
+
+
+def stored(tmp_path, latent):
+    found = DiskRows(tmp_path / "latent", latent.shape[1])
+    found[0 : len(latent)] = latent
+    return found
+
+
+def test_cells_beyond_the_limit_are_nearest_to_the_laid_out_cells_of_their_type(three_blobs):
+    latent, labels, _ = three_blobs
+    coordinates = umap_2d(latent, seed=0, neighbors=15, max_cells=90)
+    chosen = np.sort(np.random.default_rng(0).choice(240, 90, replace=False))
+    np.testing.assert_array_equal(coordinates[chosen], umap_2d(latent[chosen], 0, 15))
+    placed = np.setdiff1d(np.arange(240), chosen)
+    gaps = np.linalg.norm(coordinates[placed, None] - coordinates[None, chosen], axis=-1)
+    assert np.mean(labels[chosen][gaps.argmin(axis=1)] == labels[placed]) > 0.98
+    again, other = (umap_2d(latent, seed, 15, max_cells=90) for seed in (0, 1))
+    np.testing.assert_array_equal(again, coordinates)
+    assert not np.allclose(other, coordinates)
+
+
+def test_a_placed_cell_is_the_mean_of_its_nearest_by_inverse_distance():
+    random = np.random.default_rng(1)
+    latent, sample = random.normal(size=(40, 6)), random.normal(size=(25, 6))
+    layout = random.normal(size=(25, 2))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (latent, sample)]
+    distances = 1 - unit[0] @ unit[1].T
+    expected = []
+    for row in distances:
+        nearest = row.argsort()[:5]
+        expected.append(np.average(layout[nearest], axis=0, weights=1 / row[nearest]))
+    found = embedding._placed(latent, sample, layout)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.all(found >= layout.min(axis=0)) and np.all(found <= layout.max(axis=0))
+
+
+def test_a_cell_of_the_layout_itself_would_be_placed_where_it_is():
+    random = np.random.default_rng(2)
+    sample, layout = random.normal(size=(25, 6)), random.normal(size=(25, 2))
+    found = embedding._placed(3 * sample, sample, layout)  # length does not matter
+    np.testing.assert_allclose(found, layout, atol=1e-3)
+
+
+def test_where_a_cell_is_placed_does_not_depend_on_the_others(monkeypatch):
+    random = np.random.default_rng(3)
+    latent, sample = random.normal(size=(600, 6)), random.normal(size=(50, 6))
+    layout = random.normal(size=(50, 2))
+    expected = embedding._placed(latent, sample, layout)
+    order = random.permutation(600)
+    np.testing.assert_allclose(embedding._placed(latent[order], sample, layout), expected[order])
+    np.testing.assert_allclose(embedding._placed(latent[:7], sample, layout), expected[:7])
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 4 * 6 * 100)
+    np.testing.assert_allclose(embedding._placed(latent, sample, layout), expected)
+
+
+@pytest.mark.parametrize("max_cells", [150, 240])
+def test_latent_vectors_on_disk_give_the_same_picture(three_blobs, tmp_path, max_cells):
+    latent = three_blobs[0].astype(np.float32)
+    parts = JoinedRows(latent[:70], stored(tmp_path, latent[70:]))
+    expected = umap_2d(latent, 0, 15, max_cells)
+    np.testing.assert_array_equal(umap_2d(parts, 0, 15, max_cells), expected)

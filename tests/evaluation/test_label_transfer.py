@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scadv_tf.data.rows import DiskRows
 from scadv_tf.errors import InputError
+from scadv_tf.evaluation import label_transfer
 from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 
 CENTERS = np.array([[6.0, 0, 0], [0, 6, 0], [0, 0, 6]])
@@ -113,3 +115,46 @@ def test_knn_can_choose_a_type_with_fewer_cells_than_half_of_k():
 
 def test_knn_shrinks_k_to_the_cells_that_exist():
     assert knn_transfer([[1.0, 0], [0, 1.0]], ["a", "b"], [[0.9, 0.1]], k=30).tolist() == ["a"]
+
+
+@both
+def test_latent_vectors_on_disk_give_the_same_labels(transfer, tmp_path, monkeypatch):
+    (rna, labels), (atac, _) = cells(120, 15), cells(90, 16)
+    rna, atac = rna.astype(np.float32), atac.astype(np.float32)
+    expected = transfer(rna, labels, atac)
+    monkeypatch.setattr(label_transfer, "LABELLED_AT_ONCE", 40)
+    rows = {}
+    for name, latent in (("rna", rna), ("atac", atac)):
+        rows[name] = DiskRows(tmp_path / name, 3)
+        rows[name][0 : len(latent)] = latent
+    np.testing.assert_array_equal(transfer(rows["rna"], labels, rows["atac"]), expected)
+    np.testing.assert_array_equal(transfer(rna, labels, atac), expected)
+
+
+def test_an_svm_for_many_cells_learns_from_fewer(monkeypatch):
+    (rna, labels), (atac, _) = cells(600, 17), cells(400, 18)
+    rna, atac = rna * 0.3, atac * 0.3 + np.random.default_rng(1).normal(size=(400, 3))
+    expected = svm_transfer(rna, labels, atac, seed=0, max_cells=30)
+    monkeypatch.setattr(label_transfer, "LEARNED_FOR_MANY", 30)
+    few = svm_transfer(rna, labels, atac, seed=0)
+    assert not np.array_equal(few, expected)
+    monkeypatch.setattr(label_transfer, "MANY_CELLS", 399)
+    np.testing.assert_array_equal(svm_transfer(rna, labels, atac, seed=0), expected)
+    np.testing.assert_array_equal(svm_transfer(rna, labels, atac[:399], seed=0), few[:399])
+
+
+def test_knn_of_a_sample_keeps_the_types_and_repeats_with_its_seed():
+    random = np.random.default_rng(19)
+    centers = np.eye(3) * 6
+    codes = np.repeat([0, 1, 2], [900, 60, 40])
+    rna, labels = centers[codes] + random.normal(size=(1000, 3)), TYPES[codes]
+    atac = centers[codes] * [0.5, 0.5, 2] + random.normal(size=(1000, 3))
+    full = knn_transfer(rna, labels, atac)
+    first, again, other = (
+        knn_transfer(rna, labels, atac, seed=seed, max_cells=300) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.mean(first == full) > 0.95
+    assert np.mean(first[-40:] == "NK") > 0.8  # of which the sample holds 12 cells
+    np.testing.assert_array_equal(knn_transfer(rna, labels, atac, max_cells=1000), full)

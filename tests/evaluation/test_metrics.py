@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scadv_tf.data import rows
+from scadv_tf.data.rows import DiskRows, JoinedRows
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import metrics
 
@@ -207,3 +209,106 @@ def test_calibration_error_edges():
     assert metrics.expected_calibration_error([], []) is None
     with pytest.raises(InputError, match="not a probability"):
         metrics.expected_calibration_error([1.2, 0.5], [True, True])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [],
+        ["b", "a", ""],
+        ["a", None, np.nan],
+        [1, 2, 1],
+        np.array(["b", "a", ""]),
+        np.array(["b", "a", None], dtype=object),
+        np.array(["b", np.str_("a"), 3], dtype=object),
+        pd.Series(["b", None, "a"], dtype="category"),
+        pd.Series(["b", pd.NA, "a"], dtype="string"),
+    ],
+)
+def test_labels_become_text_with_nothing_for_what_is_missing(labels):
+    expected = ["" if pd.isna(label) else str(label) for label in labels]
+    assert metrics.as_text(labels).tolist() == expected
+
+
+def test_what_is_text_already_is_not_copied():
+    for labels in (np.array(["b", "a"]), np.array(["b", "a"], dtype=object)):
+        assert np.shares_memory(metrics.as_text(labels), labels)
+
+
+@pytest.mark.parametrize("at_once", [2, 100])
+def test_codes_of_labels(monkeypatch, at_once):
+    monkeypatch.setattr(metrics, "CODED_AT_ONCE", at_once)
+    labels = ["t", "b", None, "t", "new"], np.array(["x", "b", "b"])
+    names, codes = metrics.coded(*labels)
+    assert names.tolist() == ["", "b", "new", "t", "x"]
+    assert [found.tolist() for found in codes] == [[3, 1, 0, 3, 2], [4, 1, 1]]
+    assert {type(name) for name in names} == {str}
+    names, (codes,) = metrics.coded([])
+    assert len(names) == len(codes) == 0
+
+
+def test_a_stratified_sample_of_codes_is_that_of_their_names():
+    codes = np.random.default_rng(6).integers(0, 12, 500)
+    names = np.array([f"{code:02d}" for code in range(12)])
+    for cells in (codes, codes.astype(np.int8), codes.tolist()):
+        np.testing.assert_array_equal(
+            metrics.stratified_sample(cells, 100, seed=1),
+            metrics.stratified_sample(names[codes], 100, seed=1),
+        )
+
+
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """A maker of rows on disk, in three tables of which one is empty, read 50 rows at a time."""
+
+    def make(values) -> JoinedRows:
+        first = DiskRows(tmp_path / "first", values.shape[1])
+        first[0:70] = values[:70]
+        second = DiskRows(tmp_path / "second", values.shape[1])
+        second[0 : len(values) - 70] = values[70:]
+        monkeypatch.setattr(rows, "BLOCK_BYTES", 4 * values.shape[1] * 50)
+        return JoinedRows(first, first[:0], second)
+
+    return make
+
+
+def test_scores_of_rows_on_disk_are_those_of_the_array(on_disk):
+    random = np.random.default_rng(7)
+    modality = random.choice(["rna", "atac"], 300)
+    latent = random.normal(size=(300, 4)).astype(np.float32) + (modality == "rna")[:, None]
+    latent, labels = latent.astype(np.float32), random.choice(["a", "b", ""], 300)
+    stored = on_disk(latent)
+    for cells in (60, 1000):
+        expected = metrics.silhouette(latent, labels, 0, cells)
+        assert metrics.silhouette(stored, labels, 0, cells) == expected
+        expected = metrics.modality_mixing(latent, modality, searched=cells)
+        assert metrics.modality_mixing(stored, modality, searched=cells) == expected
+
+
+def test_rows_on_disk_must_be_finite(on_disk):
+    latent = np.zeros((300, 2), dtype=np.float32)
+    latent[[3, 130, 299], [0, 1, 0]] = np.nan, np.inf, -np.inf
+    latent[130, 0] = np.nan
+    with pytest.raises(InputError, match="3 of 300 cells with NaN"):
+        metrics.check_finite("The latent space", on_disk(latent))
+    with pytest.raises(InputError, match=r"shape \(4,\)"):
+        metrics.check_finite("The latent space", np.zeros(4))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_mixing_among_a_sample_is_near_that_among_all(shift):
+    random = np.random.default_rng(8)
+    modality = np.repeat(["rna", "atac"], [4000, 1000])
+    latent = random.normal(size=(5000, 2)) + shift * (modality == "rna")[:, None]
+    full = metrics.modality_mixing(latent, modality)
+    some = metrics.modality_mixing(latent, modality, searched=2000)
+    assert some == pytest.approx(full, abs=0.06)
+    assert some != full
+    assert some == metrics.modality_mixing(latent, modality, searched=2000)
+    assert full == metrics.modality_mixing(latent, modality, searched=5000)
+
+
+def test_a_modality_too_rare_for_its_share_is_still_in_the_sample():
+    latent = np.random.default_rng(9).normal(size=(2001, 2))
+    modality = ["rna"] * 2000 + ["atac"]
+    assert metrics.modality_mixing(latent, modality, searched=100) >= 0

@@ -189,3 +189,23 @@ def test_pictures_of_the_same_data_are_the_same_bytes(tmp_path, tissue):
         for name in ("1.png", "2.png")
     )
     assert first == second
+
+
+def test_of_very_many_cells_a_sample_of_every_type_is_drawn(tissue, legend_of, monkeypatch):
+    coordinates, types, modality = tissue
+    types = np.where(np.arange(400) == 7, "rare", types)
+    shade = np.arange(400.0)
+    monkeypatch.setattr(umap_figures, "DRAWN", 80)
+    figure = umap_figures.umap_panels(coordinates, types, modality, "", shade, "Shade")
+    points = [ax.collections[-1].get_offsets() for ax in figure.axes[:3]]
+    assert 76 <= len(points[0]) <= 81
+    np.testing.assert_array_equal(points[0], points[1])
+    assert set(map(tuple, points[0])) < set(map(tuple, coordinates))
+    assert "4  rare" in legend_of(figure.axes[0])
+    found = figure.axes[2].collections[-1]
+    by_place = dict(zip(map(tuple, coordinates), shade, strict=True))
+    drawn = [by_place[tuple(place)] for place in found.get_offsets()]
+    np.testing.assert_array_equal(found.get_array(), drawn)
+    grid = umap_figures.umap_grid({"a": coordinates, "b": coordinates}, types, modality, "")
+    for ax in grid.axes:
+        assert set(map(tuple, ax.collections[0].get_offsets())) == set(map(tuple, points[0]))

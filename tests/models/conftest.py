@@ -11,7 +11,8 @@ from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models.phases import PHASES
 from scadv_tf.models.scadv import ScAdv
 
-GENES, TYPES, LATENT, PROJECTION = 6, 3, 4, 5
+# The first layer is narrow enough to be normalised by its weights, the second is not.
+GENES, TYPES, LATENT, PROJECTION, HIDDEN = 6, 3, 4, 5, 24
 LOSSES = tuple(name for phase in PHASES for name in phase.losses)
 NETWORKS = (
     "encoder",
@@ -48,11 +49,13 @@ def make_model(loss_config):
         rate=0.1,
         seed=0,
         steps_per_execution=1,
+        precision="float32",
+        noise_seed=0,
         **loss_settings,
     ) -> ScAdv:
         keras.utils.set_random_seed(seed)
         network = NetworkConfig(
-            encoder_sizes=(7, LATENT),
+            encoder_sizes=(HIDDEN, LATENT),
             modality_discriminator_sizes=(5,),
             atac_discriminator_sizes=(5,),
             generator_sizes=(5,),
@@ -66,6 +69,8 @@ def make_model(loss_config):
             projection_size=projection_size,
             total_steps=total_steps,
             reversal_strength=reversal_strength,
+            precision=precision,
+            seed=noise_seed,
         )
         model.synchronize_teacher()
         model.compile(
@@ -81,14 +86,14 @@ def make_model(loss_config):
 
 @pytest.fixture
 def make_batch():
-    """A maker of random batches with every key: make_batch(cells=8, seed=0)."""
+    """A maker of random batches of features, with every key: make_batch(cells=8, seed=0)."""
 
-    def make(cells=8, seed=0) -> dict:
+    def make(cells=8, seed=0, width=PROJECTION) -> dict:
         random = np.random.default_rng(seed)
         values = {
-            "rna": random.normal(size=(cells, GENES)),
-            "atac": random.normal(1.0, 2.0, size=(cells, GENES)),
-            "atac_partner": random.normal(1.0, 2.0, size=(cells, GENES)),
+            "rna": random.normal(size=(cells, width)),
+            "atac": random.normal(1.0, 2.0, size=(cells, width)),
+            "atac_partner": random.normal(1.0, 2.0, size=(cells, width)),
             "atac_soft_label": random.dirichlet(np.ones(TYPES), size=cells),
             "mixing_weight": random.uniform(size=(cells, 1)),
         }
@@ -103,7 +108,8 @@ def make_dataset(make_batch):
     """A maker of an epoch's data: `steps` batches for each phase of the model."""
 
     def make(model, steps=2, cells=8) -> tf.data.Dataset:
-        batches = [make_batch(cells, seed) for seed in range(steps)] * len(model.phases)
+        width = model.feature_size
+        batches = [make_batch(cells, seed, width) for seed in range(steps)] * len(model.phases)
         stacked = {name: tf.stack([batch[name] for batch in batches]) for name in batches[0]}
         return tf.data.Dataset.from_tensor_slices(stacked)
 

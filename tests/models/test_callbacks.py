@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy import sparse
 
+from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.models.callbacks import AtacPredictions, LabelChange, SoftLabelUpdate
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.soft_labels import soft_labels
@@ -77,18 +77,19 @@ def test_a_change_of_just_the_threshold_counts_as_calm(threshold, expected):
 def test_soft_labels_stay_zero_in_the_warmup_and_then_change_in_place():
     labels = np.zeros((2, 2), dtype=np.float32)
     held = labels  # as the data set holds it
-    weights, shares = sparse.csr_matrix([[0.75, 0.25], [0, 1]]), np.array([0.3, 0.7])
-    update = SoftLabelUpdate(labels, weights, shares, 3, 0.5, 2.0)
+    others, weights = np.array([[1], [0]]), np.array([[0.25], [0.0]])
+    near, shares = NeighborLists(np.arange(2), others, weights), np.array([0.3, 0.7])
+    update = SoftLabelUpdate(labels, near, shares, 3, 0.5, 2.0)
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
     for epoch in (1, 2):
         update(epoch, probabilities, {})
         np.testing.assert_array_equal(held, np.zeros((2, 2)))
     update(3, probabilities, {})
-    expected = soft_labels(probabilities, weights, shares, 0.5, 2.0)
+    expected = soft_labels(probabilities, near, shares, 0.5, 2.0)
     np.testing.assert_allclose(held, expected, rtol=1e-6)
     assert not np.allclose(held, soft_labels(probabilities, None, shares, 0.5, 2.0))
     update(4, probabilities[::-1], {})
-    expected = soft_labels(probabilities[::-1], weights, shares, 0.5, 2.0)
+    expected = soft_labels(probabilities[::-1], near, shares, 0.5, 2.0)
     np.testing.assert_allclose(held, expected, rtol=1e-6)
 
 

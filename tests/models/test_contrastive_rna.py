@@ -10,13 +10,14 @@ NOISELESS = {"noise": 0.0, "temperature": 0.3}
 
 
 def latent_of(model, cells, modality):
-    return model.encoder(cells, modality=modality, training=True, update_statistics=False).numpy()
+    return model.encoder.encode(cells, modality, training=True, update_statistics=False).numpy()
 
 
 def nt_xent(first, second, temperature):
     """By its formula, a cell at a time."""
     copies = np.concatenate([first, second]).astype(float)
-    copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+    # ReLU leaves some latent vectors without any length.
+    copies /= np.maximum(np.linalg.norm(copies, axis=1, keepdims=True), 1e-12)
     cells, values = len(first), []
     for own in range(2 * cells):
         similar = np.exp(copies @ copies[own] / temperature)

@@ -10,7 +10,10 @@ from scadv_tf.models.layers import (
     MODALITIES,
     GradientReversal,
     ModalityBatchNormalization,
+    product_moments,
     reverse_gradient,
+    uses_batch,
+    value_moments,
 )
 
 VALUES = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.5]], dtype=np.float32)
@@ -176,3 +179,59 @@ def test_the_gradient_goes_through_the_statistics_of_the_batch(layer, cells):
 def test_an_unknown_modality_is_refused(layer, cells):
     with pytest.raises(ValueError):
         layer(cells(1), modality="protein")
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("modality", [*MODALITIES, None])
+def test_the_batch_is_used_in_training_and_for_mixtures(modality, training):
+    assert uses_batch(modality, training) == (training or modality is None)
+
+
+# Moments.
+
+
+def test_product_moments_by_hand():
+    # Two cells (1, 0) and (3, 4), one weight each of 1 and -1: products 1 and -1.
+    mean, variance = product_moments(tf.constant([[1.0, 0.0], [3.0, 4.0]]), [[1.0], [-1.0]])
+    np.testing.assert_allclose(mean, [0.0], atol=1e-6)
+    np.testing.assert_allclose(variance, [1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 40])
+def test_product_moments_are_those_of_the_product(cells):
+    random = np.random.default_rng(cells)
+    inputs, kernel = random.normal(1, 2, size=(cells, 6)), random.normal(size=(6, 9))
+    mean, variance = product_moments(tf.constant(inputs), tf.constant(kernel))
+    product = inputs @ kernel
+    np.testing.assert_allclose(mean, product.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(variance, product.var(axis=0), rtol=1e-8, atol=1e-12)
+
+
+def test_the_gradient_of_product_moments_is_that_of_the_product():
+    random = np.random.default_rng(0)
+    inputs, kernel = random.normal(1, 2, size=(40, 6)), random.normal(size=(6, 9))
+    weights = random.normal(size=(2, 9))
+
+    def gradients(moments):
+        given = tf.constant(inputs), tf.constant(kernel)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            total = tf.reduce_sum(tf.stack(moments(*given)) * weights)
+        return tape.gradient(total, given)
+
+    expected = gradients(lambda x, w: value_moments(x @ w))
+    for found, exact in zip(gradients(product_moments), expected, strict=True):
+        assert np.abs(exact).max() > 0.1
+        np.testing.assert_allclose(found, exact, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0, 1000.0])
+def test_large_means_take_nothing_from_the_variance(shift):
+    """In single precision, where a mean square less a squared mean would lose all digits."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(shift, 1, size=(256, 50)).astype(np.float32)
+    kernel = random.normal(0, 0.2, size=(50, 400)).astype(np.float32)
+    mean, variance = product_moments(tf.constant(inputs), tf.constant(kernel))
+    product = inputs.astype(float) @ kernel.astype(float)
+    np.testing.assert_allclose(mean, product.mean(axis=0), atol=1e-5 * (1 + shift))
+    np.testing.assert_allclose(variance, product.var(axis=0), rtol=1e-3)

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from scadv_tf.models import losses
 
@@ -60,9 +60,23 @@ def contrastive_twin(first, second, temperature):
     total = 0.0
     for i, copy in enumerate(copies):
         partner = (i + len(first)) % len(copies)
-        others = [np.exp(copy @ z / temperature) for k, z in enumerate(copies) if k != i]
-        total -= np.log(np.exp(copy @ copies[partner] / temperature) / np.sum(others))
+        others = [copy @ z / temperature for k, z in enumerate(copies) if k != i]
+        total -= copy @ copies[partner] / temperature - logsumexp(others)
     return total / len(copies)
+
+
+def contrastive_as_cross_entropy(first, second, temperature):
+    """As usually written: each copy is to be classified as its partner."""
+    copies = tf.math.l2_normalize(tf.concat([first, second], axis=0), axis=1)
+    cells = len(copies) // 2
+    logits = tf.matmul(copies, copies, transpose_b=True) / temperature
+    logits -= 1e9 * tf.eye(2 * cells, dtype=logits.dtype)
+    partner = np.roll(np.arange(2 * cells), cells)
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(partner, logits))
+
+
+def log_sum_of_others_twin(rows, columns):
+    return [logsumexp(np.delete(columns @ row, i)) for i, row in enumerate(rows)]
 
 
 def adversarial_twin(positive, negative):
@@ -170,6 +184,113 @@ def test_contrastive_of_zero_vectors_is_finite():
     assert_close(value, np.log(3))
     zeros = gradient(lambda z: losses.contrastive(z, z, 0.1), np.zeros((2, LATENT), np.float32))
     assert np.isfinite(zeros).all()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.02, 0.001])
+@pytest.mark.parametrize("cells", range(1, 8))
+def test_contrastive_of_few_cells_at_any_temperature(random, cells, temperature):
+    """In single precision, where exp(1 / 0.001) would be far beyond the largest number."""
+    values = random.normal(size=(2, cells, LATENT))
+    first, second = values.astype(np.float32)
+    value = losses.contrastive(tf.constant(first), tf.constant(second), temperature)
+    expected = contrastive_twin(*values, temperature)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6 / temperature)
+    for one, other in ((0, 1), (1, 0)):
+        given = values.astype(np.float32)
+        exact = gradient(
+            lambda z, o=other: contrastive_as_cross_entropy(z, values[o], temperature), values[one]
+        )
+        found = gradient(
+            lambda z, o=other, g=given: losses.contrastive(z, g[o], temperature), given[one]
+        )
+        assert np.isfinite(found).all()
+        largest = np.abs(exact).max()
+        assert largest > 1e-3 or cells < 4
+        np.testing.assert_allclose(
+            found, exact, rtol=2e-3, atol=1e-3 * largest + 1e-7 / temperature
+        )
+
+
+def test_contrastive_gradient_at_a_low_temperature_by_differences(random):
+    first, second = random.normal(size=(2, CELLS, LATENT))
+    for temperature in (0.1, 0.02):
+        theory, numeric = tf.test.compute_gradient(
+            lambda a, b, t=temperature: losses.contrastive(a, b, t), [first, second], delta=1e-6
+        )
+        for exact, difference in zip(theory, numeric, strict=True):
+            assert np.abs(exact).max() > 1e-2
+            np.testing.assert_allclose(exact, difference, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.02, 0.001])
+def test_contrastive_of_opposite_and_of_equal_cells_is_finite(temperature):
+    east = np.float32([[1.0, 0.0]])
+    # A single pair has nobody else to be taken for, however far apart its copies are.
+    hair = 2e-7 / temperature  # rounding of a cosine
+    np.testing.assert_allclose(losses.contrastive(east, -east, temperature), 0, atol=hair)
+    slope = gradient(lambda z: losses.contrastive(z, -east, temperature), east)
+    np.testing.assert_allclose(slope, [[0, 0]], atol=hair)
+    # Four equal vectors: each is taken for any of the three others.
+    twice = np.concatenate([east, east])
+    equal = losses.contrastive(twice, twice, temperature)
+    np.testing.assert_allclose(equal, np.log(3), atol=hair)
+    # Copies at opposite ends, each nearest to the copy of the other cell.
+    apart = losses.contrastive(np.concatenate([east, -east]), np.concatenate([-east, east]))
+    assert_close(apart, np.log(1 + 1 + np.exp(20)))
+
+
+# The sum over all others.
+
+
+def test_log_sum_of_others_by_hand():
+    rows = tf.constant([[1.0, 0.0], [0.0, 2.0]])
+    columns = tf.constant([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+    # Row 0: products 0 and 3 with the others. Row 1: 0 and 2. Their own, 1 and 4, do not count.
+    expected = np.log([1 + np.exp(3), 1 + np.exp(2)])
+    assert_close(losses.log_sum_of_others(rows, columns, 6.0), expected)
+    assert_close(losses.log_sum_of_others(rows, columns, 60.0), expected)
+
+
+@pytest.mark.parametrize("others", [0, 1, 6], ids="{} further columns".format)
+@pytest.mark.parametrize("largest", [10.0, 100.0])
+def test_log_sum_of_others_twin_and_gradient(random, others, largest):
+    rows = random.normal(size=(CELLS, LATENT)) * (largest / 40) ** 0.5
+    columns = np.concatenate([rows, random.normal(size=(others, LATENT))])
+    value = losses.log_sum_of_others(tf.constant(rows), tf.constant(columns), largest)
+    assert_close(value, log_sum_of_others_twin(rows, columns))
+    weights = random.normal(size=CELLS)
+    theory, numeric = tf.test.compute_gradient(
+        lambda r, c: tf.reduce_sum(weights * losses.log_sum_of_others(r, c, largest)),
+        [rows, columns],
+        delta=1e-5,
+    )
+    for exact, difference in zip(theory, numeric, strict=True):
+        assert np.abs(exact).max() > 0.1
+        np.testing.assert_allclose(exact, difference, rtol=1e-4, atol=1e-6)
+
+
+def test_contrastive_twin_over_replicas(random, monkeypatch):
+    """The mean of two replicas' losses is the loss of all their cells; gradients, too."""
+    halves = slice(0, CELLS), slice(CELLS, None)
+
+    def over_replicas(first, second):
+        def copies_of(part):
+            pair = tf.concat([first[part], second[part]], axis=0)
+            return tf.math.l2_normalize(pair, axis=1) / 0.3**0.5
+
+        found = []
+        for own, other in (halves, halves[::-1]):
+            monkeypatch.setattr(
+                losses, "own_first", lambda own, o=other: tf.concat([own, copies_of(o)], axis=0)
+            )
+            found.append(losses.contrastive(first[own], second[own], 0.3))
+        return (found[0] + found[1]) / 2
+
+    first, second = random.normal(size=(2, 2 * CELLS, LATENT))
+    value = over_replicas(tf.constant(first), tf.constant(second))
+    assert_close(value, contrastive_twin(first, second, 0.3))
+    expected = gradient(lambda z: contrastive_as_cross_entropy(z, second, 0.3), first)
+    assert_close(gradient(lambda z: over_replicas(z, tf.constant(second)), first), expected)
 
 
 # Interpolation.
@@ -318,6 +439,18 @@ def test_type_means_of_soft_labels_twin_and_gradient(random):
     assert_gradient_matches_differences(
         lambda z: tf.reduce_sum(losses.type_means(z, tf.constant(labels))[0] ** 2), latent
     )
+
+
+def test_means_by_type_twin_of_several_groups(random):
+    groups = [
+        (random.normal(size=(cells, LATENT)), random.dirichlet(np.ones(TYPES), size=cells))
+        for cells in (CELLS, 2, 9)
+    ]
+    found = losses.means_by_type([tuple(map(tf.constant, group)) for group in groups])
+    for (means, weight), (latent, labels) in zip(found, groups, strict=True):
+        for k in range(TYPES):
+            np.testing.assert_allclose(means[k], np.average(latent, axis=0, weights=labels[:, k]))
+        np.testing.assert_allclose(weight, labels.sum(axis=0))
 
 
 def test_every_loss_has_a_twin_here():

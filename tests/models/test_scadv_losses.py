@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import softmax
 
+from scadv_tf.data.normalization import joint_components
 from scadv_tf.models import losses
 
 TYPES = 3
@@ -16,7 +17,7 @@ ALIGNED = ("modality_adversarial", "atac_adversarial", "cycle")
 
 def latent_of(model, cells, modality):
     """Latent vectors as in training, with no trace left in the statistics."""
-    return model.encoder(cells, modality=modality, training=True, update_statistics=False).numpy()
+    return model.encoder.encode(cells, modality, training=True, update_statistics=False).numpy()
 
 
 def probabilities_of(model, latent):
@@ -56,10 +57,81 @@ def test_without_partners_a_cell_is_its_own(make_model, make_batch):
     assert_loss(model.representation_losses(batch), "contrastive", expected)
 
 
-def test_the_noise_of_the_copies_is_drawn_anew(make_model, make_batch):
-    model, batch = make_model(("contrastive",), noise=0.5), make_batch()
-    first, second = (float(model.representation_losses(batch)["contrastive"]) for _ in range(2))
-    assert first != second
+@pytest.fixture
+def noise_of(monkeypatch):
+    """A function (model, batch, loss) -> the noise [2B, D] of the copies that a loss looks at."""
+
+    def drawn(model, batch, name="contrastive"):
+        seen, real = [], model.encoder.encode_views
+
+        def spy(views, **settings):
+            seen.extend(views)
+            return real(views, **settings)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model.encoder, "encode_views", spy)
+            model.representation_losses(batch)
+        made_up = {view.modality: view for view in seen if not view.update_statistics}
+        if name == "contrastive_rna":
+            return made_up["rna"].features - tf.concat([batch["rna"]] * 2, axis=0)
+        cells = tf.concat([batch["atac"], batch["atac_partner"]], axis=0)
+        return made_up["atac"].features - cells
+
+    return drawn
+
+
+def test_the_noise_follows_from_the_seed_and_the_step(make_model, make_batch, noise_of):
+    def drawn(step=3, noise_seed=1, weights=0):
+        model = make_model(("contrastive",), noise=0.5, noise_seed=noise_seed, seed=weights)
+        model.steps_done.assign(step)
+        return noise_of(model, make_batch()).numpy()
+
+    first = drawn()
+    np.testing.assert_array_equal(drawn(), first)
+    np.testing.assert_array_equal(drawn(weights=7), first)  # no other random number has a say
+    for other in (drawn(step=4), drawn(noise_seed=2), drawn(step=1, noise_seed=3)):
+        assert not np.isclose(other, first).any()
+
+
+def test_each_step_draws_its_noise_anew(make_model, make_batch, noise_of):
+    model, batch = make_model(("contrastive",), noise=0.5, rate=0.0), make_batch()
+    model.phase = model.phases[0]
+    first = noise_of(model, batch)
+    model.train_step(batch)
+    assert not np.isclose(noise_of(model, batch), first).any()
+
+
+def test_the_two_modalities_have_noise_of_their_own(make_model, make_batch, noise_of):
+    model, batch = make_model(("contrastive", "contrastive_rna"), noise=0.5), make_batch()
+    found = {name: noise_of(model, batch, name) for name in ("contrastive", "contrastive_rna")}
+    assert not np.isclose(found["contrastive"], found["contrastive_rna"]).any()
+    # Nor do a cell and its partner have the same.
+    first, second = np.split(found["contrastive"], 2)
+    assert not np.isclose(first, second).any()
+
+
+def test_noise_on_components_is_that_of_noise_on_genes_after_the_projection(
+    make_model, make_batch, noise_of
+):
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(6, 6))
+    components = joint_components([np.cov(mixing), np.eye(6)], 5)
+    model = make_model(("contrastive",), noise=0.5)
+    model.set_projection(components)
+    found = []
+    for number in range(20):
+        model.steps_done.assign(number)
+        found.append(noise_of(model, make_batch(cells=250)).numpy())
+    found = np.concatenate(found)
+    assert found.shape == (10_000, 5)
+    # Independent noise on genes has the covariance 0.25 I, on components 0.25 C^T C.
+    expected = 0.25 * components.T @ components
+    np.testing.assert_allclose(np.cov(found.T), expected, atol=0.25 * 5 * (2 / 10_000) ** 0.5)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=0.5 * 5 / 10_000**0.5)
+    on_genes = 0.5 * random.normal(size=(20_000, 6)) @ components
+    for level in (0.01, 0.5, 0.95):
+        limits = np.quantile(on_genes, level), np.quantile(found, level)
+        assert limits[0] == pytest.approx(limits[1], abs=0.02)
 
 
 @pytest.fixture
@@ -79,7 +151,7 @@ def teaching(make_model):
 
 
 def taught(model, cells, modality):
-    latent = model.teacher_encoder(cells, modality=modality, training=False)
+    latent = model.teacher_encoder.encode(cells, modality)
     return softmax(model.teacher_classifier(latent).numpy(), axis=1)
 
 
@@ -222,7 +294,7 @@ def test_made_up_cells_move_no_statistics(make_model, make_batch, phase, names):
     batch = make_batch()
     getattr(model, f"{phase}_losses")(batch)
     for modality in ("rna", "atac"):
-        twin.encoder(batch[modality], modality=modality, training=True)
+        twin.encoder.encode(batch[modality], modality, training=True)
     assert (statistics(model) != statistics(make_model(names))).all()
     np.testing.assert_allclose(statistics(model), statistics(twin), rtol=1e-5)
 

@@ -23,8 +23,9 @@ def test_the_momentum_of_the_teacher_after_one_step_by_hand(
     step(model, REPRESENTATION, make_batch())
     new = weights_of(model)
     for network in ("encoder", "classifier"):
+        fixed = int(network == "encoder")  # the teacher has no projection
         for teacher, before, student in zip(
-            new[f"teacher_{network}"], old[network], new[network], strict=True
+            new[f"teacher_{network}"], old[network][fixed:], new[network][fixed:], strict=True
         ):
             expected = momentum * before + (1 - momentum) * student
             np.testing.assert_allclose(teacher, expected, rtol=1e-5, atol=1e-6)

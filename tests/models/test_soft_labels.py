@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
 
+from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean, soft_labels
 
 PROBABILITIES = np.array([[0.8, 0.2], [0.4, 0.6]], dtype=np.float32)
@@ -13,7 +13,10 @@ EVEN = np.array([0.5, 0.5])
 
 
 def weights_of(*rows):
-    return sparse.csr_matrix(np.array(rows, dtype=np.float32))
+    """Lists in which each cell has all others as neighbours, with the weights [A, A] given."""
+    weights, cells = np.array(rows, dtype=np.float32), np.arange(len(rows))
+    others = np.array([np.delete(cells, cell) for cell in cells], dtype=np.int32)
+    return NeighborLists(cells, others, np.take_along_axis(weights, others, axis=1))
 
 
 def test_neighbor_mean_by_hand():
@@ -25,7 +28,7 @@ def test_neighbor_mean_by_hand():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_neighbor_mean_is_an_array_of_the_same_precision(dtype):
-    weights = weights_of([0.5, 0.5], [0.25, 0.75]).astype(np.float64)
+    weights = weights_of([0.5, 0.5], [0.25, 0.75])
     found = neighbor_mean(PROBABILITIES.astype(dtype), weights)
     assert type(found) is np.ndarray and found.dtype == dtype and found.shape == (2, 2)
 

@@ -127,11 +127,11 @@ def train(tissue):
         model = fitting.build_model(cells, max(1, len(types)), config)
         for modality in MODALITIES:
             for _ in range(20):
-                model.encoder(cells.batch(modality, slice(None)), modality=modality, training=True)
+                model.encoder.encode(tf.constant(cells.features[modality]), modality, True)
         kernel, bias = model.classifier.get_weights()
         model.classifier.set_weights([3 * kernel, bias + np.linspace(0, 1, len(bias))])
         *others, bias = model.generator.get_weights()
-        model.generator.set_weights([*others, bias + 3 * np.cos(np.arange(len(bias)))])
+        model.generator.set_weights([*others, bias + 20 * np.cos(np.arange(len(bias)))])
         share = config.training.calibration_share if types else 0.0
         fit_readout(model, cells, labels, held_out_rows(labels, share, 0), config)
         answer = annotate_cells(model, cells, config)

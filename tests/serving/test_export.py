@@ -86,7 +86,7 @@ def manifest(exported):
     ({"neighbors": 1}, BY_PEAKS),
     ({"smoothing_hops": 0}, {}),
     ({"mode": "unsupervised"}, ANNOTATION | BY_PEAKS),
-], ids=str)  # fmt: skip
+], ids=lambda value: "-".join(value))  # fmt: skip
 def test_there_is_a_signature_for_what_was_trained_and_no_other(train, settings, missing):
     found = signatures(ServedModel(train(**settings).served))
     assert set(found) == EVERYTHING.keys() - missing.keys()
@@ -114,7 +114,7 @@ def test_the_signatures_have_fixed_names_and_types_and_a_free_number_of_cells(ex
 
 
 def test_the_default_is_that_of_preprocessed_atac_cells(exported):
-    cells = tf.constant(exported.trained.cells.batch("atac", slice(0, 7)))
+    cells = tf.constant(exported.trained.cells.genes("atac", slice(0, 7)))
     found = values_of(exported.loaded.signatures["serving_default"](expression=cells))
     for name, values in exported.loaded.signatures["atac"](expression=cells).items():
         np.testing.assert_array_equal(found[name], values)

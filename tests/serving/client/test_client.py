@@ -21,7 +21,7 @@ def assert_same(answer, expected):
             np.testing.assert_array_equal(found, expected[name], err_msg=name)
         else:
             assert found.dtype == np.float32
-            np.testing.assert_allclose(found, expected[name], atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("number", [1, 7, 1000])

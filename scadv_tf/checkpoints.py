@@ -1,0 +1,138 @@
+"""Checkpoints: from which an interrupted training goes on, and the weights of a finished one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from scadv_tf.config import RunConfig
+from scadv_tf.errors import InputError
+from scadv_tf.files import whole_file, write_whole
+from scadv_tf.models.scadv import ScAdv
+
+logger = logging.getLogger(__name__)
+
+Tables = dict[str, np.ndarray]
+FILE = "training.npz"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where an unfinished training is kept, and how often.
+
+    Attributes
+    ----------
+    folder : of the checkpoint; one file, which is written anew.
+    seconds : least time between two of them; they are written between epochs.
+    resume : whether to go on from one that is there.
+    chief : whether this process writes; the other workers only read.
+    """
+
+    folder: Path
+    seconds: float = 60.0
+    resume: bool = False
+    chief: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / FILE
+
+    def remove(self) -> None:
+        """Removes what a finished training needs no more."""
+        if self.chief:
+            self.path.unlink(missing_ok=True)
+
+    def restore(self, model: ScAdv, identity: str) -> Tables:
+        """Sets the model as it was and returns the tables kept beside it; none without a file.
+
+        Raises
+        ------
+        InputError : the file is damaged, or of another training.
+        """
+        if not self.resume:
+            return {}
+        if not self.path.exists():
+            logger.info("No checkpoint in %s: starting from the beginning.", self.folder)
+            return {}
+        variables = model.state_variables()
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                tables = {name: file[name] for name in file.files}
+            same = str(tables.pop("identity")) == identity
+            kept = [tables.pop(f"variable_{i}") for i in range(len(variables))] if same else []
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                what="The checkpoint cannot be read.",
+                expected="a file that a training of this version has written",
+                received=f"{self.path} ({type(error).__name__}: {error})",
+                advice="Start without --resume.",
+            ) from error
+        if not same:
+            raise InputError(
+                what="The checkpoint is of another training.",
+                expected="the same cells and settings as when it was written",
+                received=str(self.path),
+                advice="Give the settings of that training, or start without --resume.",
+            )
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+        return tables
+
+    def save(self, model: ScAdv, tables: Tables, identity: str) -> None:
+        """Writes the model, its optimizers and other tables, whole or not at all."""
+        state = {f"variable_{i}": np.asarray(v) for i, v in enumerate(model.state_variables())}
+        with whole_file(self.path) as part, open(part, "wb") as file:
+            np.savez(file, identity=np.array(identity), **state, **tables)
+
+
+class SavesTraining(keras.callbacks.Callback):
+    """Writes a checkpoint between two epochs, where one is due.
+
+    Parameters
+    ----------
+    tables : gives what is kept beside the model, for a training that goes on with an epoch.
+    identity : what must be the same for a training to go on.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, tables: Callable[[int], Tables], identity: str):
+        super().__init__()
+        self.checkpoints, self.tables, self.identity = checkpoints, tables, identity
+
+    def on_train_begin(self, logs=None):
+        """Starts the clock."""
+        self.last, self.first = time.monotonic(), True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Saves what the epoch before left; only now its row of the history is complete."""
+        due = time.monotonic() - self.last >= self.checkpoints.seconds
+        if due and not self.first and self.checkpoints.chief:
+            self.checkpoints.save(self.model, self.tables(epoch), self.identity)
+            self.last = time.monotonic()
+        self.first = False
+
+
+def history_table(rows: list[dict]) -> np.ndarray:
+    """Rows of a history as one text, which needs no pickle."""
+    return np.array(json.dumps(rows))
+
+
+def history_rows(table: np.ndarray) -> list[dict]:
+    """The inverse of `history_table`."""
+    return json.loads(str(table))
+
+
+def save_weights(model: ScAdv, config: RunConfig, folder: Path) -> None:
+    """Writes all weights, those of the discriminators and the teacher too, and the settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / "model.weights.h5") as temporary:
+        model.save_weights(temporary)
+    write_whole(folder / "config.json", config.to_json().encode())
