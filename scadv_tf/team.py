@@ -1,0 +1,161 @@
+"""The replicas and workers that train one model together, by `tf.distribute`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from scadv_tf.cluster import cluster_place
+from scadv_tf.data.shuffling import Shard
+from scadv_tf.errors import InputError
+
+# What TensorFlow raises where another worker does not answer.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Team:
+    """This process, and the others that train with it.
+
+    Attributes
+    ----------
+    strategy : of TensorFlow; its default one for a single replica.
+    worker : this worker's number among how many; worker 0 is the chief, which alone writes files.
+    """
+
+    strategy: tf.distribute.Strategy
+    worker: Shard = Shard()
+
+    @property
+    def chief(self) -> bool:
+        """Whether this worker writes the files."""
+        return self.worker.index == 0
+
+    @property
+    def replicas(self) -> int:
+        """Replicas of the model, of all workers."""
+        return self.strategy.num_replicas_in_sync
+
+    def distributed(self, batches: tf.data.Dataset):
+        """This worker's batches, dealt to its replicas; an epoch's, or without an end.
+
+        Keras counts elements, and each replica takes one: where a worker of several has several
+        replicas, `fit` must be told the number of steps, and batches go on from epoch to epoch.
+        """
+        if self.worker.count == 1:
+            return batches  # Keras splits them
+        if self.endless:
+            size = batches.element_spec["rna"].shape[0] // self.replicas_of_worker
+            batches = batches.rebatch(size, drop_remainder=True).repeat()
+        return self.strategy.distribute_datasets_from_function(lambda context: batches)
+
+    @property
+    def endless(self) -> bool:
+        """Whether `distributed` batches go on from epoch to epoch."""
+        return self.worker.count > 1 and self.replicas_of_worker > 1
+
+    @property
+    def replicas_of_worker(self) -> int:
+        """Replicas on this machine."""
+        return self.replicas // self.worker.count
+
+    def check_alike(self, what: str, value: int) -> None:
+        """Fails where the workers do not all have the same number, such as a hash of their data.
+
+        Raises
+        ------
+        InputError : on every worker.
+        """
+        if self.worker.count == 1:
+            return
+        with _lost_as_error(self):
+            values = self._gathered(value)
+        if len(set(values)) > 1:
+            raise InputError(
+                what=f"The workers differ in {what}.",
+                expected="the same command, files and software on every machine",
+                received=", ".join(f"worker {i}: {v}" for i, v in enumerate(values)),
+                advice="Give all workers the same flags and files; to resume, a folder that all "
+                "of them can read.",
+            )
+
+    def _gathered(self, value: int) -> list[int]:
+        @tf.function
+        def gather():
+            own = self.strategy.run(lambda: tf.constant([value], tf.int64))
+            return self.strategy.gather(own, axis=0)
+
+        return gather().numpy().tolist()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Turns the loss of another worker into one clear error.
+
+        Raises
+        ------
+        InputError : another worker does not answer any more.
+        """
+        with _lost_as_error(self):
+            yield
+
+
+@contextmanager
+def _lost_as_error(team: Team) -> Iterator[None]:
+    try:
+        yield
+    except LOST as error:
+        if team.worker.count == 1:
+            raise
+        raise InputError(
+            what=f"Worker {team.worker.index} has lost another worker.",
+            expected=f"all {team.worker.count} workers to answer until the end",
+            received=_reason(str(error.message)),
+            advice="Look at the other workers' last messages. Then start all workers again with "
+            "the same command and --resume: the training goes on from the last checkpoint.",
+        ) from error
+
+
+def _reason(message: str) -> str:
+    """The line of TensorFlow's long message that says why."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = [line for line in lines if "ollective" in line or "task" in line or "onnect" in line]
+    return [*told, *lines, "no message"][0][:300]
+
+
+def alone() -> Team:
+    """A team of one replica."""
+    return Team(tf.distribute.get_strategy())
+
+
+def team_of(strategy: str) -> Team:
+    """The team that a flag asks for; for several machines at the very start of a process.
+
+    Parameters
+    ----------
+    strategy : 'none'; 'mirrored' for all GPUs of this machine; 'multi_worker' for the machines in
+        the environment variable ``TF_CONFIG``.
+
+    Raises
+    ------
+    InputError : ``TF_CONFIG`` is missing or makes no sense.
+    """
+    if strategy == "none":
+        return alone()
+    if strategy == "mirrored":
+        return Team(tf.distribute.MirroredStrategy(_devices()))
+    return Team(tf.distribute.MultiWorkerMirroredStrategy(), cluster_place())
+
+
+def _devices() -> list[str]:
+    """All GPUs, or where there are none, all logical processors that TensorFlow was told of."""
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]

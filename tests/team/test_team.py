@@ -1,0 +1,111 @@
+"""Several replicas and workers train what one replica trains; one that is lost is told of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scadv_tf.cluster import cluster_place
+from scadv_tf.data.shuffling import Shard
+from scadv_tf.errors import InputError
+
+# The noise, which each replica draws by itself, is off. A batch has an even number of cells.
+ALIKE = ("epochs=2", "batch_size=64", "noise=0.0", "cells=224")
+
+
+def differences(first: dict, second: dict) -> list[float]:
+    """The largest difference of a loss at each step."""
+    pairs = zip(first["steps"], second["steps"], strict=True)
+    return [max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in pairs]
+
+
+@pytest.fixture(scope="module")
+def single(members):
+    """What one replica finds."""
+    alone = members()
+    alone.start(*ALIKE)
+    ((code, output),) = alone.wait()
+    assert code == 0, output
+    return alone.results()
+
+
+def test_two_workers_train_what_one_process_trains(members, single):
+    team = members()
+    team.start_workers(*ALIKE)
+    for code, output in team.wait():
+        assert code == 0, output
+    first, second = team.results(0), team.results(1)
+    assert len(single["steps"]) >= 20
+    assert max(differences(single, first)[:20]) < 1e-3
+    assert max(differences(single, second)[:20]) < 1e-3
+    np.testing.assert_array_equal(first["weights"], second["weights"])
+    np.testing.assert_allclose(first["weights"], single["weights"], rtol=0.02, atol=0.02)
+    # They did learn: the cross-entropy, the first loss of the first phase, fell.
+    assert single["steps"][-11][0] != single["steps"][0][0]
+
+
+def test_two_replicas_of_a_machine_train_what_one_trains(members, single):
+    team = members()
+    team.start('strategy="mirrored"', "replicas=2", *ALIKE)
+    ((code, output),) = team.wait()
+    assert code == 0, output
+    assert max(differences(single, team.results())) < 1e-3
+
+
+def test_a_lost_worker_is_told_of_and_the_training_goes_on_from_its_checkpoint(members):
+    team = members()
+    common = ("epochs=4", "batch_size=64", "cells=200")
+    team.start_workers(*common, own=([], ["stop_after=3"]))
+    (code, output), (lost, _) = team.wait()
+    assert lost == 9 and code == 2
+    assert "Worker 0 has lost another worker" in output and "--resume" in output
+    assert (team.folder / "training.npz").exists() and not (team.folder / "0.npz").exists()
+    team.start_workers(*common, "resume=true")
+    for code, output in team.wait():
+        assert code == 0, output
+    found = team.results()
+    assert found["epochs"] == 4  # the history of the first two epochs is there
+    steps_of_an_epoch = len(found["steps"]) // 2
+    assert len(found["steps"]) == 2 * steps_of_an_epoch  # only two were trained anew
+    np.testing.assert_array_equal(found["weights"], team.results(1)["weights"])
+
+
+def test_workers_with_other_settings_are_refused(members):
+    team = members()
+    common = ("batch_size=64", "cells=200")
+    team.start_workers(*common, own=(["epochs=2"], ["epochs=3"]))
+    for code, output in team.wait():
+        assert code == 2 and "The workers differ in data or settings" in output
+
+
+GOOD = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}'
+
+
+def test_the_place_in_the_cluster(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", GOOD)
+    assert cluster_place() == Shard(1, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no json",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        GOOD.replace('"index": 1', '"index": 2'),
+        GOOD.replace('"index": 1', '"index": -1'),
+        GOOD.replace('"type": "worker"', '"type": "chief"'),
+        GOOD.replace('"worker": [', '"ps": ["c:1"], "worker": ['),
+    ],
+)
+def test_a_cluster_that_makes_no_sense_is_refused(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="TF_CONFIG"):
+        cluster_place()
+
+
+def test_a_missing_cluster_is_refused(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(InputError, match="machines are not described"):
+        cluster_place()
