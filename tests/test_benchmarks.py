@@ -7,14 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anndata
+import numpy as np
+import pytest
+
 FOLDER = Path(__file__).parent / "benchmarks"
+SMALL = ["--encoder_sizes=32,16", "--generator_sizes=8", "--atac_discriminator_sizes=8"]
 TINY = ["--dataset=synthetic", "--synthetic_cells=90", "--synthetic_difficulty=0", "--epochs=2"]
-TINY += ["--encoder_sizes=32,16", "--generator_sizes=8", "--atac_discriminator_sizes=8"]
+TINY += SMALL
+STAGES = {"read", "preprocess", "train", "umap", "score", "export", "write"}
 
 
-def lines_of(program: str, *flags: str) -> list[dict]:
+def lines_of(program: str, *flags: str, job: list[str] = TINY) -> list[dict]:
     done = subprocess.run(
-        [sys.executable, FOLDER / program, *TINY, *flags], capture_output=True, text=True
+        [sys.executable, FOLDER / program, *job, *flags], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -39,3 +45,96 @@ def test_bench_new_cells_compares_trained_and_new_cells():
     names = {"trained_atac", "new_atac_by_genes", "new_atac_by_peaks", "new_rna"}
     assert set(scores) == names
     assert found[-1]["mean_macro_f1"] == scores
+
+
+def test_bench_start_tells_of_help_the_first_step_and_imports():
+    found = lines_of("bench_start.py", "--runs=1")
+    assert [line["what"] for line in found] == ["help"] * 3 + ["first_step", "imports"]
+    assert {line["program"] for line in found[:3]} == {
+        "train_main.py", "scadv_tf.compare", "scadv_tf.annotate"
+    }  # fmt: skip
+    parts = found[3]["parts"]
+    assert list(parts)[0] == "program" and list(parts)[-2:] == ["build", "trace"]
+    assert {"read", "start", "preprocess"} < set(parts) and min(parts.values()) > 0
+    assert sum(parts.values()) == pytest.approx(found[3]["seconds"], abs=0.1)
+    assert found[4]["modules"]["tensorflow"] > 0
+
+
+def test_bench_stages_prints_a_line_a_stage():
+    *found, whole = lines_of("bench_stages.py")
+    assert {line["stage"] for line in found} >= STAGES and whole["stage"] == "all"
+    peaks = np.array([line["peak_memory_mb"] for line in [*found, whole]])
+    held = np.array([line["memory_mb"] for line in found])
+    rough = 10  # megabytes that the kernel's account may be wrong by
+    assert (np.diff(peaks) > -rough).all() and (held < peaks[:-1] + rough).all()
+    assert peaks[0] < peaks[-1] == peaks.max()
+    assert whole["seconds"] == pytest.approx(sum(line["seconds"] for line in found), abs=0.01)
+
+
+def test_bench_scale_writes_cells_and_prints_what_an_epoch_costs(tmp_path):
+    given = ["--cells=100", "--genes=100", "--epochs=2", f"--folder={tmp_path}"]
+    (line,) = lines_of("bench_scale.py", *given, job=[*SMALL, "--min_shared_genes=50"])
+    assert line["cells"] == line["genes"] == 100
+    assert line["cells_per_second"] == pytest.approx(200 / line["seconds"], rel=0.02)
+    assert line["stage_seconds"].keys() == line["stage_memory_mb"].keys() >= STAGES
+    assert line["seconds"] < line["stage_seconds"]["train"]
+    assert line["peak_memory_trained_mb"] == line["stage_memory_mb"]["train"]
+    assert line["peak_memory_mb"] == max(line["stage_memory_mb"].values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["atac_100.h5ad", "rna_100.h5ad"]
+
+
+def test_ratios_of_the_costs_of_more_cells(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from bench_scale import ratios
+
+    few = {"cells": 100, "cells_per_second": 50, "peak_memory_mb": 1000.0}
+    many = {"cells": 1000, "cells_per_second": 40, "peak_memory_mb": 1200.0}
+    found = ratios(few, many)
+    assert found == {"cells": [100, 1000], "cost_a_cell_ratio": 1.25, "peak_memory_ratio": 1.2}
+
+
+@pytest.fixture
+def scale_files(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import scale_files
+
+    return scale_files
+
+
+def test_simulated_files_are_written_in_blocks_and_used_again(scale_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("scadv_tf.data.synthetic._CELLS_AT_ONCE", 300)
+    paths = scale_files.write_pair(tmp_path, 1000, 400)
+    rna, atac = (anndata.read_h5ad(paths[modality]) for modality in ("rna", "atac"))
+    assert list(rna.var_names) == list(atac.var_names) and rna.obs_names.is_unique
+    for cells in (rna, atac):
+        counts = cells.X
+        assert cells.shape == (1000, 400) and counts.dtype == np.float32
+        assert 0.08 < counts.nnz / 400_000 < 0.13
+        assert np.array_equal(counts.data, counts.data.round()) and counts.data.min() >= 1
+        assert (
+            set(cells.obs["cell_type"]) == set(rna.obs["cell_type"]) and not counts[999:].nnz == 0
+        )
+    times = [path.stat().st_mtime_ns for path in paths.values()]
+    scale_files.write_pair(tmp_path, 1000, 400)
+    assert [path.stat().st_mtime_ns for path in paths.values()] == times
+    scale_files.write_pair(tmp_path, 1000, 401)
+    assert anndata.read_h5ad(paths["rna"]).shape == (1000, 401)
+
+
+def test_simulated_types_are_alike_in_both_modalities_and_in_files_of_any_length(
+    scale_files, tmp_path
+):
+    def profiles(path) -> np.ndarray:
+        cells = anndata.read_h5ad(path)
+        types = cells.obs["cell_type"].to_numpy()
+        sums = np.stack([cells.X[types == name].sum(axis=0).A1 for name in sorted(set(types))])
+        logs = np.log(sums / sums.sum(axis=1, keepdims=True) + 1e-4)
+        return logs - logs.mean(axis=0)
+
+    def own_is_nearest(first: np.ndarray, second: np.ndarray) -> float:
+        alike = np.corrcoef(first, second)[:12, 12:]
+        return np.mean(alike.argmax(axis=1) == np.arange(12))
+
+    short, long = (scale_files.write_pair(tmp_path, cells, 300) for cells in (2000, 3000))
+    assert own_is_nearest(profiles(long["rna"]), profiles(short["rna"])) == 1
+    assert own_is_nearest(profiles(long["rna"]), profiles(long["atac"])) > 0.8

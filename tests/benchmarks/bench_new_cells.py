@@ -84,8 +84,8 @@ def measure(config) -> dict:
 
 
 def split(rows: np.ndarray) -> list[np.ndarray]:
-    """The rows to train on, and the others."""
-    return np.split(rows, [round(TRAINED_SHARE * len(rows))])
+    """The rows to train on, and the others, sorted."""
+    return [np.sort(part) for part in np.split(rows, [round(TRAINED_SHARE * len(rows))])]
 
 
 def main(_) -> None:

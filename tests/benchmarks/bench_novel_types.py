@@ -28,7 +28,7 @@ FEWEST_CELLS = 100
 
 def without(data, left_out: np.ndarray):
     """The paired data without the RNA cells of some types, given as bool [K]."""
-    kept = ~left_out[data.rna_labels]
+    kept = np.flatnonzero(~left_out[data.rna_labels])
     types = np.array(data.types)
     names = tuple(types[~left_out].tolist())
     return dataclasses.replace(
@@ -48,6 +48,7 @@ def measure(data, truth, name: str, config) -> dict:
     from scadv_tf import fitting
     from scadv_tf.annotation import annotate_cells
     from scadv_tf.data import preprocessing
+    from scadv_tf.models.soft_labels import neighbor_mean
 
     known = without(data, truth.coarsen(data.types) == name)
     cells = preprocessing.fit(known, config.preprocessing, config.training.seed)
@@ -55,11 +56,10 @@ def measure(data, truth, name: str, config) -> dict:
     found = annotate_cells(model, cells, config)
     labelled = truth.labels != ""
     novel = truth.labels == name
+    uncertainty = neighbor_mean(found.atac.uncertainty, cells.neighbors)
     return {
         "auroc": roc_auc_score(novel[labelled], found.novelty[labelled]),
-        "auroc_uncertainty_alone": roc_auc_score(
-            novel[labelled], np.asarray(cells.neighbor_weights @ found.atac.uncertainty)[labelled]
-        ),
+        "auroc_uncertainty_alone": roc_auc_score(novel[labelled], uncertainty[labelled]),
         "found": found.unknown[novel].mean(),
         "false_alarms": found.unknown[labelled & ~novel].mean(),
     }
