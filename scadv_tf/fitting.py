@@ -179,8 +179,7 @@ class _Task:
                 callbacks=[
                     PhaseSchedule(self.one_pass.steps),
                     AtacPredictions(
-                        lambda: probabilities(self.model, followed, "atac"),
-                        [*self._label_hooks(), *hooks],
+                        lambda: self._predict(followed), [*self._label_hooks(), *hooks]
                     ),
                     *callbacks,
                     *savers,
@@ -210,6 +209,14 @@ class _Task:
             shard=self.team.worker,
             first_epoch=first_epoch,
         )
+
+    def _predict(self, features) -> np.ndarray:
+        """Probabilities of the types of ATAC cells, of which each worker asks for a part."""
+
+        def of(part: slice) -> np.ndarray:
+            return probabilities(self.model, features[part], "atac")
+
+        return self.team.shared(of, features.shape[0])
 
     def _followed_features(self):
         """Of the ATAC cells that are predicted after each epoch."""

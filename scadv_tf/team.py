@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from scadv_tf.cluster import cluster_place
@@ -78,7 +79,7 @@ class Team:
         if self.worker.count == 1:
             return
         with _lost_as_error(self):
-            values = self._gathered(value)
+            values = self._gathered(np.array([value], np.int64)).tolist()
         if len(set(values)) > 1:
             raise InputError(
                 what=f"The workers differ in {what}.",
@@ -88,13 +89,31 @@ class Team:
                 "of them can read.",
             )
 
-    def _gathered(self, value: int) -> list[int]:
+    def shared(self, function: Callable[[slice], np.ndarray], rows: int) -> np.ndarray:
+        """What a function gives for all rows [rows, W]: each worker asks it for a part of them."""
+        if self.worker.count == 1:
+            return function(slice(0, rows))
+        size = -(-rows // self.worker.count)
+        start = min(self.worker.index * size, rows)
+        own = function(slice(start, min(start + size, rows)))
+        padded = np.zeros((size, *own.shape[1:]), own.dtype)
+        padded[: len(own)] = own
+        return self._gathered(padded)[:rows]
+
+    def _gathered(self, values: np.ndarray) -> np.ndarray:
+        """Arrays of one shape of all workers, one below the other."""
+        first = self.replicas_of_worker * self.worker.index
+
+        def own():
+            # Of a worker's replicas, the first one hands on.
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            return tf.constant(values)[: tf.where(number == first, len(values), 0)]
+
         @tf.function
         def gather():
-            own = self.strategy.run(lambda: tf.constant([value], tf.int64))
-            return self.strategy.gather(own, axis=0)
+            return self.strategy.gather(self.strategy.run(own), axis=0)
 
-        return gather().numpy().tolist()
+        return gather().numpy()
 
     @contextmanager
     def together(self) -> Iterator[None]:

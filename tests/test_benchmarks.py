@@ -138,3 +138,31 @@ def test_simulated_types_are_alike_in_both_modalities_and_in_files_of_any_length
     short, long = (scale_files.write_pair(tmp_path, cells, 300) for cells in (2000, 3000))
     assert own_is_nearest(profiles(long["rna"]), profiles(short["rna"])) == 1
     assert own_is_nearest(profiles(long["rna"]), profiles(long["atac"])) > 0.8
+
+
+def test_bench_steps_prints_a_line_a_phase_and_precision():
+    found = lines_of(
+        "bench_steps.py", "--genes=40", "--batch=8", "--projection=6", "--repeats=2", job=[]
+    )
+    assert [(line["phase"], line["dtype"]) for line in found] == [
+        (phase, dtype)
+        for dtype in ("float32", "bfloat16")
+        for phase in ("representation", "alignment")
+    ]
+    for line in found:
+        assert line["ratio"] == pytest.approx(line["ms"] / line["floor_ms"], rel=0.02, abs=0.02)
+
+
+def test_the_floor_has_the_products_of_dense_layers():
+    """Two layers by hand: forward, to the weights, and to the inputs of all but the first."""
+    sys.path.insert(0, str(FOLDER))
+    from bench_steps import Products
+
+    found = Products()
+    found.network(8, [5, 7, 3], to_inputs=False)
+    assert found.shapes == [(8, 5, 7), (5, 8, 7), (8, 7, 3), (7, 8, 3), (8, 3, 7)]
+    learned, fixed = Products(), Products()
+    learned.dense(8, 5, 7)
+    assert learned.shapes == [(8, 5, 7), (5, 8, 7), (8, 7, 5)]
+    fixed.network(8, [5, 7, 3], train=False, to_inputs=False)
+    assert fixed.shapes == [(8, 5, 7), (8, 7, 3)]

@@ -38,7 +38,7 @@ def measure(cells: int, arguments: list[str], folder: Path) -> dict:
     """The line of one number of cells."""
     files = write_pair(folder, cells, flags.FLAGS.genes)
     given = [f"--{modality}={path}" for modality, path in files.items()]
-    given += [f"--epochs={flags.FLAGS.epochs}", *arguments]
+    given += [f"--epochs={flags.FLAGS.epochs}", "--max_pass_steps=0", *arguments]
     with tempfile.TemporaryDirectory() as results:
         metrics = run_main_job(given, Path(results))
         history = pd.read_csv(Path(results) / "run" / "history.csv")

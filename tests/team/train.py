@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -47,12 +48,15 @@ def main(folder: Path, settings: dict) -> None:
 
         def __init__(self):
             super().__init__()
-            self.losses, self.last = [], {}
+            self.losses, self.seconds, self.last = [], [], {}
 
         def on_epoch_begin(self, epoch, logs=None):
             if epoch + 1 == stop_after:
                 os._exit(9)
             self.last = {}
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.start = time.perf_counter()
 
         def on_train_batch_end(self, batch, logs=None):
             sums = {p: m.sums.numpy() for p, m in self.model.means.items()}
@@ -60,6 +64,7 @@ def main(folder: Path, settings: dict) -> None:
             step = sums[name] - self.last.get(name, np.zeros_like(sums[name]))
             self.losses.append(step[:-1].tolist())
             self.last = sums
+            self.seconds.append(time.perf_counter() - self.start)
 
     resume = settings.pop("resume", False)
     config = RunConfig.of(**settings)
@@ -86,6 +91,7 @@ def main(folder: Path, settings: dict) -> None:
         folder / f"{team.worker.index}.npz",
         weights=weights,
         seconds=history["seconds"],
+        step_seconds=steps.seconds,
         epochs=len(history),
         steps=json.dumps(steps.losses),
     )

@@ -1,0 +1,122 @@
+"""An interrupted training goes on where it was, and with nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from scadv_tf import InputError, RunConfig, fit, load_dataset
+from scadv_tf.checkpoints import FILE, Checkpoints
+from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.fitting import new_model
+
+CONFIG = RunConfig.of(
+    epochs=5,
+    neighbors=5,
+    lsi_size=4,
+    projection_size=8,
+    encoder_sizes=(32, 16),
+    generator_sizes=(16,),
+    atac_discriminator_sizes=(16,),
+)
+
+
+class Interrupted(Exception):
+    """What ends a training in the middle."""
+
+
+class Interrupts(keras.callbacks.Callback):
+    """Raises while an epoch (from 0) is trained."""
+
+    def __init__(self, epoch: int):
+        super().__init__()
+        self.epoch, self.now = epoch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 3:
+            raise Interrupted
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    data, _ = load_dataset("synthetic", DatasetSource(cells=200, difficulty=0.2, seed=3))
+    return data, preprocessing.fit(data, CONFIG.preprocessing)
+
+
+def train(tissue, config=CONFIG, checkpoints=None, callbacks=()):
+    data, cells = tissue
+    given = cells, data.rna_labels, len(data.types), config
+    model, history = fit(*given, callbacks=callbacks, checkpoints=checkpoints)
+    return model.get_weights(), history.drop(columns="seconds")
+
+
+def interrupted(tissue, folder, epoch: int) -> None:
+    with pytest.raises(Interrupted):
+        train(tissue, checkpoints=Checkpoints(folder, 0.0), callbacks=[Interrupts(epoch)])
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp_path, epoch):
+    """To the last bit: weights, optimizers, soft labels, order of cells, noise and history."""
+    weights, history = train(tissue)
+    interrupted(tissue, tmp_path, epoch)
+    assert {path.name for path in tmp_path.iterdir()} == {FILE}
+    went_on, later = train(tissue, checkpoints=Checkpoints(tmp_path, 0.0, resume=True))
+    for found, expected in zip(went_on, weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    pd.testing.assert_frame_equal(later, history, check_exact=True)
+
+
+def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_path):
+    weights, _ = train(tissue)
+    again, _ = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
+    np.testing.assert_array_equal(again[0], weights[0])
+    assert not list(tmp_path.iterdir())  # a minute has not passed
+
+
+def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
+    (tmp_path / FILE).write_bytes(b"no checkpoint")
+    weights, _ = train(tissue)
+    again, _ = train(tissue, checkpoints=Checkpoints(tmp_path))
+    np.testing.assert_array_equal(again[0], weights[0])
+
+
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.02}])
+def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed):
+    interrupted(tissue, tmp_path, 1)
+    training = dataclasses.replace(CONFIG.training, **changed)
+    other = dataclasses.replace(CONFIG, training=training)
+    with pytest.raises(InputError, match="of another training"):
+        train(tissue, other, Checkpoints(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
+    interrupted(tissue, tmp_path, 1)
+    content = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(InputError, match="cannot be read"):
+        train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
+
+
+def test_no_pickle_is_loaded(tmp_path):
+    np.savez(tmp_path / FILE, identity=np.array("me"), variable_0=np.array([{}], dtype=object))
+    model = new_model(20, 3, 0, 10, CONFIG)
+    with pytest.raises(InputError, match="cannot be read"):
+        Checkpoints(tmp_path, resume=True).restore(model, "me")
+
+
+def test_only_the_chief_removes_the_file(tmp_path):
+    (tmp_path / FILE).write_bytes(b"kept")
+    Checkpoints(tmp_path, chief=False).remove()
+    assert (tmp_path / FILE).exists()
+    Checkpoints(tmp_path).remove()
+    assert not (tmp_path / FILE).exists()
+    Checkpoints(tmp_path).remove()  # nothing is there: nothing happens
