@@ -177,6 +177,8 @@ def plain_counts(values) -> sparse.csr_matrix:
         raise ValueError(f"the matrix holds {values.dtype}, not numbers")
     with np.errstate(over="ignore"):
         matrix = sparse.csr_matrix(values, dtype=np.float32)
+    # Files that grew on disk mix 32- and 64-bit positions, which SciPy itself cannot work on.
+    matrix = sparse.csr_matrix((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     return matrix

@@ -74,6 +74,19 @@ def test_stored_zeros_are_no_counts_and_entries_in_parts_are_added_up(tmp_path, 
     assert "1 cells have no count" in caplog.text
 
 
+def test_positions_of_mixed_width_are_read(tmp_path):
+    """As in files that grew on disk: 64-bit row pointers beside 32-bit columns."""
+    counts = sparse.random(20, 30, 0.3, format="csr", dtype=np.float32, random_state=0)
+    path = tmp_path / "grown.h5ad"
+    AnnData(counts).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        for name, kind in (("indptr", np.int64), ("indices", np.int32)):
+            positions = file["X"][name][:]
+            del file["X"][name]
+            file["X"].create_dataset(name, data=positions.astype(kind))
+    assert (read_modality(path, "rna").X != counts).nnz == 0
+
+
 def test_values_that_are_no_integers_are_welcome(tmp_path, adata):
     adata([[0.5, 0, 1.25]], GENES).write_h5ad(tmp_path / "a.h5ad")
     same(read_modality(tmp_path / "a.h5ad", "atac"), [[0.5, 0, 1.25]])
