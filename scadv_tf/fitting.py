@@ -156,7 +156,6 @@ class _Task:
         training = config.training
         self.soft = np.zeros((len(cells.followed), model.types), dtype=np.float32)
         self.one_pass = pass_of(cells, training, team.replicas)
-        self.epochs = training.epochs
         change = training.early_stopping_patience, training.early_stopping_change
         self.label_change = LabelChange(model, *change)
         self.earlier: list[dict] = []
@@ -173,7 +172,7 @@ class _Task:
         with self.team.together():
             self.model.fit(
                 self.team.distributed(self._batches(first)),
-                epochs=self.epochs,
+                epochs=self.config.training.epochs,
                 initial_epoch=first,
                 steps_per_epoch=steps if self.team.endless else None,
                 callbacks=[
@@ -184,7 +183,7 @@ class _Task:
                     *callbacks,
                     *savers,
                     EpochSeconds(),
-                    training_progress(self.epochs, steps),
+                    training_progress(self.config.training.epochs, steps),
                 ],
                 shuffle=False,
                 verbose=0,
@@ -230,7 +229,7 @@ class _Task:
             return []
         shares = np.bincount(self.rna_labels[self.rna_rows], minlength=self.model.types)
         shares = shares / len(self.rna_rows)
-        warmup = max(1, round(loss.centroid_warmup * self.epochs))
+        warmup = max(1, round(loss.centroid_warmup * self.config.training.epochs))
         settings = warmup, loss.prior_power, loss.sharpening
         lists = self.cells.neighbors
         if lists is not None and lists.sampled:

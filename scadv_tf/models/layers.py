@@ -121,14 +121,6 @@ def value_moments(values):
     return tf.nn.moments(values, axes=[0])
 
 
-def product_moments(inputs, kernel):
-    """Mean and variance [D] of ``inputs @ kernel``, [B, I] and [I, D], without that product.
-
-    Worth it where I is far below both B and D, since nothing of size [B, D] is read or written.
-    """
-    return moments_of_product(*input_moments(inputs), kernel)
-
-
 def input_moments(inputs):
     """Mean [I] and covariance [I, I] of a batch [B, I]."""
     mean = tf.reduce_mean(inputs, axis=0)
@@ -138,6 +130,9 @@ def input_moments(inputs):
 
 
 def moments_of_product(mean, covariance, kernel):
-    """``mean(x W) = mean(x) W`` and ``var(x W) = diag(W^T cov(x) W)``, [D] each."""
+    """``mean(x W) = mean(x) W`` and ``var(x W) = diag(W^T cov(x) W)``, [D] each.
+
+    Worth it where inputs x [B, I] have far fewer columns than the product: nothing [B, D] is read.
+    """
     variance = tf.reduce_sum(kernel * tf.matmul(covariance, kernel), axis=0)
     return tf.matmul(mean[None], kernel)[0], variance

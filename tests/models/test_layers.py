@@ -10,7 +10,8 @@ from scadv_tf.models.layers import (
     MODALITIES,
     GradientReversal,
     ModalityBatchNormalization,
-    product_moments,
+    input_moments,
+    moments_of_product,
     reverse_gradient,
     uses_batch,
     value_moments,
@@ -188,6 +189,10 @@ def test_the_batch_is_used_in_training_and_for_mixtures(modality, training):
 
 
 # Moments.
+
+
+def product_moments(inputs, kernel):
+    return moments_of_product(*input_moments(inputs), kernel)
 
 
 def test_product_moments_by_hand():

@@ -41,7 +41,7 @@ def test_two_workers_train_what_one_process_trains(members, single):
     np.testing.assert_array_equal(first["weights"], second["weights"])
     np.testing.assert_allclose(first["weights"], single["weights"], rtol=0.02, atol=0.02)
     # They did learn: the cross-entropy, the first loss of the first phase, fell.
-    assert single["steps"][-11][0] != single["steps"][0][0]
+    assert single["steps"][-11][0] < single["steps"][0][0]
 
 
 def test_two_replicas_of_a_machine_train_what_one_trains(members, single):
