@@ -95,6 +95,13 @@ SYSTEMS = {
     "logistic": _baseline(
         "Logistic regression on the genes, nothing integrated.", "plain", "logistic"
     ),
+    "linear": _baseline(
+        "Logistic regression on the denoised components that scadv starts from: what its network "
+        "adds is to be seen against it.",
+        "plain",
+        "linear",
+        denoised=True,
+    ),
     "harmony_denoised": _baseline(
         "Harmony on the denoised ATAC cells that scadv gets: what the denoising alone does.",
         "harmony",

@@ -27,7 +27,7 @@ from scadv_tf.config import (
 from scadv_tf.errors import InputError
 
 LADDER = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict")
-BASELINES = ("harmony", "seurat", "svm", "logistic", "harmony_denoised")
+BASELINES = ("harmony", "seurat", "svm", "logistic", "linear", "harmony_denoised")
 # Each weight another number, so that a mix-up shows.
 CONFIG = RunConfig(
     loss=LossConfig(**{name: 0.1 + place for place, name in enumerate(WEIGHTS)}, temperature=0.3),
@@ -111,9 +111,9 @@ def test_baselines_depend_on_what_they_read_and_on_nothing_else():
 
 @pytest.mark.parametrize(
     ("system", "neighbors"),
-    [("harmony", 1), ("svm", 1), ("logistic", 1), ("harmony_denoised", 13)],
+    [("harmony", 1), ("svm", 1), ("logistic", 1), ("linear", 13), ("harmony_denoised", 13)],
 )
-def test_only_the_denoised_harmony_gets_denoised_cells(system, neighbors):
+def test_only_the_controls_of_our_model_get_denoised_cells(system, neighbors):
     settings = PreprocessingConfig(neighbors=13, smoothing_hops=4, variable_genes=77)
     found = settings_of(system, RunConfig(preprocessing=settings)).preprocessing
     assert (found.neighbors, found.variable_genes) == (neighbors, 77)
@@ -134,10 +134,16 @@ def test_every_baseline_has_its_function():
         assert callable(
             getattr(importlib.import_module(SYSTEMS[name].home), SYSTEMS[name].function)
         )
-    assert {name for name in SYSTEMS if not SYSTEMS[name].seeded} == {"svm", "logistic", "seurat"}
+    unseeded = {name for name in SYSTEMS if not SYSTEMS[name].seeded}
+    assert unseeded == {"svm", "logistic", "linear", "seurat"}
 
 
-def test_the_default_is_all_but_the_control():
+def test_linear_gets_the_very_cells_that_our_model_gets():
+    given, ours = (settings_of(name, CONFIG).preprocessing for name in ("linear", "scadv"))
+    assert given == ours
+
+
+def test_the_default_is_all_but_the_denoised_harmony():
     assert set(SYSTEMS) - set(DEFAULT) == {"harmony_denoised"}
     assert ComparisonConfig().systems == DEFAULT
 
