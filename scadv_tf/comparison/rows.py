@@ -35,10 +35,11 @@ class RowRunner:
     ----------
     data : the input of all systems.
     truth : known labels of the ATAC cells, which stay in this process; None without.
+    umap : whether each row has a UMAP and its silhouette, which can take longer than the system.
     """
 
-    def __init__(self, data: PairedData, truth: AtacTruth | None):
-        self._data, self._truth = data, truth
+    def __init__(self, data: PairedData, truth: AtacTruth | None, umap: bool = True):
+        self._data, self._truth, self._draws = data, truth, umap
         self._prepared: dict[tuple[PreprocessingConfig, int], tuple[TrainingCells, float]] = {}
         self._umap_is_compiled = False
 
@@ -117,8 +118,8 @@ class RowRunner:
     def _umap(
         self, latent: np.ndarray | None, config: RunConfig
     ) -> tuple[np.ndarray | None, float]:
-        """The UMAP, if there is a latent space, and its seconds."""
-        if latent is None:
+        """The UMAP, if there is a latent space and it is wanted, and its seconds."""
+        if latent is None or not self._draws:
             return None, 0.0
         if not self._umap_is_compiled:
             # Takes seconds once a process, which are not the first row's. umap-learn also imports

@@ -50,7 +50,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     check_writable(folder)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     logger.info("Reading %s …", name)
-    data, truth = read(_all_held(config))
+    data, truth = read(all_held(config))
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
     rows = run_rows(data, truth, chosen, seeds, folder)
@@ -66,7 +66,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     return content
 
 
-def _all_held(config: RunConfig) -> RunConfig:
+def all_held(config: RunConfig) -> RunConfig:
     """The same settings with all cells in memory, where the other systems need them."""
     return dataclasses.replace(config, data=dataclasses.replace(config.data, memory_cells=0))
 
@@ -112,7 +112,7 @@ def run_rows(
     for place, (system, config) in enumerate(plan, start=1):
         seed = config.training.seed
         logger.info("[%d/%d] %s, seed %d …", place, len(plan), system, seed)
-        row, is_kept = _row(system, config, store, runner, digest)
+        row, is_kept = run_row(system, config, store, runner, digest)
         logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
         rows.append(row)
         content = content_of(rows, dataset_name(config.data), seeds[0], chosen)
@@ -120,10 +120,16 @@ def run_rows(
     return rows
 
 
-def _row(
+def run_row(
     system: str, config: RunConfig, store: RowStore, runner: RowRunner, digest: str
 ) -> tuple[Row, bool]:
-    """A row, and whether it was there already."""
+    """A row, run or taken up, and whether it was there already.
+
+    Parameters
+    ----------
+    config : of the comparison at the row's seed.
+    digest : of the runner's input, from `digest_of`.
+    """
     try:
         settings = settings_of(system, config)
     except InputError as error:

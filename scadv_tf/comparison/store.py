@@ -21,7 +21,7 @@ class Row:
     ----------
     content : its entry in comparison.json.
     predicted : types of the ATAC cells [A] by the headline route, text; None if it failed.
-    umap : float32 [R + A, 2], RNA cells first; None without a latent space.
+    umap : float32 [R + A, 2], RNA cells first; None without a latent space, or not wanted.
     macro_f1 : of the classifier after each epoch; None without epochs or ATAC labels.
     """
 

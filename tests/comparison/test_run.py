@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from scadv_tf.comparison.contestant import given_to
-from scadv_tf.comparison.rows import MEASURES, failed_row
+from scadv_tf.comparison.rows import MEASURES, RowRunner, failed_row
 from scadv_tf.comparison.run import at_seed, run_rows
 from scadv_tf.comparison.store import Row, RowStore
-from scadv_tf.comparison.systems import ComparisonConfig
+from scadv_tf.comparison.systems import ComparisonConfig, settings_of
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 
 CHOSEN = ComparisonConfig(systems=("ce", "harmony", "svm"), seeds=2)
@@ -157,3 +157,14 @@ def test_no_system_gets_a_known_label_of_atac(cells, system):
     given = given_to(system, data, None)
     assert given.raw is None or (given.raw.atac_obs.shape[1], given.raw.rna_obs.shape[1]) == (0, 0)
     assert not any(part is truth for part in vars(given).values())
+
+
+def test_a_runner_without_a_umap_leaves_out_its_silhouette_and_nothing_else(cells, monkeypatch):
+    monkeypatch.setattr("scadv_tf.comparison.rows.umap_2d", None)  # whoever calls it fails
+    config = settings_of("linear", RunConfig())
+    row = RowRunner(*cells, umap=False).run("linear", config)
+    assert row.content["error"] is None and row.umap is None
+    assert row.content["silhouette_umap"] is None and row.content["seconds"]["umap"] == 0
+    for name in ("label_transfer", "silhouette_latent", "modality_mixing", "calibration_error"):
+        assert row.content[name] is not None
+    assert "TypeError" in RowRunner(*cells).run("linear", config).content["error"]
