@@ -39,6 +39,26 @@ def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation():
     assert found[0]["modality_mixing"] != found[3]["modality_mixing"]
 
 
+def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path):
+    given = ["--rows=none,atac_half", "--systems=linear,svm", "--seeds=1"]
+    given.append(f"--output_dir={tmp_path}")
+    found = lines_of("bench_shift.py", *given)
+    rows, systems = ["none", "atac_half_5%"], ["linear", "svm"]
+    assert [(line["row"], line.get("system")) for line in found] == [
+        (row, system) for row in rows for system in (*systems, None)
+    ]
+    assert found[0]["atac_cells"] == 90 > found[3]["atac_cells"]
+    assert found[0]["rna_cells"] == found[3]["rna_cells"] == 90
+    assert found[2]["mean_macro_f1"] == {s: found[i]["macro_f1"] for i, s in enumerate(systems)}
+    table = (tmp_path / "table.md").read_text(encoding="utf-8").splitlines()
+    first = [line.split("|")[1].strip() for line in table if line.startswith("|")]
+    assert first == ["perturbation", "-" * len("perturbation"), *rows, "worst", "mean"]
+    content = json.loads((tmp_path / "shift.json").read_text(encoding="utf-8"))
+    assert len(content["rows"]) == 4 and content["rows"][0]["silhouette_umap"] is None
+    # The seconds are the same to the hundredth: nothing ran again.
+    assert lines_of("bench_shift.py", *given) == found
+
+
 def test_bench_new_cells_compares_trained_and_new_cells():
     found = lines_of("bench_new_cells.py", "--seeds=1")
     scores = found[0]["macro_f1"]

@@ -1,0 +1,267 @@
+"""Perturbations of paired data leave exactly what they say, and the table tells it right."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from scadv_tf.config import DataConfig, RunConfig
+from scadv_tf.data.matching_report import MatchingReport
+from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.errors import InputError
+from scadv_tf.training import read
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+
+import shift_table  # noqa: E402
+import shifts  # noqa: E402
+
+LEVEL = {"B": "B", "CD4": "T", "CD8": "T", "Mono": "Mono", "NK": "T"}
+RNA = {"B": 30, "CD4": 80, "CD8": 17, "Mono": 60, "NK": 3}  # T: 100
+ATAC = {"": 8, "B": 20, "Mono": 40, "T": 100, "novel": 12}
+GENES = 21
+
+
+@pytest.fixture
+def pair():
+    """Types as above, at random places; each count tells of its cell: the first gene is its row."""
+    rng = np.random.default_rng(0)
+    rna, atac = (
+        rng.permutation(np.repeat(list(cells), list(cells.values()))) for cells in (RNA, ATAC)
+    )
+
+    def counts(cells: int, columns: int) -> sparse.csr_matrix:
+        values = rng.poisson(3, (cells, columns)).astype(np.float32)
+        values[:, 0] = np.arange(1, cells + 1)
+        return sparse.csr_matrix(values)
+
+    names = [
+        np.array([f"{side}{i}" for i in range(len(x))]) for side, x in (("r", rna), ("a", atac))
+    ]
+    data = PairedData(
+        rna=counts(len(rna), GENES),
+        atac=counts(len(atac), GENES),
+        genes=np.array([f"g{i}" for i in range(GENES)]),
+        types=tuple(sorted(RNA)),
+        rna_labels=np.searchsorted(sorted(RNA), rna).astype(np.int32),
+        rna_cells=names[0],
+        atac_cells=names[1],
+        rna_obs=pd.DataFrame({"cell_type": rna}, index=names[0]),
+        atac_obs=pd.DataFrame({"cell_type": atac}, index=names[1]),
+        peaks=counts(len(atac), 9),
+        matching=MatchingReport(len(rna), len(atac), GENES, GENES, GENES, {}, 0),
+    )
+    return data, AtacTruth(atac, dict(LEVEL))
+
+
+def rng():
+    return np.random.default_rng(1)
+
+
+def numbers(names) -> dict:
+    return dict(zip(*(part.tolist() for part in np.unique(names, return_counts=True)), strict=True))
+
+
+def check_belongs(data: PairedData, truth: AtacTruth) -> None:
+    """Everything that is said of a cell is still said of that cell."""
+    for side, counts, cells, obs in (
+        ("r", data.rna, data.rna_cells, data.rna_obs),
+        ("a", data.atac, data.atac_cells, data.atac_obs),
+        ("a", data.peaks, data.atac_cells, data.atac_obs),
+    ):
+        rows = counts[:, 0].toarray().ravel().astype(int) - 1
+        assert [f"{side}{row}" for row in rows] == cells.tolist() == obs.index.tolist()
+        assert (np.diff(rows) > 0).all()
+    assert np.array(data.types)[data.rna_labels].tolist() == data.rna_obs["cell_type"].tolist()
+    assert truth.labels.tolist() == data.atac_obs["cell_type"].tolist()
+    assert data.rna_labels.dtype == np.int32 and set(truth.level) == set(data.types)
+
+
+def test_the_largest_types_are_those_that_rna_has_too(pair):
+    assert shifts.largest_types(*pair) == ["T", "Mono", "B"]
+
+
+def test_a_cut_in_atac_leaves_a_tenth_of_its_type_and_all_else(pair):
+    data, truth = shifts.cut_atac(*pair, rng(), ("T",), 0.1)
+    assert numbers(truth.labels) == ATAC | {"T": 10}
+    assert len(data.rna_cells) == sum(RNA.values()) and data.types == pair[0].types
+    check_belongs(data, truth)
+
+
+def test_a_share_leaves_a_cell_and_no_share_none(pair):
+    _, truth = shifts.cut_atac(*pair, rng(), ("B", "Mono"), 0.001)
+    assert numbers(truth.labels) == ATAC | {"B": 1, "Mono": 1}
+    data, truth = shifts.cut_atac(*pair, rng(), ("B",), 0.0)
+    assert numbers(truth.labels) == {name: n for name, n in ATAC.items() if name != "B"}
+    assert data.types == pair[0].types  # RNA still has them
+    check_belongs(data, truth)
+
+
+def test_a_cut_in_rna_leaves_a_tenth_and_five_cells_of_each_fine_type(pair):
+    for seed in range(5):
+        data, truth = shifts.cut_rna(*pair, np.random.default_rng(seed), "T", 0.1)
+        left = numbers(np.array(data.types)[data.rna_labels])
+        assert {name: left[name] for name in ("B", "Mono")} == {"B": 30, "Mono": 60}
+        assert left["NK"] == 3 and left["CD8"] >= 5 and left["CD4"] >= 5
+        # Ten are drawn; what is missing to five of CD8 and all of NK comes to them.
+        assert 10 <= left["NK"] + left["CD8"] + left["CD4"] <= 10 + 3 + 5
+        assert numbers(truth.labels) == ATAC
+        check_belongs(data, truth)
+    data, _ = shifts.cut_rna(*pair, rng(), "Mono", 0.1)
+    assert np.sum(data.rna_obs["cell_type"] == "Mono") == 6 and len(data.rna_cells) == 190 - 54
+
+
+def test_a_sample_has_so_many_cells_and_loses_types_that_are_not_in_it(pair):
+    gone = set()
+    for seed in range(30):
+        data, truth = shifts.sample_cells(*pair, np.random.default_rng(seed), 25)
+        assert (len(data.rna_cells), len(data.atac_cells)) == (25, 25)
+        assert set(data.types) == set(data.rna_obs["cell_type"])
+        gone |= set(pair[0].types) - set(data.types)
+        check_belongs(data, truth)
+    assert "NK" in gone
+
+
+def test_thinned_counts_are_whole_and_never_larger_and_three_tenths_in_all(pair):
+    data, truth = shifts.thin(*pair, rng(), 0.3)
+    for name in ("rna", "atac", "peaks"):
+        before, after = getattr(pair[0], name), getattr(data, name)
+        assert after.shape == before.shape and after.dtype == np.float32
+        assert (before.toarray() >= after.toarray()).all() and after.data.min() >= 1
+        assert np.array_equal(after.data, after.data.round())
+        assert after.sum() == pytest.approx(0.3 * before.sum(), rel=0.05)
+        assert before.sum() > after.sum()
+    assert truth is pair[1] and data.genes is pair[0].genes
+
+
+def test_what_is_no_count_is_kept_or_not():
+    values = sparse.csr_matrix(np.random.default_rng(0).random((200, 50)).astype(np.float32))
+    found = shifts.thinned(values, 0.3, rng())
+    kept = found.toarray() > 0
+    np.testing.assert_array_equal(found.toarray()[kept], values.toarray()[kept])
+    assert found.nnz == kept.sum() == pytest.approx(0.3 * values.nnz, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """Simulated peaks, whose sums are the gene activity. Tests must not change them."""
+    return read(RunConfig(data=DataConfig(dataset="synthetic", synthetic_cells=60)))
+
+
+def test_activity_of_thinned_peaks_is_summed_anew(tissue):
+    links = shifts.activity_links(tissue[0])
+    data, _ = shifts.thin(*tissue, rng(), 0.3)
+    assert (data.peaks @ links != data.atac).nnz == 0
+    assert data.atac.sum() == pytest.approx(0.3 * tissue[0].atac.sum(), rel=0.05)
+    assert (data.atac.toarray() <= tissue[0].atac.toarray()).all()
+
+
+def test_activity_that_is_no_sum_of_the_peaks_has_no_links(tissue, pair):
+    other = tissue[0].atac.copy()
+    other.data[0] += 1
+    assert shifts.activity_links(dataclasses.replace(tissue[0], atac=other)) is None
+    given = dataclasses.replace(tissue[0].intervals, genes=None)
+    assert shifts.activity_links(dataclasses.replace(tissue[0], intervals=given)) is None
+    assert shifts.activity_links(pair[0]) is None
+
+
+def test_half_of_the_genes_is_the_same_half_in_both_modalities(pair):
+    data, truth = shifts.halve_genes(*pair, rng())
+    kept = np.flatnonzero(np.isin(pair[0].genes, data.genes))
+    assert len(kept) == 11 and data.genes.tolist() == pair[0].genes[kept].tolist()
+    for name in ("rna", "atac"):
+        before, after = getattr(pair[0], name), getattr(data, name)
+        np.testing.assert_array_equal(after.toarray(), before.toarray()[:, kept])
+    assert data.peaks is pair[0].peaks and truth is pair[1]
+
+
+def test_the_grid_has_what_the_data_allow(pair):
+    names = [shift.name for shift in shifts.grid(*pair)]
+    kinds, types = ("atac_10%", "rna_10%", "atac_absent"), ("T", "Mono", "B")
+    cut = [f"{kind}:{name}" for kind in kinds for name in types]
+    assert names == ["none", *cut, "atac_half_5%", "cells_100", "counts_30%", "genes_50%"]
+    alone = AtacTruth(np.where(pair[1].labels == "T", "T", ""), LEVEL)
+    names = [shift.name for shift in shifts.grid(pair[0], alone)]
+    assert names[:3] == ["none", "atac_10%:T", "rna_10%:T"] and names[3] == "cells_100"
+
+
+def applied(pair, name: str, seed: int = 0):
+    (shift,) = [shift for shift in shifts.grid(*pair) if shift.name == name]
+    return shift.apply(*pair, seed)
+
+
+def test_every_second_type_in_order_of_size_becomes_rare(pair):
+    _, truth = applied(pair, "atac_half_5%")
+    assert {name: numbers(truth.labels)[name] for name in ("T", "Mono", "B")} == {
+        "T": 100, "Mono": 2, "B": 20
+    }  # fmt: skip
+
+
+def test_a_row_is_drawn_by_its_name_and_seed_alone(pair):
+    names = [shift.name for shift in shifts.grid(*pair)][1:]
+    for name in names:
+        first, again, other = (applied(pair, name, seed)[0] for seed in (0, 0, 1))
+        same = [(first.rna != again.rna).nnz, (first.atac != again.atac).nnz]
+        assert same == [0, 0] and first.atac_cells.tolist() == again.atac_cells.tolist()
+        if "absent" not in name:
+            drawn = [
+                (d.rna.sum(), d.atac.sum(), *d.rna_cells, *d.atac_cells, *d.genes)
+                for d in (first, other)
+            ]
+            assert drawn[0] != drawn[1]
+    cells = [set(applied(pair, name)[0].atac_cells) for name in ("atac_10%:T", "atac_absent:T")]
+    assert len(cells[0] - cells[1]) == 10 and not cells[1] - cells[0]
+
+
+def test_labels_that_no_rna_type_stands_for_never_count(pair):
+    data, truth = applied(pair, "none")
+    assert shifts.orphans(*pair).sum() == 12 and len(data.atac_cells) == sum(ATAC.values())
+    assert numbers(truth.labels) == {"": 20, "B": 20, "Mono": 40, "T": 100}
+    without_b = np.flatnonzero(pair[0].rna_obs["cell_type"] != "B")
+    cut = shifts.chosen_cells(*pair, without_b, np.arange(len(pair[1].labels)))
+    assert "B" not in cut[0].types
+    assert numbers(shifts.without_orphans(*cut)[1].labels) == {"": 40, "Mono": 40, "T": 100}
+
+
+def test_a_row_that_leaves_nothing_to_transfer_is_refused(pair):
+    def one_type(data, truth, rng):
+        cells = np.flatnonzero(data.rna_obs["cell_type"] == "B")
+        return shifts.chosen_cells(data, truth, cells, np.arange(len(truth.labels)))
+
+    with pytest.raises(InputError, match="'only_b' leaves nothing") as caught:
+        shifts.Shift("only_b", one_type).apply(*pair, 0)
+    assert caught.value.received == "1 RNA types, 20 such ATAC cells"
+
+
+def row(name: str, system: str, seed: int, macro_f1: float, error: float | None = None) -> dict:
+    transfer = {"macro_f1": macro_f1, "accuracy": macro_f1 / 2}
+    content = {"row": name, "system": system, "seed": seed, "error": None}
+    return content | {"label_transfer": transfer, "calibration_error": error}
+
+
+def test_the_table_has_means_worst_cases_and_the_difference():
+    rows = [row("none", s, 0, 1.0) for s in ("scadv", "linear", "svm")]
+    rows += [row("cells_100", "scadv", seed, f1, 0.2) for seed, f1 in enumerate((0.5, 0.7))]
+    rows += [row("cells_100", s, 0, f1, 0.1) for s, f1 in (("linear", 0.4), ("svm", 0.5))]
+    rows += [row("genes_50%", "scadv", 0, 0.8, 0.4), row("genes_50%", "linear", 0, 0.9, 0.3)]
+    rows += [{"row": "genes_50%", "system": "svm", "seed": 0, "error": "it failed"}]
+    lines = shift_table.table_of(rows, ["scadv", "linear", "svm"])
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    found = {line[0]: line[1:] for line in cells}
+    assert found["none"] == ["1.000 / 0.500 / –"] * 3 + ["+0.000"]
+    assert found["cells_100"][0] == "0.600 / 0.300 / 0.200" and found["cells_100"][3] == "+0.100"
+    assert found["genes_50%"][2:] == ["– / – / –", "-0.100"]
+    assert found["worst"][:2] == ["0.600 / 0.300 / 0.400", "0.400 / 0.200 / 0.300"]
+    assert found["mean"] == [
+        "0.700 / 0.350 / 0.300", "0.650 / 0.325 / 0.200", "0.500 / 0.250 / 0.100", "+0.050"
+    ]  # fmt: skip
+    assert lines[-1] == "- genes_50%, svm, seed 0"
+    assert shift_table.mean_line_of("cells_100", rows, ["scadv", "svm"], "pbmc") == {
+        "dataset": "pbmc", "row": "cells_100", "mean_macro_f1": {"scadv": 0.6, "svm": 0.5}
+    }  # fmt: skip
