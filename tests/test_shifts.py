@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scadv_tf.comparison import ComparisonConfig
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data.matching_report import MatchingReport
 from scadv_tf.data.pairing import AtacTruth, PairedData
@@ -19,6 +20,7 @@ from scadv_tf.training import read
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
+import bench_shift  # noqa: E402
 import shift_table  # noqa: E402
 import shifts  # noqa: E402
 
@@ -234,9 +236,28 @@ def test_a_row_that_leaves_nothing_to_transfer_is_refused(pair):
         cells = np.flatnonzero(data.rna_obs["cell_type"] == "B")
         return shifts.chosen_cells(data, truth, cells, np.arange(len(truth.labels)))
 
+    shift = shifts.Shift("only_b", one_type)
     with pytest.raises(InputError, match="'only_b' leaves nothing") as caught:
-        shifts.Shift("only_b", one_type).apply(*pair, 0)
+        shift.apply(*pair, 0)
     assert caught.value.received == "1 RNA types, 20 such ATAC cells"
+    # In the grid it is a failed row of each system, and the next perturbation runs.
+    chosen = ComparisonConfig(systems=("linear", "svm"))
+    rows = list(bench_shift.rows_of(shift, *pair, [RunConfig()], chosen, Path("not_used")))
+    assert [(found["row"], found["system"]) for found in rows] == [
+        ("only_b", "linear"), ("only_b", "svm")
+    ]  # fmt: skip
+    assert "leaves nothing" in shift_table.line_of(rows[0], "pbmc")["error"]
+
+
+def test_rows_are_chosen_by_the_beginning_of_their_names(pair):
+    grid = shifts.grid(*pair)
+    found = bench_shift.chosen_shifts(grid, ["genes", "atac_10%:"])
+    names = [shift.name for shift in found]
+    assert names == ["atac_10%:T", "atac_10%:Mono", "atac_10%:B", "genes_50%"]
+    assert bench_shift.chosen_shifts(grid, []) == grid
+    with pytest.raises(InputError, match="--rows names") as caught:
+        bench_shift.chosen_shifts(grid, ["none", "cells_7"])
+    assert caught.value.received == "--rows=cells_7"
 
 
 def row(name: str, system: str, seed: int, macro_f1: float, error: float | None = None) -> dict:
