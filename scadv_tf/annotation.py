@@ -11,14 +11,13 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
 from scadv_tf.data.rows import JoinedRows, Rows, blocks, take
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
-from scadv_tf.models.readout import KNOTS
+from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean
 
 CELLS_AT_ONCE = 2048
 READOUT_CELLS = 50_000  # more move neither quantiles nor covariances
 NUMBERS = ("uncertainty", "distance", "novelty")
-HAIR = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +152,8 @@ def fit_readout(
     readout.temperature.assign(temperature)
     rna, atac = (encode(model, features[name], name) for name in MODALITIES)
     reference = encode(model, held_out_features, "rna") if len(held_out) else rna
-    readout.uncertainty_knots.assign(_quantiles(reference.uncertainty))
-    readout.distance_knots.assign([_quantiles(rna.distance), _quantiles(atac.distance)])
+    readout.uncertainty_knots.assign(quantile_knots(reference.uncertainty))
+    readout.distance_knots.assign([quantile_knots(rna.distance), quantile_knots(atac.distance)])
     novelty = encode(model, held_out_features, "rna").novelty
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(novelty, share))
@@ -167,8 +166,3 @@ def _some(rows: np.ndarray, seed: int) -> np.ndarray:
     if len(rows) <= READOUT_CELLS:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, READOUT_CELLS, replace=False))
-
-
-def _quantiles(values: np.ndarray) -> np.ndarray:
-    # Some are values of cells: a hair above these, rounding does not move the cells by a rank.
-    return np.quantile(values, np.linspace(0, 1, KNOTS)) * (1 + HAIR)

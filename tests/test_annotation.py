@@ -216,8 +216,9 @@ def test_the_share_of_held_out_cells_is_above_the_threshold(tissue, fitted, shar
     model, found = fitted(held_out, unknown_share=share)
     novelty, threshold = found.rna.novelty[held_out], float(model.readout.unknown_threshold)
     if share == 0:
-        assert threshold == pytest.approx(novelty.max(), abs=1e-6)
-    assert np.mean(novelty > threshold + 1e-6) == pytest.approx(share, abs=1.1 / len(held_out))
+        assert threshold == pytest.approx(novelty.max(), abs=1e-4)
+    # Together with all cells, a held-out cell's numbers may be rounded otherwise than alone.
+    assert np.mean(novelty > threshold + 1e-4) == pytest.approx(share, abs=1.1 / len(held_out))
 
 
 def test_a_higher_share_calls_more_atac_cells_unknown(tissue, fitted):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 TEMPERATURES = (0.1, 20.0)
-TIE = 5e-7  # novelty takes few values, and rounding must not decide about cells at the threshold
 
 
 def held_out_rows(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -68,4 +67,4 @@ def unknown_threshold(held_out_novelty: np.ndarray, share: float) -> float:
     """
     if not len(held_out_novelty):
         return 1.0
-    return float(np.quantile(held_out_novelty, 1 - share)) + TIE
+    return float(np.quantile(held_out_novelty, 1 - share))

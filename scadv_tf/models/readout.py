@@ -10,6 +10,7 @@ from scadv_tf.models.latent_alignment import LatentAlignment
 from scadv_tf.models.layers import MODALITIES
 
 KNOTS = 201  # quantiles that stand for a distribution
+RESOLUTION = 0.01  # values that differ by far less get all but the same rank
 UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
 
@@ -22,9 +23,10 @@ class Readout(keras.layers.Layer):
     * ``distance`` is the mean squared distance to the nearest type's RNA cells in front of the
       trained layers, each component in units of the variance within types.
     * ``novelty``, in [0, 1], joins the ranks of the two: the uncertainty's among RNA cells that
-      were not trained on, the distance's among the training cells of the modality. A cell is
-      ``unknown`` if it is above `unknown_threshold`. A cell of a type that was not there to learn
-      is either in doubt between the others, or surely called by the wrong one but far from it.
+      were not trained on, the distance's among the training cells of the modality. It is continuous
+      in them (`share_below`): roundings move it little. A cell is ``unknown`` if it is above
+      `unknown_threshold`. A cell of a type that was not there to learn is either in doubt between
+      the others, or surely called by the wrong one but far from it.
     * Latent vectors of ATAC cells are moved among those of the RNA cells: `LatentAlignment`.
 
     Parameters
@@ -112,7 +114,32 @@ class Readout(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+def quantile_knots(values: np.ndarray) -> np.ndarray:
+    """The quantiles [KNOTS] of values that are 0 or more, the least distance between them kept.
+
+    Sure cells have all but the same uncertainty, and quantiles closer together than rounding errors
+    would make ranks of these. So each lies a step above the one before at least, by which
+    `share_below` is never steeper than ``1 / RESOLUTION``, and a quantile rises by about
+    `RESOLUTION` at most. Above 1, both are relative to the value, as rounding errors are.
+    """
+    knots = np.quantile(values, np.linspace(0, 1, KNOTS))
+    for i in range(1, KNOTS):
+        step = RESOLUTION / (KNOTS - 1) * max(1.0, knots[i - 1])
+        knots[i] = max(knots[i], knots[i - 1] + step)
+    return knots
+
+
 def share_below(knots, values):
-    """The share of a distribution, given by its quantiles (rising), below each value [B]."""
+    """The share of a distribution, given by its quantiles (rising), below each value [B].
+
+    Linear between quantiles: 0 up to the first, 1 from the last on. Of equal ones, the first says
+    how much is below the value itself.
+    """
     knots = tf.convert_to_tensor(knots)
-    return tf.cast(tf.searchsorted(knots, values), values.dtype) / knots.shape[0]
+    last = knots.shape[0] - 1
+    upper = tf.clip_by_value(tf.searchsorted(knots, values), 1, last)
+    start, end = (tf.gather(knots, rank) for rank in (upper - 1, upper))
+    # Only outside of all quantiles can the two be equal, and the cut then tells 0 from 1.
+    width = tf.maximum(end - start, np.finfo(np.float32).tiny)
+    part = tf.clip_by_value((values - start) / width, 0.0, 1.0)
+    return (tf.cast(upper - 1, values.dtype) + part) / last

@@ -10,7 +10,14 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from scadv_tf.models.latent_alignment import CLUSTERS
-from scadv_tf.models.readout import KNOTS, UNCERTAINTY_SHARE, Readout, share_below
+from scadv_tf.models.readout import (
+    KNOTS,
+    RESOLUTION,
+    UNCERTAINTY_SHARE,
+    Readout,
+    quantile_knots,
+    share_below,
+)
 from scadv_tf.models.scadv import ScAdv
 
 MODALITIES = ("rna", "atac")
@@ -157,20 +164,61 @@ def test_the_distance_far_from_all_types_is_not_lost_in_rounding(readout):
     np.testing.assert_allclose(found, [1e4 / 3, 0, 3], rtol=1e-3, atol=0.2)
 
 
-def test_the_share_below_by_hand():
-    knots = tf.constant([0.0, 1.0, 2.0, 4.0])
-    values = tf.constant([-1.0, 0.0, 0.5, 1.0, 3.0, 4.0, 5.0])
-    found = share_below(knots, values).numpy()
-    np.testing.assert_array_equal(found, [0, 0, 0.25, 0.25, 0.75, 0.75, 1])
+@pytest.mark.parametrize(
+    "knots, values, expected",
+    [
+        ([0, 1, 2, 4], [-1, 0, 0.5, 1, 3, 4, 5], [0, 0, 1 / 6, 1 / 3, 5 / 6, 1, 1]),
+        ([0, 0, 0, 1, 1], [-1, 0, 0.5, 1, 2], [0, 0, 0.625, 0.75, 1]),
+        ([2, 2, 2], [1, 2, 3], [0, 0, 1]),
+        ([0, 0], [-1e-45, 0, 1e-30, 1e30], [0, 0, 1, 1]),
+    ],
+    ids=str,
+)
+def test_the_share_below_by_hand(knots, values, expected):
+    found = share_below(*(tf.constant(numbers, tf.float32) for numbers in (knots, values)))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_the_share_below_is_that_of_the_values_behind_the_quantiles():
     random = np.random.default_rng(0)
     values = random.gamma(2, size=5000).astype(np.float32)
-    knots = np.quantile(values, np.linspace(0, 1, KNOTS)).astype(np.float32)
+    knots = quantile_knots(values).astype(np.float32)
     asked = random.gamma(2, size=100).astype(np.float32)
+    found = share_below(knots, tf.constant(asked))
     expected = (values < asked[:, None]).mean(axis=1)
-    np.testing.assert_allclose(share_below(knots, tf.constant(asked)), expected, atol=2 / KNOTS)
+    np.testing.assert_allclose(found, expected, atol=1 / KNOTS)
+    expected = np.interp(asked, knots, np.linspace(0, 1, KNOTS))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+# What is ranked, from sure cells to scattered ones.
+RANKED = {
+    "all zero": np.zeros(300),
+    "roundings": np.random.default_rng(0).exponential(1e-9, size=300),
+    "sure and in doubt": np.repeat([1e-7, 0.5, 0.5 + 1e-7], 100),
+    "far and the same": np.full(300, 4e5),
+    "scattered": np.random.default_rng(0).gamma(2, size=5000),
+}
+
+
+def steepest(knots):
+    """The largest slope of the share, in units of the values where these are above 1."""
+    near = np.linspace(0, 2 * RESOLUTION, 1000) * np.maximum(1, knots[0])
+    values = np.unique(np.float32([*knots, *(knots[0] + near), *(1.5 * knots)]))
+    share = share_below(np.float32(knots), tf.constant(values)).numpy()
+    slopes = np.diff(share.astype(float)) / np.diff(values.astype(float))
+    return (slopes * np.maximum(1, values[:-1])).max()
+
+
+@pytest.mark.parametrize("kind", RANKED)
+def test_no_rounding_moves_a_rank_by_much(kind):
+    plain, knots = np.quantile(RANKED[kind], np.linspace(0, 1, KNOTS)), quantile_knots(RANKED[kind])
+    assert steepest(knots) < 1.01 / RESOLUTION
+    assert (steepest(plain) > 10 / RESOLUTION) == (kind != "scattered")
+    rise = (knots - plain) / np.maximum(1, plain)
+    assert rise.min() == 0 and rise.max() < 1.01 * RESOLUTION
+    if kind == "scattered":
+        assert np.mean(rise == 0) > 0.95
 
 
 def test_the_novelty_by_hand(readout):
@@ -181,7 +229,7 @@ def test_the_novelty_by_hand(readout):
     for modality, hundred in (("rna", 50), ("atac", 100)):
         found = answer(readout, modality=modality)["novelty"]
         expected = 2 / 3 * bits + 1 / 3 * distances / hundred
-        np.testing.assert_allclose(found, expected, atol=1.5 / KNOTS)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
     assert UNCERTAINTY_SHARE == pytest.approx(2 / 3)
 
 
@@ -216,11 +264,10 @@ def test_everything_by_its_twin(random_state, modality):
     squares = (features[:, None] - readout.centers.numpy()) ** 2 / readout.variances.numpy()
     np.testing.assert_allclose(found["distance"], squares.mean(axis=2).min(axis=1), rtol=1e-4)
     knots = readout.distance_knots.numpy()[MODALITIES.index(modality)]
-    ranks = [
-        (readout.uncertainty_knots.numpy() < found["uncertainty"][:, None]).mean(axis=1),
-        (knots < found["distance"][:, None]).mean(axis=1),
-    ]
-    np.testing.assert_allclose(found["novelty"], (2 * ranks[0] + ranks[1]) / 3, atol=1e-6)
+    places = np.linspace(0, 1, KNOTS)
+    first = np.interp(found["uncertainty"], readout.uncertainty_knots.numpy(), places)
+    second = np.interp(found["distance"], knots, places)
+    np.testing.assert_allclose(found["novelty"], (2 * first + second) / 3, atol=1e-6)
     np.testing.assert_array_equal(found["unknown"], found["novelty"] > np.float32(0.6))
     assert 0 < found["unknown"].mean() < 1
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from c_program import compiled
+from serving_twin import AtacTwin, unit
 
 from scadv_tf import RunConfig, fitting, load_dataset
 from scadv_tf.annotation import Annotation, annotate_cells, fit_readout
@@ -23,6 +24,8 @@ from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.serving.export import export
 from scadv_tf.serving.manifest import Background
 from scadv_tf.serving.served_model import Served, ServedModel
+
+CLEAR = 1e-5  # a difference of cosines that no rounding in single precision makes
 
 # No defaults here, so that a better default breaks no test.
 SETTINGS = {
@@ -184,6 +187,36 @@ def pbmc(tmp_path_factory) -> Exported:
     served = Served(model, cells.preprocessor, data.types, answer, vote)
     trained = Trained(data, cells, config, answer, served)
     return exported_from(trained, tmp_path_factory.mktemp("pbmc"))
+
+
+def clear_cells(trained: Trained) -> np.ndarray:
+    """Rows of the ATAC cells whose last neighbour is nearer than the next cell, roundings aside."""
+    data, neighborhood = trained.data, trained.cells.preprocessor.neighborhood
+    twin, count = AtacTwin(trained, np.arange(data.atac.shape[0])), neighborhood.neighbors.shape[1]
+    gaps = []
+    for peaks in (None, data.peaks):
+        vectors = unit(twin.features(twin.counts, peaks))
+        ranked = -np.partition(-vectors @ vectors.T, (count - 2, count - 1), axis=1)
+        gaps.append(ranked[:, count - 2] - ranked[:, count - 1])
+    return np.flatnonzero(np.min(gaps, axis=0) > CLEAR)
+
+
+@pytest.fixture(scope="session")
+def pbmc_cells(pbmc):
+    """A function (modality, count) -> counts and peaks (of ATAC) of randomly chosen cells.
+
+    None of them has neighbours that hang on a rounding.
+    """
+    data = pbmc.trained.data
+    rows = {"rna": np.arange(data.rna.shape[0]), "atac": clear_cells(pbmc.trained)}
+    assert len(rows["atac"]) > 0.95 * data.atac.shape[0]
+
+    def choose(modality, count):
+        chosen = np.random.default_rng(count).choice(rows[modality], count, replace=False)
+        peaks = data.peaks[chosen] if modality == "atac" else None
+        return getattr(data, modality)[chosen], peaks
+
+    return choose
 
 
 @pytest.fixture(scope="session")

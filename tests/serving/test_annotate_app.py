@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from same_answers import assert_close
 from scipy import sparse
 from scipy.io import mmwrite
 
@@ -78,11 +79,10 @@ def ask(exported, tmp_path):
 
 
 def assert_answer(found: AnnData, answer, exactly=False):
-    compare = np.testing.assert_array_equal if exactly else np.testing.assert_allclose
-    settings = {} if exactly else {"atol": 1e-5}
-    compare(found.obsm["X_scadv"], answer["latent"], **settings)
+    compare = np.testing.assert_array_equal if exactly else assert_close
+    compare(found.obsm["X_scadv"], answer["latent"])
     for name in ("confidence", "novelty"):
-        compare(found.obs[f"scadv_{name}"], answer[name], **settings)
+        compare(found.obs[f"scadv_{name}"], answer[name])
     assert found.obs["scadv_label"].tolist() == answer["label"].tolist()
     assert found.obs["scadv_unknown"].tolist() == answer["unknown"].tolist()
     accepted = np.where(answer["unknown"], "unknown", answer["label"])
@@ -190,7 +190,7 @@ def test_the_size_of_chunks_does_not_matter(ask, expected, simulated, tmp_path, 
         adata.write_h5ad(tmp_path / "in.h5ad")
         found = ask(tmp_path / "in.h5ad", modality, batch_size=size)
         answer = expected[modality]
-        np.testing.assert_allclose(found.obsm["X_scadv"], answer["latent"], atol=1e-5)
+        assert_close(found.obsm["X_scadv"], answer["latent"])
         assert found.obs["scadv_label"].tolist() == answer["label"].tolist()
 
 
@@ -283,8 +283,8 @@ def test_a_csv_says_the_same(ask, expected, simulated, tmp_path):
     assert found["label"].tolist() == answer["label"].tolist()
     unknown = found["accepted_label"] == "unknown"
     assert unknown.tolist() == answer["unknown"].tolist() and 0 < unknown.mean() < 1
-    np.testing.assert_allclose(found["confidence"], answer["confidence"], atol=1e-5)
-    np.testing.assert_allclose(found["novelty"], answer["novelty"], atol=1e-5)
+    assert_close(found["confidence"], answer["confidence"])
+    assert_close(found["novelty"], answer["novelty"])
 
 
 def test_a_model_without_types_embeds(ask, without_types, simulated, tmp_path):

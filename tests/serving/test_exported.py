@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from same_answers import assert_close, assert_same_answers
 from scipy import sparse
+from serving_twin import training_answer, values_of
 
 from scadv_tf import InputError
 from scadv_tf.serving import exported as exported_module
@@ -31,11 +33,8 @@ def sparse_tensor(peaks):
 
 
 def same(found, expected):
-    assert found.keys() == expected.keys() == OUTPUTS
-    for name in OUTPUTS - {"label"}:
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-5, err_msg=name)
-    assert found["label"].tolist() == [text.decode() for text in expected["label"].numpy()]
-    assert found["unknown"].dtype == bool
+    assert found.keys() == OUTPUTS
+    assert_same_answers(found, values_of(expected))
 
 
 def test_it_knows_what_it_was_made_of(exported, model):
@@ -66,17 +65,13 @@ def test_it_answers_as_the_model_in_memory(exported, model, in_memory, new_tissu
     same(found, expected)
     assert len(set(found["label"])) > 1 and 0 < found["unknown"].mean() < 1
     if kind != "peaks":
-        np.testing.assert_allclose(model.embed(counts, modality)["latent"], found["latent"])
+        assert_close(model.embed(counts, modality)["latent"], found["latent"])
 
 
 def test_rna_cells_of_the_training_get_what_training_said(exported, model):
     trained = exported.trained
     found = model.annotate(trained.data.rna, "rna")
-    for name in ("latent", "probabilities"):
-        expected = getattr(trained.annotation.rna, name)
-        np.testing.assert_allclose(found[name], expected, atol=1e-5, err_msg=name)
-    # A rank: the least difference of what is ranked may move it by one.
-    np.testing.assert_allclose(found["novelty"], trained.annotation.rna.novelty, atol=0.01)
+    assert_same_answers(found, training_answer(trained))
 
 
 def test_peaks_change_the_neighbours(model, new_tissue):
@@ -100,8 +95,7 @@ def test_the_number_of_cells_at_once_does_not_matter(model, new_tissue, monkeypa
     expected = model.annotate(new_tissue.atac, "atac", new_tissue.peaks)
     monkeypatch.setattr(exported_module, "CELLS_AT_ONCE", size)
     found = model.annotate(new_tissue.atac, "atac", new_tissue.peaks)
-    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
-    assert found["label"].tolist() == expected["label"].tolist()
+    assert_same_answers(found, expected)
 
 
 def test_a_model_without_types_only_embeds(without_types, in_memory, new_tissue):
@@ -113,7 +107,7 @@ def test_a_model_without_types_only_embeds(without_types, in_memory, new_tissue)
         expected = served.embed(tf.constant(counts.toarray()), modality)["latent"]
         found = model.embed(counts, modality)
         assert found.keys() == {"latent"}
-        np.testing.assert_allclose(found["latent"], expected, atol=1e-5)
+        assert_close(found["latent"], expected)
         with pytest.raises(InputError, match=f"no signature annotate_{modality}"):
             model.annotate(counts, modality)
 

@@ -13,7 +13,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from serving_twin import assert_same_answers, dense, entries, values_of
+from same_answers import assert_close, assert_same_answers
+from serving_twin import dense, entries, values_of
 
 from scadv_tf.serving.warmup import FILE
 
@@ -169,7 +170,7 @@ def test_a_c_program_prints_the_same_labels(c_program_file, exported, cells, tmp
     labels, confidence = c_program.labels_of(c_program.run(c_program_file, exported.version, path))
     expected = values_of(exported.loaded.signatures["annotate_rna"](**dense(counts)))
     assert labels == expected["label"].tolist()
-    np.testing.assert_allclose(confidence, expected["confidence"], rtol=1e-5)
+    assert_close(confidence, expected["confidence"])
 
 
 BAD_FILES = {
@@ -260,7 +261,7 @@ def test_fine_tuning_changes_the_answers_of_the_layer_alone(exported, cells, ans
     expected = answers["annotate_rna"][1]["probabilities"]
     assert tuned[:, 0].mean() > expected[:, 0].mean() + 1e-3
     again = exported.loaded.signatures["annotate_rna"](counts=counts)["probabilities"]
-    np.testing.assert_allclose(again, expected, rtol=1e-6)
+    assert_close(again, expected)
 
 
 # tf.data.

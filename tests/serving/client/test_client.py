@@ -8,20 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
+from same_answers import assert_close, assert_same_answers, assert_same_labels
 from scipy import sparse
 
 from scadv_tf.serving.answers import OUTPUTS
 from scadv_tf.serving.rest_transport import _array
 
+NUMBER = np.dtype(np.float32)
+
 
 def assert_same(answer, expected):
-    for name in OUTPUTS:
-        found = getattr(answer, name)
-        if name in ("label", "unknown"):
-            np.testing.assert_array_equal(found, expected[name], err_msg=name)
-        else:
-            assert found.dtype == np.float32
-            np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    found = {name: np.asarray(getattr(answer, name)) for name in OUTPUTS}
+    assert {found[name].dtype for name in OUTPUTS if name not in ("label", "unknown")} == {NUMBER}
+    assert_same_answers(found, expected)
 
 
 @pytest.mark.parametrize("number", [1, 7, 1000])
@@ -45,9 +44,10 @@ def test_training_cells_get_what_the_training_said(connect, trained):
     adata = AnnData(trained.data.rna, var=pd.DataFrame(index=genes))
     answer = connect().annotate(adata, "rna")
     said, types = trained.annotation.rna, np.array(trained.served.types)
-    np.testing.assert_allclose(answer.probabilities, said.probabilities, atol=1e-5)
-    np.testing.assert_allclose(answer.latent, said.latent, atol=1e-5)
-    np.testing.assert_array_equal(answer.label, types[said.probabilities.argmax(axis=1)])
+    assert_close(answer.probabilities, said.probabilities)
+    assert_close(answer.latent, said.latent)
+    labels = types[said.probabilities.argmax(axis=1)]
+    assert_same_labels(answer.label, labels, said.probabilities)
 
 
 def test_cells_go_in_batches_and_come_back_in_order(connect, fake, counts, expected):
@@ -140,9 +140,9 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     assert not any(label.isascii() for label in right["label"])
     assert read.obs["scadv_unknown"].dtype == bool
     np.testing.assert_array_equal(read.obs["scadv_unknown"], answer.unknown)
-    np.testing.assert_allclose(read.obs["scadv_confidence"], right["confidence"], atol=1e-5)
-    np.testing.assert_allclose(read.obs["scadv_novelty"], right["novelty"], atol=1e-5)
-    np.testing.assert_allclose(read.obsm["X_scadv"], right["latent"], atol=1e-5)
+    assert_close(read.obs["scadv_confidence"], right["confidence"])
+    assert_close(read.obs["scadv_novelty"], right["novelty"])
+    assert_close(read.obsm["X_scadv"], right["latent"])
     assert set(read.obsm) == {"X_pca", "X_scadv"} and (read.X != before).nnz == 0
 
 

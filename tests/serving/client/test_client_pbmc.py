@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from fake_serving import SERVERS, FakeServer
+from same_answers import assert_close, assert_same_labels
 
 from scadv_tf.serving.client import Client
 
@@ -24,13 +24,12 @@ def connected(pbmc):
 @pytest.mark.parametrize("count", [1, 7, 1000])
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_the_client_gives_what_the_model_in_memory_gives(
-    pbmc, in_memory, connected, protocol, count, modality
+    pbmc, pbmc_cells, in_memory, connected, protocol, count, modality
 ):
-    counts = getattr(pbmc.trained.data, modality)
-    counts = counts[np.random.default_rng(count).choice(counts.shape[0], count, replace=False)]
+    counts, _ = pbmc_cells(modality, count)
     found = connected[protocol].annotate_counts(counts, modality)
     expected = in_memory(pbmc.trained).annotate(tf.constant(counts.toarray()), modality)
     for name in ("latent", "confidence"):
-        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-5, atol=1e-5)
+        assert_close(getattr(found, name), expected[name], name)
     labels = [label.decode() for label in expected["label"].numpy()]
-    assert np.asarray(found.label).tolist() == labels
+    assert_same_labels(found.label, labels, expected["probabilities"])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from same_answers import assert_close
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -124,8 +125,8 @@ def test_a_real_server_gives_what_the_model_in_memory_gives(
             answer = client.annotate_counts(counts(number), "rna")
             right = expected(counts(number), "rna")
             np.testing.assert_array_equal(answer.label, right["label"])
-            np.testing.assert_allclose(answer.latent, right["latent"], atol=1e-5)
-            np.testing.assert_allclose(answer.confidence, right["confidence"], atol=1e-5)
+            assert_close(answer.latent, right["latent"])
+            assert_close(answer.confidence, right["confidence"])
         with Client(addresses[protocol], name, genes[:-1]) as wrong, pytest.raises(InputError):
             wrong.annotate_counts(counts(1)[:, :-1], "rna")
         assert client.versions()[1] == "AVAILABLE"
