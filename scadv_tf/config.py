@@ -80,10 +80,11 @@ class PreprocessingConfig(Checked):
         3000, "Genes kept, most variable in both modalities first; 0 keeps all.", minimum=0
     )
     neighbors: int = option(
-        35,
+        0,
         "ATAC cells over which each ATAC cell is averaged, itself included, weighted by how many "
-        "neighbours they share; 1: no neighbours anywhere.",
-        minimum=1,
+        "neighbours they share; 0: a seventh of the ATAC cells that a type has on average, from 5 "
+        "to 35; 1: no neighbours anywhere.",
+        minimum=0,
     )
     smoothing_hops: int = option(
         2,
@@ -102,6 +103,12 @@ class PreprocessingConfig(Checked):
         "Joint principal components that the encoder's first, fixed layer projects on; 0 leaves "
         "that layer out, as in the document.",
         minimum=0,
+    )
+
+    balance: bool = option(
+        True,
+        "Weigh cells so that both modalities have the same composition of types, as far as it can "
+        "be guessed, wherever one is compared with the other as a whole; false: all cells alike.",
     )
 
     def __post_init__(self):
@@ -217,7 +224,7 @@ class LossConfig(Checked):
         0.7, "Share of the old centroid that each batch keeps.", minimum=0, maximum=1
     )
     prior_power: float = option(
-        0.5,
+        0.0,
         "How strongly soft labels are pulled towards the RNA cells' type shares, from 0 to 1.",
         minimum=0,
         maximum=1,

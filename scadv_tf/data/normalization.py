@@ -54,9 +54,16 @@ class Scale:
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, values: sparse.csr_matrix | np.ndarray) -> Scale:
-        """The scale of the columns [cells, G]; those that do not vary get deviation 1."""
-        mean, deviation = moments(values)
+    def of(
+        cls, values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None = None
+    ) -> Scale:
+        """The scale of the columns [cells, G]; those that do not vary get deviation 1.
+
+        Parameters
+        ----------
+        weights : of the cells [cells]; None for equal ones.
+        """
+        mean, deviation = moments(values, weights)
         deviation = np.where(deviation > 1e-6, deviation, 1.0)
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 
@@ -72,22 +79,31 @@ class Scale:
         return scaled
 
 
-def moments(values: sparse.csr_matrix | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column."""
+def moments(
+    values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, of cells of equal or given weights [cells]."""
+    shares = _shares(values.shape[0], weights)
     if not sparse.issparse(values):
-        return _dense_moments(values)
-    mean = np.asarray(values.mean(axis=0, dtype=np.float64)).ravel()
-    square = np.asarray(values.multiply(values).mean(axis=0, dtype=np.float64)).ravel()
+        return _dense_moments(values, shares)
+    mean = shares @ values
+    square = shares @ values.multiply(values)
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
 
-def _dense_moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _dense_moments(values: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same in double precision, a chunk of cells at a time: a copy would be twice as large."""
-    mean = values.mean(axis=0, dtype=np.float64)
-    squares = np.zeros_like(mean)
-    for part in _slices(len(values)):
-        squares += np.square(values[part] - mean).sum(axis=0)
-    return mean, np.sqrt(squares / len(values))
+    parts = _slices(len(values))
+    mean = sum(shares[part] @ values[part].astype(np.float64) for part in parts)
+    squares = sum(shares[part] @ np.square(values[part] - mean) for part in parts)
+    return mean, np.sqrt(squares)
+
+
+def _shares(cells: int, weights: np.ndarray | None) -> np.ndarray:
+    """Each cell's part of the whole, float64 [cells]."""
+    if weights is None:
+        return np.full(cells, 1 / cells)
+    return weights.astype(np.float64) / weights.sum(dtype=np.float64)
 
 
 def joint_components(covariances: list[np.ndarray], size: int) -> np.ndarray:
@@ -111,13 +127,21 @@ def project(values: sparse.csr_matrix, scale: Scale, components: np.ndarray) -> 
     return np.concatenate([scale.apply(dense(values[part])) @ components for part in rows])
 
 
-def covariance(values: sparse.csr_matrix | np.ndarray, scale: Scale) -> np.ndarray:
-    """Covariance of the standardised genes [G, G], a chunk of cells at a time."""
+def covariance(
+    values: sparse.csr_matrix | np.ndarray, scale: Scale, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Covariance of the standardised genes [G, G], a chunk of cells at a time.
+
+    Parameters
+    ----------
+    weights : of the cells [cells]; None for equal ones.
+    """
     total = np.zeros((values.shape[1], values.shape[1]), dtype=np.float32)
+    shares = _shares(values.shape[0], weights).astype(np.float32)[:, None]
     for part in _slices(values.shape[0]):
         cells = scale.apply(dense(values[part]))
-        total += cells.T @ cells
-    return total / values.shape[0]
+        total += (cells * shares[part]).T @ cells
+    return total
 
 
 def averages(

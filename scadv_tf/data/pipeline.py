@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from scadv_tf.data.neighbor_lists import mean_of_neighbors, partners
-from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
 from scadv_tf.data.rows import take
 from scadv_tf.data.shuffling import Batch, Shard, Table
 
@@ -24,6 +24,7 @@ class Pass:
 
     The larger modality's cells come once, but for those that fill up the last batch; the smaller
     one's are used again each time they have been used up. Of very many cells, only a part comes.
+    Where cells are weighed, each comes as often as it weighs, rounded up or down at random.
     All batches have one size, so that a step is compiled once, and workers have equal parts.
     """
 
@@ -86,7 +87,11 @@ def training_batches(
     """
     rna = {"features": cells.features["rna"], "label": rna_labels.astype(np.int32)}
     atac = _AtacBatches(cells, atac_soft_labels, with_partners)
-    tables = Table(rna, rna_rows), Table(atac.columns, np.arange(cells.cells("atac")))
+    rows = rna_rows, np.arange(cells.cells("atac"))
+    tables = [
+        Table(columns, chosen, _of_rows(cells.weights(name), chosen))
+        for columns, chosen, name in zip((rna, atac.columns), rows, MODALITIES, strict=True)
+    ]
     epochs = count(first_epoch)
 
     def batches():
@@ -121,6 +126,10 @@ def training_batches(
         dataset = dataset.map(_adds_mixing_weight(mixing_alpha, size, shard))
     steps = passes * one_pass.steps
     return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+
+
+def _of_rows(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if weights is None else weights[rows]
 
 
 class _AtacBatches:

@@ -2,12 +2,13 @@
 
 1. the chosen genes; 2. counts per 10,000 and log(1 + x); 3. for ATAC cells the mean over nearest
 ATAC cells, weighted by how many neighbours they share; 4. each gene centred and scaled with its
-modality's own mean and deviation. `scadv_tf.serving.served_model` does the same for new cells.
+modality's own mean and deviation, of cells weighed so that both modalities have one composition.
+`scadv_tf.serving.served_model` does the same for new cells.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import streaming
+from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import (
@@ -32,6 +34,10 @@ from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.errors import InputError
 
 MODALITIES = ("rna", "atac")
+# Fewer cells of a type cannot spare more neighbours: the rule of `neighbors_of`.
+CELLS_OF_A_TYPE_A_NEIGHBOR = 7
+FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
+TYPES_UNTAUGHT = 10  # that are reckoned with where no types are taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +81,8 @@ class TrainingCells:
     values : modality -> log-normalised (for ATAC: denoised) genes, CSR or dense [cells, G]; empty
         for cells that are not held in memory.
     scratch : folder of what is too large for memory; None where all is held.
+    balance : the composition of both modalities, and what each cell weighs for it; None where that
+        is not looked at.
     """
 
     preprocessor: Preprocessor
@@ -82,10 +90,15 @@ class TrainingCells:
     neighbors: NeighborLists | None
     values: dict[str, sparse.csr_matrix | np.ndarray] = field(default_factory=dict)
     scratch: Path | None = None
+    balance: Balance | None = None
 
     def cells(self, modality: str) -> int:
         """The number of cells of a modality."""
         return self.features[modality].shape[0]
+
+    def weights(self, modality: str) -> np.ndarray | None:
+        """What each cell of a modality weighs, [cells] with mean 1; None for all the same."""
+        return None if self.balance is None else self.balance.weights[modality]
 
     @property
     def feature_size(self) -> int:
@@ -122,7 +135,7 @@ def fit(
 ) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
-    With ``neighbors`` 1 there are no neighbours; with ``smoothing_hops`` 0 there are, but the
+    With ``neighbors`` 1 there are no neighbours, with 0 as many as `neighbors_of` says; with ``smoothing_hops`` 0 there are, but the
     cells are not averaged. Of a modality on disk, a random sample of `memory_cells` teaches, and
     the features of all its cells go to disk.
 
@@ -135,6 +148,7 @@ def fit(
     ------
     InputError : there is no such folder, or the disk is full.
     """
+    config = replace(config, neighbors=neighbors_of(data, config))
     rows = streaming.sampled_rows(data, memory_cells, seed)
     streamed = {name: r for name, r in rows.items() if len(r) < len(getattr(data, name))}
     if not streamed:
@@ -151,6 +165,19 @@ def fit(
     return streaming.streamed(cells, data, columns, streamed, Path(scratch))
 
 
+def neighbors_of(data: PairedData, config: PreprocessingConfig) -> int:
+    """How many ATAC cells are averaged: as configured, or by the numbers of cells and types.
+
+    A seventh of the ATAC cells that a type has on average, from 5 to 35: of few cells of many
+    types, the 35 nearest are of several types. It looks at no label of an ATAC cell.
+    """
+    if config.neighbors:
+        return config.neighbors
+    of_a_type = len(data.atac_cells) / (len(data.types) or TYPES_UNTAUGHT)
+    wanted = round(of_a_type / CELLS_OF_A_TYPE_A_NEIGHBOR)
+    return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
+
+
 def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
     chosen = variable_genes(data.rna, data.atac, config.variable_genes)
@@ -161,13 +188,40 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
         weights = neighborhood.weights
     if neighborhood is not None and neighborhood.levels:
         atac = averages(weights, neighborhood.levels[-1])
-    scales = {"rna": Scale.of(rna), "atac": Scale.of(atac)}
-    components = None
-    if config.projection_size:
-        covariances = [covariance(rna, scales["rna"]), covariance(atac, scales["atac"])]
-        components = joint_components(covariances, config.projection_size)
-    preprocessor = Preprocessor(data.genes[chosen], scales, components, neighborhood)
-    values = {"rna": rna, "atac": atac}
-    features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
     lists = None if weights is None else NeighborLists.of(weights)
-    return chosen, TrainingCells(preprocessor, features, lists, values)
+    values = {"rna": rna, "atac": atac}
+    preprocessor = Preprocessor(data.genes[chosen], *_space(values, config), neighborhood)
+    balance = None
+    if config.balance and data.rna_labels is not None and preprocessor.components is not None:
+        balance = _balance(preprocessor, values, data, lists)
+        scales, components = _space(values, config, balance.weights)
+        preprocessor = replace(preprocessor, scales=scales, components=components)
+        balance = balance.with_guess(preprocessor.features(rna, "rna"), data.rna_labels)
+    features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
+    return chosen, TrainingCells(preprocessor, features, lists, values, balance=balance)
+
+
+def _space(
+    values: dict, config: PreprocessingConfig, weights: dict[str, np.ndarray] | None = None
+) -> tuple[dict[str, Scale], np.ndarray | None]:
+    """Scales of both modalities and joint components, of cells of equal or given weights."""
+    weights = weights or dict.fromkeys(MODALITIES)
+    scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
+    if not config.projection_size:
+        return scales, None
+    covariances = [covariance(values[m], scales[m], weights[m]) for m in MODALITIES]
+    return scales, joint_components(covariances, config.projection_size)
+
+
+def _balance(
+    first: Preprocessor, values: dict, data: PairedData, lists: NeighborLists | None
+) -> Balance:
+    """What the cells weigh, by what the first, unweighted preprocessing makes of them."""
+
+    def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        # The components stay: they cost far more than scales, and it is these that shares move.
+        scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
+        weighed = replace(first, scales=scales)
+        return tuple(weighed.features(values[name], name) for name in MODALITIES)
+
+    return balanced(features_of, data.rna_labels, len(data.types), lists, len(data.atac_cells))

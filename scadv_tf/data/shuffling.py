@@ -44,10 +44,13 @@ class Table:
     ----------
     columns : name -> [cells, …], in memory or on disk.
     rows : int [n], sorted.
+    weights : how often each of these rows comes in a pass, on average, in units of their mean [n];
+        None for once each.
     """
 
     columns: dict[str, Rows]
     rows: np.ndarray
+    weights: np.ndarray | None = None
 
     @property
     def held(self) -> bool:
@@ -89,9 +92,9 @@ class Table:
     def windows(
         self, shared: np.random.Generator, own: np.random.Generator, shard: Shard
     ) -> Iterator[Window]:
-        """All rows (from disk: all of this worker's) once, in pieces that fit into memory.
+        """All rows (from disk: all of this worker's) once, or as often as they weigh, in pieces.
 
-        In memory there is one piece, shuffled as a whole. From disk, blocks of `BLOCK_ROWS`
+        The pieces fit into memory. In memory there is one piece, shuffled as a whole. From disk, blocks of `BLOCK_ROWS`
         neighbouring rows come in random order, and as many as fill the buffer are shuffled
         together, so that a batch has cells from all over the file.
 
@@ -99,10 +102,13 @@ class Table:
         ----------
         shared, own : random numbers that are the same for all workers, and this worker's.
         """
+        rows = self.rows
+        if self.weights is not None:
+            rows = np.repeat(rows, times(self.weights, shared))
         if self.held:
-            yield Window(self.columns, shared.permutation(self.rows))
+            yield Window(self.columns, shared.permutation(rows))
             return
-        blocks = np.array_split(self.rows, max(shard.count, len(self.rows) // BLOCK_ROWS))
+        blocks = np.array_split(rows, max(shard.count, len(rows) // BLOCK_ROWS))
         dealt = shared.permutation(len(blocks))[shard.index :: shard.count]
         together = max(1, self._buffer_rows() // BLOCK_ROWS)
         # Pieces of one size: a small last one would hardly mix.
@@ -117,6 +123,18 @@ class Table:
     def _buffer_rows(self) -> int:
         row_bytes = sum(4 * int(np.prod(column.shape[1:])) for column in self.columns.values())
         return min(BUFFER_ROWS, BUFFER_BYTES // max(1, row_bytes))
+
+
+def times(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """How often each of n rows is taken, int [n], n in all: its weight, rounded up or down.
+
+    Systematic resampling (Carpenter et al. 1999): on average each comes as often as it weighs, in
+    units of the mean; so one of weight 1 or more comes at least once.
+    """
+    bounds = np.cumsum(weights, dtype=np.float64)
+    bounds *= len(weights) / bounds[-1]
+    bounds[-1] = len(weights)  # whatever the sum was rounded to
+    return np.diff(np.floor(bounds + random.random()), prepend=0).astype(np.int64)
 
 
 def _block(column: Rows, rows: np.ndarray) -> np.ndarray:

@@ -120,7 +120,12 @@ def streamed(
         known = Known(rows["atac"], cells.features["atac"], lists)
         newcomers = Newcomers.of(cells.preprocessor)
         features["atac"], lists = _write_atac(newcomers, known, data, columns, folder)
-    return replace(cells, features=features, neighbors=lists, values=values, scratch=folder)
+    balance = cells.balance
+    if balance is not None:
+        balance = balance.of_all(data.rna_labels, features["atac"], lists)
+    return replace(
+        cells, features=features, neighbors=lists, values=values, scratch=folder, balance=balance
+    )
 
 
 @dataclass(frozen=True, eq=False)

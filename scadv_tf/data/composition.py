@@ -1,0 +1,179 @@
+"""Samples of unlike composition: what share of the ATAC cells is of each type, and what follows.
+
+Each modality is standardised by its own means and deviations, and aligned with the other as a
+whole. Where the shares of the types differ, both would take a difference of composition for one of
+measurement. So cells are weighed, that both modalities have the same composition: types that one
+side has more of weigh less there. No label of an ATAC cell comes in here: its type is guessed by a
+regression, first on features of equal weights, then on what comes of better ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.rows import Rows, blocks
+
+ROUNDS = 3  # later ones change little
+SMALLEST_SHARE = 1e-4  # of a type among the ATAC cells: a guess cannot tell it from none
+LARGEST_FACTOR = 20.0  # of a weight: few cells must not stand for a whole type
+# Guessed shares are off by so much where both sides are alike; from twice that they count in full.
+TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
+INVERSE_PENALTY = 0.1  # C of the regression
+MOST_STEPS = 1000  # of its optimizer; the default of 100 stops short of the optimum
+CELLS_AT_ONCE = 65_536
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearGuess:
+    """A multinomial logistic regression on the features: coefficients [D, K], offsets [K]."""
+
+    coefficients: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, labels: np.ndarray, types: int) -> LinearGuess:
+        """Learns from RNA cells [R, D] of known types [R]; types without a cell are never guessed.
+
+        The optimum is unique and the optimizer draws nothing.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        # Sums by several threads round differently, and on few columns threads only wait.
+        with threadpool_limits(1):
+            model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MOST_STEPS)
+            model.fit(np.asarray(features, np.float64), labels)
+        coefficients, offsets = model.coef_, model.intercept_
+        if len(model.classes_) == 2:  # scikit-learn keeps the difference of the two
+            coefficients = np.vstack([-coefficients, coefficients]) / 2
+            offsets = np.concatenate([-offsets, offsets]) / 2
+        found = np.zeros((features.shape[1], types)), np.full(types, -np.inf)
+        found[0][:, model.classes_], found[1][model.classes_] = coefficients.T, offsets
+        return cls(*found)
+
+    def __call__(self, features: Rows) -> np.ndarray:
+        """Probabilities of the types, float32 [cells, K]."""
+        from scipy.special import softmax
+
+        found = np.empty((features.shape[0], len(self.offsets)), dtype=np.float32)
+        for start, block in blocks(features, CELLS_AT_ONCE):
+            logits = block @ self.coefficients + self.offsets
+            found[start : start + len(block)] = softmax(logits, axis=1)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """Shares of the types in both samples, and the factors that make them one.
+
+    Attributes
+    ----------
+    rna_shares, atac_shares : of the K types; those of ATAC are guessed.
+    rna_factors, atac_factors : what a cell of each type weighs [K].
+    """
+
+    rna_shares: np.ndarray
+    atac_shares: np.ndarray
+    rna_factors: np.ndarray
+    atac_factors: np.ndarray
+
+    @classmethod
+    def of(cls, rna_shares: np.ndarray, atac_shares: np.ndarray) -> Composition:
+        """Factors that bring the shares on both sides to their geometric mean.
+
+        So a type that one side lacks fades on the other. Where shares differ by less than the error
+        of a guess, they stay as they are.
+        """
+        atac = np.maximum(atac_shares, SMALLEST_SHARE)
+        rna = np.maximum(rna_shares, SMALLEST_SHARE)
+        ratio = np.log(atac / rna)
+        trust = (np.abs(ratio) - np.log(TRUSTED_RATIO)) / np.log(SURE_RATIO / TRUSTED_RATIO)
+        half = ratio * np.clip(trust, 0, 1) / 2
+        limit = np.log(LARGEST_FACTOR)
+        factors = np.exp(np.clip([half, -half], -limit, limit))
+        return cls(rna_shares, atac_shares, *factors)
+
+    def weights(self, rna_labels: np.ndarray, atac_types: np.ndarray) -> dict[str, np.ndarray]:
+        """Weights of the cells, float32 [R] and [A] with mean 1.
+
+        Parameters
+        ----------
+        rna_labels : type codes [R].
+        atac_types : guessed probabilities of the types [A, K].
+        """
+        weights = {"rna": self.rna_factors[rna_labels], "atac": atac_types @ self.atac_factors}
+        return {name: (w / w.mean()).astype(np.float32) for name, w in weights.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """What is known of the composition of the training cells.
+
+    Attributes
+    ----------
+    composition : shares and factors.
+    guess : the regression on the final features; None before there are some.
+    weights : modality -> float32 [cells], mean 1.
+    """
+
+    composition: Composition
+    guess: LinearGuess | None
+    weights: dict[str, np.ndarray]
+
+    def with_guess(self, rna_features: np.ndarray, rna_labels: np.ndarray) -> Balance:
+        """The same with the regression on the final features [R, D]."""
+        types = len(self.composition.rna_shares)
+        return replace(self, guess=LinearGuess.fit(rna_features, rna_labels, types))
+
+    def of_all(
+        self, rna_labels: np.ndarray, atac_features: Rows, neighbors: NeighborLists | None
+    ) -> Balance:
+        """The same for all cells, where it was learned from a sample of them.
+
+        Parameters
+        ----------
+        rna_labels : type codes [R].
+        atac_features : [A, D], on disk.
+        neighbors : of the ATAC cells; None without.
+        """
+        guessed = self.guess(atac_features)
+        smooth = guessed if neighbors is None else neighbors.mean(guessed)
+        return replace(self, weights=self.composition.weights(rna_labels, smooth))
+
+
+def balanced(
+    features_of: Callable[[dict[str, np.ndarray]], Pair],
+    rna_labels: np.ndarray,
+    types: int,
+    neighbors: NeighborLists | None,
+    atac_cells: int,
+) -> Balance:
+    """Weights of the cells, found in rounds: weights, features by them, guessed types, weights …
+
+    The first guess, which is made where composition shifts all scales, counts half in the second
+    and so on, since a round alone can swing past the goal.
+
+    Parameters
+    ----------
+    features_of : features [R, D] and [A, D] of the cells, standardised by given weights.
+    rna_labels : type codes [R].
+    types : their number K.
+    neighbors : of the ATAC cells, over which guesses are averaged; None without.
+    """
+    rna_shares = np.bincount(rna_labels, minlength=types) / len(rna_labels)
+    weights = {"rna": np.ones(len(rna_labels), np.float32), "atac": np.ones(atac_cells, np.float32)}
+    guessed = composition = None
+    for _ in range(ROUNDS):
+        rna, atac = features_of(weights)
+        probabilities = LinearGuess.fit(rna, rna_labels, types)(atac)
+        guessed = probabilities if guessed is None else (guessed + probabilities) / 2
+        smooth = guessed if neighbors is None else neighbors.mean(guessed)
+        composition = Composition.of(rna_shares, smooth.mean(axis=0, dtype=np.float64))
+        weights = composition.weights(rna_labels, smooth)
+    return Balance(composition, None, weights)
