@@ -120,6 +120,14 @@ def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Ann
     )
 
 
+def join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
+    """Lets the regression on the cells' features take part in the model's answers."""
+    if cells.balance is not None:
+        guess = cells.balance.guess
+        share = config.evaluation.linear_share
+        model.readout.set_linear(guess.coefficients, guess.offsets, share)
+
+
 def fit_readout(
     model: ScAdv,
     cells: TrainingCells,
@@ -140,6 +148,7 @@ def fit_readout(
     """
     readout, seed = model.readout, config.training.seed
     readout.reset()
+    join_linear(model, cells, config)
     rows = {name: _some(np.arange(cells.cells(name)), seed) for name in MODALITIES}
     features = {name: take(cells.features[name], rows[name]) for name in MODALITIES}
     labels, held_out = rna_labels[rows["rna"]], _some(held_out, seed)
@@ -158,7 +167,14 @@ def fit_readout(
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(novelty, share))
     if config.evaluation.align_latent:
-        readout.alignment.fit(rna.latent, labels, atac.latent, atac.probabilities, seed)
+        weights = tuple(_weights(cells, name, rows[name]) for name in MODALITIES)
+        spaces = rna.latent, labels, atac.latent, atac.probabilities
+        readout.alignment.fit(*spaces, seed, weights)
+
+
+def _weights(cells: TrainingCells, modality: str, rows: np.ndarray) -> np.ndarray | None:
+    weights = cells.weights(modality)
+    return None if weights is None else weights[rows]
 
 
 def _some(rows: np.ndarray, seed: int) -> np.ndarray:

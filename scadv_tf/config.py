@@ -82,7 +82,7 @@ class PreprocessingConfig(Checked):
     neighbors: int = option(
         0,
         "ATAC cells over which each ATAC cell is averaged, itself included, weighted by how many "
-        "neighbours they share; 0: a seventh of the ATAC cells that a type has on average, from 5 "
+        "neighbours they share; 0: a seventh of the ATAC cells that a type has on average, from 8 "
         "to 35; 1: no neighbours anywhere.",
         minimum=0,
     )
@@ -337,6 +337,13 @@ class EvaluationConfig(Checked):
         0.5,
         "Share of the final probabilities of an ATAC cell that is the mean of its neighbours'; by "
         "default 1 with smoothing_hops 0.",
+        minimum=0,
+        maximum=1,
+    )
+    linear_share: float = option(
+        0.3,
+        "Share of the probabilities that is a logistic regression's on the same features, which "
+        "holds the network where it drifts; 0: the network alone.",
         minimum=0,
         maximum=1,
     )

@@ -42,20 +42,26 @@ class LinearGuess:
 
         The optimum is unique and the optimizer draws nothing.
         """
+        found = cls(np.zeros((features.shape[1], types)), np.full(types, -np.inf))
+        present = np.unique(labels)
+        found.offsets[present] = 0
+        if len(present) > 1:
+            found._learn(np.asarray(features, np.float64), labels, present)
+        return found
+
+    def _learn(self, features: np.ndarray, labels: np.ndarray, present: np.ndarray) -> None:
         from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits
 
         # Sums by several threads round differently, and on few columns threads only wait.
         with threadpool_limits(1):
             model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MOST_STEPS)
-            model.fit(np.asarray(features, np.float64), labels)
+            model.fit(features, labels)
         coefficients, offsets = model.coef_, model.intercept_
-        if len(model.classes_) == 2:  # scikit-learn keeps the difference of the two
+        if len(present) == 2:  # scikit-learn keeps the difference of the two
             coefficients = np.vstack([-coefficients, coefficients]) / 2
             offsets = np.concatenate([-offsets, offsets]) / 2
-        found = np.zeros((features.shape[1], types)), np.full(types, -np.inf)
-        found[0][:, model.classes_], found[1][model.classes_] = coefficients.T, offsets
-        return cls(*found)
+        self.coefficients[:, present], self.offsets[present] = coefficients.T, offsets
 
     def __call__(self, features: Rows) -> np.ndarray:
         """Probabilities of the types, float32 [cells, K]."""

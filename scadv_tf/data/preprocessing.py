@@ -34,9 +34,9 @@ from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.errors import InputError
 
 MODALITIES = ("rna", "atac")
-# Fewer cells of a type cannot spare more neighbours: the rule of `neighbors_of`.
-CELLS_OF_A_TYPE_A_NEIGHBOR = 7
-FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
+# Of few cells of many types, the 35 nearest are of several types: the rule of `neighbors_of`.
+SHARE_OF_A_TYPE = 1 / 7
+FEWEST_NEIGHBORS, MOST_NEIGHBORS = 8, 35
 TYPES_UNTAUGHT = 10  # that are reckoned with where no types are taught
 
 
@@ -168,13 +168,18 @@ def fit(
 def neighbors_of(data: PairedData, config: PreprocessingConfig) -> int:
     """How many ATAC cells are averaged: as configured, or by the numbers of cells and types.
 
-    A seventh of the ATAC cells that a type has on average, from 5 to 35: of few cells of many
-    types, the 35 nearest are of several types. It looks at no label of an ATAC cell.
+    A seventh of the ATAC cells that a type would have, were they divided as evenly as the RNA types
+    are on the whole (the exponential of the entropy of their shares counts them), from 8 to 35. It
+    looks at no label of an ATAC cell.
     """
     if config.neighbors:
         return config.neighbors
-    of_a_type = len(data.atac_cells) / (len(data.types) or TYPES_UNTAUGHT)
-    wanted = round(of_a_type / CELLS_OF_A_TYPE_A_NEIGHBOR)
+    types = TYPES_UNTAUGHT
+    if data.rna_labels is not None:
+        shares = np.bincount(data.rna_labels) / len(data.rna_labels)
+        shares = shares[shares > 0]
+        types = np.exp(-np.sum(shares * np.log(shares)))
+    wanted = round(SHARE_OF_A_TYPE * len(data.atac_cells) / types)
     return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
 
 
@@ -224,4 +229,5 @@ def _balance(
         weighed = replace(first, scales=scales)
         return tuple(weighed.features(values[name], name) for name in MODALITIES)
 
-    return balanced(features_of, data.rna_labels, len(data.types), lists, len(data.atac_cells))
+    atac_cells = values["atac"].shape[0]
+    return balanced(features_of, data.rna_labels, len(data.types), lists, atac_cells)

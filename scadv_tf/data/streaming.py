@@ -60,9 +60,11 @@ def sampled_rows(data: PairedData, cells: int, seed: int) -> Rows:
 def held(data: PairedData, rows: Rows) -> PairedData:
     """The sampled cells of stored modalities, and all of the others, with counts in memory.
 
-    Of names, labels and tables nothing is chosen: they are still those of all cells.
+    Of names and tables nothing is chosen: they are still those of all cells.
     """
     counts = {name: getattr(data, name)[chosen] for name, chosen in rows.items()}
+    if "rna" in rows and data.rna_labels is not None:
+        counts["rna_labels"] = data.rna_labels[rows["rna"]]
     if data.peaks is not None and "atac" in rows:
         counts["peaks"] = data.peaks[rows["atac"]]
     return replace(data, **counts)

@@ -66,7 +66,8 @@ def fit_affine_maps(
     Parameters
     ----------
     rna_latent, atac_latent : [R, Z] and [A, Z].
-    rna_shares, atac_shares : each cell's shares of the groups [R, K] and [A, K], rows sum to 1.
+    rna_shares, atac_shares : each cell's shares of the groups [R, K] and [A, K], times what the
+        cell weighs.
 
     Returns
     -------

@@ -73,6 +73,7 @@ class LatentAlignment(keras.layers.Layer):
         atac_latent: np.ndarray,
         atac_probabilities: np.ndarray,
         seed: int,
+        weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
     ) -> None:
         """Fits both sets of maps to the training cells; no label of an ATAC cell comes in here.
 
@@ -82,20 +83,31 @@ class LatentAlignment(keras.layers.Layer):
         rna_labels : type codes [R].
         atac_probabilities : of the types [A, K].
         seed : of the clusters.
+        weights : of the RNA and of the ATAC cells, [R] and [A]; None for equal ones. Where a
+            cluster has several types, its mean follows their shares on each side.
         """
-        shares = np.eye(self.types)[rna_labels], np.asarray(sharpened(atac_probabilities))
-        maps = fit_affine_maps(rna_latent, shares[0], atac_latent, shares[1])
+        shares = [np.eye(self.types)[rna_labels], np.asarray(sharpened(atac_probabilities))]
+        maps = _fitted(rna_latent, atac_latent, shares, weights)
         _assign(self.type_maps, maps)
         atac_latent = moved(atac_latent, shares[1], *maps)
         _assign((self.centers, self.width), _clusters((rna_latent, atac_latent), seed))
         latents = (np.asarray(latent, np.float32) for latent in (rna_latent, atac_latent))
         shares = [np.asarray(self.memberships(latent)) for latent in latents]
-        _assign(self.cluster_maps, fit_affine_maps(rna_latent, shares[0], atac_latent, shares[1]))
+        _assign(self.cluster_maps, _fitted(rna_latent, atac_latent, shares, weights))
 
     def get_config(self):
         """The arguments of `__init__`."""
         own = {"types": self.types, "latent_size": self.latent_size}
         return {**super().get_config(), **own}
+
+
+def _fitted(rna_latent, atac_latent, shares: list, weights: tuple) -> tuple:
+    """Maps by each cell's shares of the groups, times what it weighs."""
+    rna, atac = (
+        share if weight is None else share * weight[:, None]
+        for share, weight in zip(shares, weights, strict=True)
+    )
+    return fit_affine_maps(rna_latent, rna, atac_latent, atac)
 
 
 def sharpened(probabilities):

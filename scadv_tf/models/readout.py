@@ -11,6 +11,7 @@ from scadv_tf.models.layers import MODALITIES
 
 KNOTS = 201  # quantiles that stand for a distribution
 RESOLUTION = 0.01  # values that differ by far less get all but the same rank
+LEAST_LOGIT = -1e4  # of a type without RNA cells: none, and yet a number
 UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
 
@@ -18,7 +19,9 @@ UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the 
 class Readout(keras.layers.Layer):
     """Turns latent vectors and logits into the answer. Fitted after training, never trained.
 
-    * Probabilities are ``softmax(logits / temperature)`` (Guo et al. 2017).
+    * Probabilities are ``softmax(logits / temperature)`` (Guo et al. 2017), joined by those of a
+      regression on the features: it cannot follow an error of its own, as a network does that
+      learns from its answers.
     * ``uncertainty`` is their entropy over log K: 0 for one sure type, 1 for a guess.
     * ``distance`` is the mean squared distance to the nearest type's RNA cells in front of the
       trained layers, each component in units of the variance within types.
@@ -47,6 +50,9 @@ class Readout(keras.layers.Layer):
         self.alignment = LatentAlignment(self.types, self.latent_size, name="alignment")
         self.alignment.build()
         self.temperature = self._state((), "temperature", "ones")
+        self.linear_share = self._state((), "linear_share", "zeros")
+        self.linear_kernel = self._state((self.feature_size, self.types), "linear_kernel", "zeros")
+        self.linear_bias = self._state((self.types,), "linear_bias", "zeros")
         self.centers = self._state((self.types, self.feature_size), "centers", "zeros")
         self.variances = self._state((self.feature_size,), "variances", "ones")
         self.uncertainty_knots = self._state((KNOTS,), "uncertainty_knots", "ones")
@@ -79,8 +85,8 @@ class Readout(keras.layers.Layer):
         [B, K], ``uncertainty``, ``distance`` and ``novelty`` [B], and ``unknown``, bool [B].
         """
         logits = logits / self.temperature
-        probabilities = tf.nn.softmax(logits)
-        uncertainty = self._uncertainty(logits, probabilities)
+        probabilities = self._joined(tf.nn.softmax(logits), features)
+        uncertainty = self._uncertainty(probabilities)
         distance = self._distance(features)
         knots = self.distance_knots[MODALITIES.index(modality)]
         novelty = UNCERTAINTY_SHARE * share_below(self.uncertainty_knots, uncertainty)
@@ -95,8 +101,18 @@ class Readout(keras.layers.Layer):
             "unknown": novelty > self.unknown_threshold,
         }
 
-    def _uncertainty(self, logits, probabilities):
-        entropy = -tf.reduce_sum(probabilities * tf.nn.log_softmax(logits), axis=1)
+    def set_linear(self, kernel, bias, share: float):
+        """Sets the regression: coefficients [D, K], offsets [K], and its share in the answer."""
+        self.linear_kernel.assign(kernel)
+        self.linear_bias.assign(np.maximum(bias, LEAST_LOGIT))
+        self.linear_share.assign(share)
+
+    def _joined(self, probabilities, features):
+        linear = tf.nn.softmax(tf.matmul(features, self.linear_kernel) + self.linear_bias)
+        return (1 - self.linear_share) * probabilities + self.linear_share * linear
+
+    def _uncertainty(self, probabilities):
+        entropy = -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=1)
         return tf.minimum(entropy / np.log(max(self.types, 2)), 1.0)  # a rounding may pass 1
 
     def _distance(self, features):
