@@ -120,7 +120,7 @@ def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Ann
     )
 
 
-def join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
+def _join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
     """Lets the regression on the cells' features take part in the model's answers."""
     if cells.balance is not None:
         guess = cells.balance.guess
@@ -148,7 +148,7 @@ def fit_readout(
     """
     readout, seed = model.readout, config.training.seed
     readout.reset()
-    join_linear(model, cells, config)
+    _join_linear(model, cells, config)
     rows = {name: _some(np.arange(cells.cells(name)), seed) for name in MODALITIES}
     features = {name: take(cells.features[name], rows[name]) for name in MODALITIES}
     labels, held_out = rna_labels[rows["rna"]], _some(held_out, seed)

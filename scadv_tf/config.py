@@ -224,8 +224,9 @@ class LossConfig(Checked):
         0.7, "Share of the old centroid that each batch keeps.", minimum=0, maximum=1
     )
     prior_power: float = option(
-        0.0,
-        "How strongly soft labels are pulled towards the RNA cells' type shares, from 0 to 1.",
+        0.5,
+        "How strongly soft labels are pulled towards the type shares that are expected of the ATAC "
+        "cells, from 0 to 1: guessed ones with --balance, else the RNA cells'.",
         minimum=0,
         maximum=1,
     )

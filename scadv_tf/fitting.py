@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from scadv_tf.annotation import fit_readout, join_linear, probabilities
+from scadv_tf.annotation import fit_readout, probabilities
 from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
@@ -139,7 +139,6 @@ def fit(
     team.check_alike("data or settings", int(identity[:15], 16))
     with team.strategy.scope():
         model = build_model(cells, types, config, team)
-        join_linear(model, cells, config)  # soft labels are made of answers
     task = _Task(cells, taught, rna_labels, config, model, team, identity)
     history = task.train(hooks, callbacks, checkpoints)
     if team.replicas > 1:
@@ -228,8 +227,11 @@ class _Task:
         training, loss = self.config.training, self.config.loss
         if not training.supervised:
             return []
-        shares = np.bincount(self.rna_labels[self.rna_rows], minlength=self.model.types)
-        shares = shares / len(self.rna_rows)
+        if self.cells.balance is not None:
+            shares = self.cells.balance.composition.atac_shares
+        else:
+            shares = np.bincount(self.rna_labels[self.rna_rows], minlength=self.model.types)
+            shares = shares / len(self.rna_rows)
         warmup = max(1, round(loss.centroid_warmup * self.config.training.epochs))
         settings = warmup, loss.prior_power, loss.sharpening
         lists = self.cells.neighbors

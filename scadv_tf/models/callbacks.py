@@ -56,21 +56,21 @@ class SoftLabelUpdate:
     ----------
     labels : the array [A, K] that batches are made from; zeros mean no label.
     neighbors : of the A cells, or None.
-    rna_shares : share of each type among RNA cells [K].
+    shares : expected share of each type among the ATAC cells [K].
     warmup_epochs : epochs without soft labels.
     """
 
-    def __init__(self, labels, neighbors, rna_shares, warmup_epochs, prior_power, sharpening):
+    def __init__(self, labels, neighbors, shares, warmup_epochs, prior_power, sharpening):
         self.labels = labels
         self.neighbors = neighbors
-        self.rna_shares = rna_shares
+        self.shares = shares
         self.warmup_epochs = warmup_epochs
         self.settings = prior_power, sharpening
 
     def __call__(self, epoch, probabilities, logs):
         if epoch >= self.warmup_epochs:
             self.labels[:] = soft_labels(
-                probabilities, self.neighbors, self.rna_shares, *self.settings
+                probabilities, self.neighbors, self.shares, *self.settings
             )
 
 

@@ -21,26 +21,27 @@ def neighbor_mean(probabilities: np.ndarray, neighbors: NeighborLists | None) ->
 def soft_labels(
     probabilities: np.ndarray,
     neighbors: NeighborLists | None,
-    rna_shares: np.ndarray,
+    shares: np.ndarray,
     prior_power: float,
     sharpening: float,
 ) -> np.ndarray:
-    """Soft labels [A, K], float32: neighbour means, pulled to the RNA's type shares, sharpened.
+    """Soft labels [A, K], float32: neighbour means, pulled to expected shares, sharpened.
 
-    ``q ~ (mean_neighbours(p) * (share_rna / share_predicted) ^ prior_power) ^ sharpening``, rows
+    ``q ~ (mean_neighbours(p) * (share / share_predicted) ^ prior_power) ^ sharpening``, rows
     normalised.
 
     Parameters
     ----------
     probabilities : predicted p [A, K].
     neighbors : of the A cells, or None.
-    rna_shares : share of each type among the RNA cells [K].
+    shares : expected share of each type among the ATAC cells [K]. They hold a network that learns
+        from its own answers, and would let a type grow and grow.
     prior_power : 0 leaves the predicted shares, 1 corrects for them in full.
     sharpening : 1 leaves the labels as soft as they are.
     """
     labels = neighbor_mean(probabilities, neighbors)
     predicted_shares = np.maximum(labels.mean(axis=0, dtype=np.float64), 1e-4)
-    factors = (rna_shares / predicted_shares) ** prior_power
+    factors = (shares / predicted_shares) ** prior_power
     labels = labels * factors.astype(np.float32)
     # Relative to the largest, so that no power makes a whole row vanish.
     labels /= labels.max(axis=1, keepdims=True)

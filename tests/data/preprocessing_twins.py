@@ -17,6 +17,7 @@ SETTINGS = {
     "lsi_size": 6,
     "neighbor_pca_size": 8,
     "projection_size": 7,
+    "balance": False,
 }
 
 
