@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
-from scadv_tf.data import streaming
+from scadv_tf.data import emptiness, streaming
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import (
@@ -45,12 +45,15 @@ class Preprocessor:
     components : joint principal components [G, D] of the input, for the encoder's first layer, or
         None.
     neighborhood : how the neighbours of ATAC cells are found; None without neighbours.
+    least_open : how many features a cell with data has open, by kind: genes of 'rna' and 'atac';
+        'peaks' for genes and peaks of ATAC cells together. See `scadv_tf.data.emptiness`.
     """
 
     genes: np.ndarray
     scales: dict[str, Scale]
     components: np.ndarray | None
     neighborhood: Neighborhood | None = None
+    least_open: dict[str, int] = field(default_factory=dict)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """Standardised rows of log-normalised values, float32 [cells, G]."""
@@ -65,7 +68,7 @@ class Preprocessor:
 
 @dataclass(frozen=True, eq=False)
 class TrainingCells:
-    """The training cells as the trained layers see them.
+    """The training cells as the trained layers see them: those of the data that have data.
 
     Attributes
     ----------
@@ -75,6 +78,8 @@ class TrainingCells:
     values : modality -> log-normalised (for ATAC: denoised) genes, CSR or dense [cells, G]; empty
         for cells that are not held in memory.
     scratch : folder of what is too large for memory; None where all is held.
+    with_data : modality -> which cells of the data these are, bool [all cells]; the others are
+        empty or nearly so (see `scadv_tf.data.emptiness`). Nothing for all.
     """
 
     preprocessor: Preprocessor
@@ -82,6 +87,11 @@ class TrainingCells:
     neighbors: NeighborLists | None
     values: dict[str, sparse.csr_matrix | np.ndarray] = field(default_factory=dict)
     scratch: Path | None = None
+    with_data: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def chosen(self, modality: str, values: np.ndarray) -> np.ndarray:
+        """Of values of all cells of the data [cells, …], those of these cells."""
+        return values[self.with_data[modality]] if modality in self.with_data else values
 
     def cells(self, modality: str) -> int:
         """The number of cells of a modality."""
@@ -153,7 +163,8 @@ def fit(
 
 def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
-    chosen = variable_genes(data.rna, data.atac, config.variable_genes)
+    chosen, least, with_data = _with_data(data, config.variable_genes)
+    data = emptiness.part_of(data, with_data)
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
     neighborhood = weights = None
     if config.neighbors > 1:
@@ -166,8 +177,26 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     if config.projection_size:
         covariances = [covariance(rna, scales["rna"]), covariance(atac, scales["atac"])]
         components = joint_components(covariances, config.projection_size)
-    preprocessor = Preprocessor(data.genes[chosen], scales, components, neighborhood)
+    preprocessor = Preprocessor(data.genes[chosen], scales, components, neighborhood, least)
     values = {"rna": rna, "atac": atac}
     features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
     lists = None if weights is None else NeighborLists.of(weights)
-    return chosen, TrainingCells(preprocessor, features, lists, values)
+    return chosen, TrainingCells(preprocessor, features, lists, values, with_data=with_data)
+
+
+def _with_data(data: PairedData, genes: int) -> tuple[np.ndarray, dict, dict]:
+    """The columns of so many chosen genes, what a cell must have open, and which cells have it.
+
+    All shared genes say which cells choose; then the chosen genes, which are all that the network
+    and a served model see, say which cells have data.
+    """
+    first = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
+    emptiness.check_enough(first)
+    part = emptiness.part_of(data, first)
+    chosen = variable_genes(part.rna, part.atac, genes)
+    found = emptiness.opened(part.rna[:, chosen], part.atac[:, chosen], part.peaks)
+    least = {kind: emptiness.least_open(cells) for kind, cells in found.items()}
+    found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], data.peaks)
+    with_data = emptiness.with_data(found, least)
+    emptiness.check_enough(with_data)
+    return chosen, least, with_data
