@@ -33,8 +33,8 @@ def opened(rna: Counts, atac: Counts, peaks: Counts | None) -> OpenFeatures:
     Returns
     -------
     'rna' and 'atac' -> open genes, int [cells]; with peaks, 'peaks' -> open genes and peaks of the
-    ATAC cells together. So a cell with open peaks, but none in a gene, has data: its neighbours
-    lend it their genes.
+    ATAC cells together: a cell with open peaks, but none in a gene, has neighbours all the same,
+    and is averaged with them.
     """
     found = {"rna": open_features(rna), "atac": open_features(atac)}
     if peaks is not None:

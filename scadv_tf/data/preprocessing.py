@@ -163,7 +163,7 @@ def fit(
 
 def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
-    chosen, least, with_data = _with_data(data, config.variable_genes)
+    chosen, least, with_data = _with_data(data, config)
     data = emptiness.part_of(data, with_data)
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
     neighborhood = weights = None
@@ -184,19 +184,25 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     return chosen, TrainingCells(preprocessor, features, lists, values, with_data=with_data)
 
 
-def _with_data(data: PairedData, genes: int) -> tuple[np.ndarray, dict, dict]:
-    """The columns of so many chosen genes, what a cell must have open, and which cells have it.
+def _with_data(
+    data: PairedData, config: PreprocessingConfig
+) -> tuple[np.ndarray, dict[str, int], dict[str, np.ndarray]]:
+    """The columns of the chosen genes, what a cell must have open, and which cells have it.
 
     All shared genes say which cells choose; then the chosen genes, which are all that the network
-    and a served model see, say which cells have data.
+    and a served model see, say which cells have data. Peaks count where they find the neighbours
+    that a cell is averaged with: so a cell without open genes still gets some.
     """
-    first = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
+    peaks = data.peaks if config.neighbors > 1 and config.smoothing_hops else None
+    first = emptiness.with_data(emptiness.opened(data.rna, data.atac, peaks))
     emptiness.check_enough(first)
     part = emptiness.part_of(data, first)
-    chosen = variable_genes(part.rna, part.atac, genes)
-    found = emptiness.opened(part.rna[:, chosen], part.atac[:, chosen], part.peaks)
-    least = {kind: emptiness.least_open(cells) for kind, cells in found.items()}
-    found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], data.peaks)
+    chosen = variable_genes(part.rna, part.atac, config.variable_genes)
+    found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], peaks)
+    least = {
+        kind: emptiness.least_open(cells[first["rna" if kind == "rna" else "atac"]])
+        for kind, cells in found.items()
+    }
     with_data = emptiness.with_data(found, least)
     emptiness.check_enough(with_data)
     return chosen, least, with_data

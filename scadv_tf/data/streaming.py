@@ -166,7 +166,7 @@ class _Blocks:
     def with_data(self, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
         """Which cells of a block have data, bool [B]."""
         found, kind = open_features(counts), self.name
-        if peaks is not None:
+        if peaks is not None and "peaks" in self.least:
             found, kind = found + open_features(peaks), "peaks"
         return found >= self.least[kind]
 

@@ -160,7 +160,7 @@ class ServedModel(tf.Module):
     def _has_data(self, counts, modality: str, open_peaks=None):
         """Which cells have as many open features as in training a cell with data had, bool [B]."""
         opened, kind = tf.math.count_nonzero(counts, axis=1, dtype=tf.float32), modality
-        if open_peaks is not None:
+        if open_peaks is not None and "peaks" in self.least_open:
             opened += tf.reshape(tf.sparse.reduce_sum(open_peaks, axis=1), [-1])
             kind = "peaks"
         return opened >= self.least_open.get(kind, 1)
