@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scadv_tf.config import RunConfig
+from scadv_tf.data.emptiness import spread
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
-from scadv_tf.data.rows import JoinedRows, Rows, blocks, take
+from scadv_tf.data.rows import JoinedRows, Rows, SpreadRows, blocks, take
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
@@ -37,10 +38,27 @@ class Encoded:
     distance: np.ndarray
     novelty: np.ndarray
 
+    def of_all(self, kept: np.ndarray) -> Encoded:
+        """Also of the cells without data: any type alike, as novel as can be, a latent vector of 0.
+
+        Parameters
+        ----------
+        kept : which of all cells these are, bool [all cells].
+        """
+        if kept.all():
+            return self
+        return Encoded(
+            SpreadRows(self.latent, kept),
+            spread(self.probabilities, kept, 1 / self.probabilities.shape[1]),
+            spread(self.uncertainty, kept, 1),
+            spread(self.distance, kept, np.nan),
+            spread(self.novelty, kept, 1),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """What a trained model says of all cells, the ATAC cells with the vote of their neighbours.
+    """What a trained model says of the cells, the ATAC cells with the vote of their neighbours.
 
     Attributes
     ----------
@@ -48,6 +66,8 @@ class Annotation:
     probabilities : of the ATAC cells [A, K], joined by their neighbours'.
     novelty : of the ATAC cells [A], the mean over their neighbours.
     unknown : bool [A], whether that is above the threshold.
+    rna_unknown : bool [R], the cells without data; None if there are none. An RNA cell has a label
+        of its own, so no other is called unknown.
     """
 
     rna: Encoded
@@ -55,6 +75,19 @@ class Annotation:
     probabilities: np.ndarray
     novelty: np.ndarray
     unknown: np.ndarray
+    rna_unknown: np.ndarray | None = None
+
+    def of_all(self, with_data: dict[str, np.ndarray]) -> Annotation:
+        """Also of the cells without data, which are unknown: see `TrainingCells.with_data`."""
+        kept = with_data["atac"]
+        return Annotation(
+            self.rna.of_all(with_data["rna"]),
+            self.atac.of_all(kept),
+            spread(self.probabilities, kept, 1 / self.probabilities.shape[1]),
+            spread(self.novelty, kept, 1),
+            spread(self.unknown, kept, True),
+            ~with_data["rna"],
+        )
 
     @property
     def latent(self) -> Rows:
@@ -102,7 +135,10 @@ def encode(model: ScAdv, features: Rows, modality: str, latent: Rows | None = No
 
 
 def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Annotation:
-    """The answer for all training cells."""
+    """The answer for the training cells, those of the data that have data.
+
+    ``annotate_cells(…).of_all(cells.with_data)`` is that for all cells of the data.
+    """
 
     def encoded(modality: str) -> Encoded:
         latent = cells.table(f"{modality}_latent", cells.cells(modality), model.latent_size)
@@ -142,7 +178,7 @@ def fit_readout(
 
     Parameters
     ----------
-    rna_labels : type codes [R].
+    rna_labels : type codes [R] of the training cells.
     held_out : rows of the RNA cells that were not trained on; without any, the probabilities stay
         as they are and no cell is unknown.
     """

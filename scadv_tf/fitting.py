@@ -110,8 +110,9 @@ def fit(
 
     Parameters
     ----------
-    rna_labels, types : type codes [R] and the number of types; not looked at in the unsupervised
-        mode, where all cells are of one type.
+    rna_labels, types : type codes of all RNA cells of the data, those without data among them, and
+        the number of types; not looked at in the unsupervised mode, where all cells are of one
+        type.
     hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`), of those
         that are followed: see `TrainingCells.followed`.
     callbacks : further Keras callbacks.
@@ -133,6 +134,8 @@ def fit(
     share = training.calibration_share
     if not training.supervised:
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
+    else:
+        rna_labels = cells.chosen("rna", rna_labels)
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
     identity = _identity(cells, rna_labels, types, config)

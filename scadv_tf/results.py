@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.config import RunConfig
+from scadv_tf.data.emptiness import spread
 from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
@@ -50,7 +52,7 @@ FILES = {
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that is written about a run.
+    """Everything that is written about a run, of the cells that have data.
 
     Attributes
     ----------
@@ -78,6 +80,28 @@ class Results:
         """Probability of the headline label of each ATAC cell [A]."""
         return self.annotation.probabilities.max(axis=1)
 
+    def of_all(
+        self, data: PairedData, truth: AtacTruth | None, with_data: dict[str, np.ndarray]
+    ) -> Results:
+        """Also of the cells without data: unknown, with no place on the UMAP.
+
+        Their label is the first of the types, all of which are as probable, and that of the other
+        routes 'unknown'.
+        """
+        kept = with_data["atac"]
+        first = dict.fromkeys((HEADLINE, "classifier"), next(iter(data.types), UNKNOWN))
+        return replace(
+            self,
+            data=data,
+            truth=truth,
+            routes={
+                name: spread(labels, kept, first.get(name, UNKNOWN))
+                for name, labels in self.routes.items()
+            },
+            annotation=self.annotation.of_all(with_data),
+            umap=spread(self.umap, np.concatenate([with_data["rna"], kept]), np.nan),
+        )
+
 
 def versions() -> dict[str, str]:
     """Package -> version, of those that a result depends on."""
@@ -95,16 +119,22 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_results(folder: Path, results: Results) -> None:
-    """Writes the tables, pictures and the report; `metrics.json` last, as the sign of the end."""
+def write_results(folder: Path, results: Results, of_all: Results | None = None) -> None:
+    """Writes the tables, pictures and the report; `metrics.json` last, as the sign of the end.
+
+    Parameters
+    ----------
+    of_all : the same of all cells, for the tables of cells; None where all have data.
+    """
+    of_all = of_all or results
     write_whole(folder / "config.json", results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
     if results.routes:
-        write_predictions(folder / "predictions.csv", results)
+        write_predictions(folder / "predictions.csv", of_all)
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
-    spaces = results.annotation.latent, results.umap
-    write_integrated(folder / "integrated.h5ad", results.data, *_predicted(results), *spaces)
+    spaces = of_all.annotation.latent, of_all.umap
+    write_integrated(folder / "integrated.h5ad", of_all.data, *_predicted(of_all), *spaces)
     pictures = write_figures(folder / "figures", results)
     write_report(folder / "report.html", report_content(results, pictures))
 
@@ -117,7 +147,9 @@ def _predicted(results: Results) -> tuple:
     rna = results.annotation.rna.probabilities
     labels = {"rna": types[rna.argmax(axis=1)], "atac": results.routes["label_transfer"]}
     confidence = {"rna": rna.max(axis=1), "atac": results.confidence}
-    unknown = {"rna": np.zeros(len(rna), dtype=bool), "atac": results.annotation.unknown}
+    of_rna = results.annotation.rna_unknown
+    of_rna = np.zeros(len(rna), dtype=bool) if of_rna is None else of_rna
+    unknown = {"rna": of_rna, "atac": results.annotation.unknown}
     return labels, confidence, unknown
 
 

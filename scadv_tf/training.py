@@ -69,6 +69,8 @@ def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stage
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         seed, most = config.training.seed, config.data.memory_cells
         cells = preprocessing.fit(data, config.preprocessing, seed, scratch, most)
+    everything = data, truth
+    data, truth = _of_cells(cells, data, truth)
     with stages.stage("train", "Training"):
         watch = data.types and truth is not None
         hooks = [learning_curve_hook(data.types, truth, cells.followed)] if watch else []
@@ -77,7 +79,7 @@ def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stage
         kept = checkpoints.Checkpoints(
             folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
         )
-        given = cells, data.rna_labels, len(data.types), config, hooks, reporters
+        given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
         model, history = fitting.fit(*given, team, kept)
     if not team.chief:
         logger.info("Trained. The chief, worker 0, writes the results.")
@@ -85,11 +87,19 @@ def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stage
     found = _evaluate(model, cells, data, truth, config, stages)
     with stages.stage("export", "Exporting the encoder"):
         checkpoints.save_weights(model, config, folder / "checkpoints")
-        export = _export(model, cells, data, found, config, export_dir)
+        export = _export(model, cells, everything[0], found, config, export_dir)
     results = Results(config, data, truth, **found, history=history, export=export)
-    _write(folder, results, stages)
+    _write(folder, results, results.of_all(*everything, cells.with_data), stages)
     kept.remove()
     return results.metrics
+
+
+def _of_cells(
+    cells: TrainingCells, data: PairedData, truth: AtacTruth | None
+) -> tuple[PairedData, AtacTruth | None]:
+    """The cells that have data, which are trained on, scored and shown."""
+    kept = cells.with_data
+    return data.of_cells(kept), None if truth is None else truth.of_cells(kept["atac"])
 
 
 def _evaluate(
@@ -148,14 +158,16 @@ def _export(
     return export(served, folder, background, data.intervals)
 
 
-def _write(folder: Path, results: Results, stages: Stages) -> None:
+def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> None:
     """Writes everything, `metrics.json` last, and says where it is."""
     metrics, export = results.metrics, results.export
+    if metrics["unknown_share"] is not None:
+        metrics["unknown_share"] = float(of_all.annotation.unknown.mean())
     metrics |= {"epochs_trained": len(results.history), "export": str(export)}
     with stages.stage("write", f"Writing results to {folder}"):
         metrics |= {"seconds": stages.seconds, "memory_mb": stages.memory_mb}
         metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
-        write_results(folder, results)
+        write_results(folder, results, of_all)
     write_json(folder / "metrics.json", metrics)
     for line in summary(metrics, warnings_of(results), folder, export):
         logger.info("%s", line)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import GeneMatch, match_features
 from scadv_tf.data.labels import (
     UNKNOWN,
@@ -72,6 +73,21 @@ class PairedData:
     rna_known: np.ndarray | None = None
     intervals: Intervals | None = None
 
+    def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
+        """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
+        if all(cells.all() for cells in kept.values()):
+            return self
+        rna, atac = kept["rna"], kept["atac"]
+        return replace(
+            emptiness.part_of(self, kept),
+            rna_labels=None if self.rna_labels is None else self.rna_labels[rna],
+            rna_known=None if self.rna_known is None else self.rna_known[rna],
+            rna_cells=self.rna_cells[rna],
+            atac_cells=self.atac_cells[atac],
+            rna_obs=self.rna_obs[rna],
+            atac_obs=self.atac_obs[atac],
+        )
+
     def known_rna_types(self) -> np.ndarray:
         """Known types of the RNA cells, taught or not, text [R]; '' where not known."""
         if self.rna_labels is not None:
@@ -109,6 +125,10 @@ class AtacTruth:
 
     labels: np.ndarray
     level: dict[str, str]
+
+    def of_cells(self, kept: np.ndarray) -> AtacTruth:
+        """Of the kept cells alone, bool [A]."""
+        return replace(self, labels=self.labels[kept])
 
     def coarsen(self, predicted_types: Sequence[str]) -> np.ndarray:
         """RNA types [A] named at the level of the ATAC labels; other names stay as they are."""
@@ -190,7 +210,8 @@ def pair(
         peaks_in_genes=peaks_in_genes,
         warnings=[
             *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
-            *_gene_warnings(rna_counts, atac_counts, match),
+            *emptiness.warnings(rna_counts, atac_counts, peaks),
+            *_gene_warnings(match),
         ],
         **_account_of_cells(rna_labels, types, cells),
         **_account_of_genes(match),
@@ -290,13 +311,8 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
     return warnings
 
 
-def _gene_warnings(rna: Counts, atac: Counts, match: GeneMatch) -> list[str]:
+def _gene_warnings(match: GeneMatch) -> list[str]:
     warnings = []
-    for modality, counts in (("RNA", rna), ("ATAC", atac)):
-        stored = isinstance(counts, StoredCounts)
-        empty = counts.account.empty if stored else int(np.sum(counts.sum(axis=1) == 0))
-        if empty:
-            warnings.append(f"{empty:,} {modality} cells have no count in any shared gene")
     if 2 * match.matched_how["case"] > len(match.genes):
         warnings.append(
             "most genes match only when upper and lower case are taken as one: "

@@ -15,10 +15,11 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
-from scadv_tf.data import streaming
+from scadv_tf.data import emptiness, streaming
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
 from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.neighbors import number_of_neighbors
 from scadv_tf.data.normalization import (
     Scale,
     averages,
@@ -34,10 +35,6 @@ from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.errors import InputError
 
 MODALITIES = ("rna", "atac")
-# Of few cells of many types, the 35 nearest are of several types: the rule of `neighbors_of`.
-SHARE_OF_A_TYPE = 1 / 7
-FEWEST_NEIGHBORS, MOST_NEIGHBORS = 8, 35
-TYPES_UNTAUGHT = 10  # that are reckoned with where no types are taught
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +48,15 @@ class Preprocessor:
     components : joint principal components [G, D] of the input, for the encoder's first layer, or
         None.
     neighborhood : how the neighbours of ATAC cells are found; None without neighbours.
+    least_open : how many features a cell with data has open, by kind: genes of 'rna' and 'atac';
+        'peaks' for genes and peaks of ATAC cells together. See `scadv_tf.data.emptiness`.
     """
 
     genes: np.ndarray
     scales: dict[str, Scale]
     components: np.ndarray | None
     neighborhood: Neighborhood | None = None
+    least_open: dict[str, int] = field(default_factory=dict)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """Standardised rows of log-normalised values, float32 [cells, G]."""
@@ -71,7 +71,7 @@ class Preprocessor:
 
 @dataclass(frozen=True, eq=False)
 class TrainingCells:
-    """The training cells as the trained layers see them.
+    """The training cells as the trained layers see them: those of the data that have data.
 
     Attributes
     ----------
@@ -83,6 +83,8 @@ class TrainingCells:
     scratch : folder of what is too large for memory; None where all is held.
     balance : the composition of both modalities, and what each cell weighs for it; None where that
         is not looked at.
+    with_data : modality -> which cells of the data these are, bool [all cells]; the others are
+        empty or nearly so (see `scadv_tf.data.emptiness`). Nothing for all.
     """
 
     preprocessor: Preprocessor
@@ -91,6 +93,11 @@ class TrainingCells:
     values: dict[str, sparse.csr_matrix | np.ndarray] = field(default_factory=dict)
     scratch: Path | None = None
     balance: Balance | None = None
+    with_data: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def chosen(self, modality: str, values: np.ndarray) -> np.ndarray:
+        """Of values of all cells of the data [cells, …], those of these cells."""
+        return values[self.with_data[modality]] if modality in self.with_data else values
 
     def cells(self, modality: str) -> int:
         """The number of cells of a modality."""
@@ -135,7 +142,7 @@ def fit(
 ) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
-    With ``neighbors`` 1 there are no neighbours, with 0 as many as `neighbors_of` says; with ``smoothing_hops`` 0 there are, but the
+    With ``neighbors`` 1 there are no neighbours, with 0 as many as `number_of_neighbors` says; with ``smoothing_hops`` 0 there are, but the
     cells are not averaged. Of a modality on disk, a random sample of `memory_cells` teaches, and
     the features of all its cells go to disk.
 
@@ -148,7 +155,6 @@ def fit(
     ------
     InputError : there is no such folder, or the disk is full.
     """
-    config = replace(config, neighbors=neighbors_of(data, config))
     rows = streaming.sampled_rows(data, memory_cells, seed)
     streamed = {name: r for name, r in rows.items() if len(r) < len(getattr(data, name))}
     if not streamed:
@@ -165,27 +171,13 @@ def fit(
     return streaming.streamed(cells, data, columns, streamed, Path(scratch))
 
 
-def neighbors_of(data: PairedData, config: PreprocessingConfig) -> int:
-    """How many ATAC cells are averaged: as configured, or by the numbers of cells and types.
-
-    A seventh of the ATAC cells that a type would have, were they divided as evenly as the RNA types
-    are on the whole (the exponential of the entropy of their shares counts them), from 8 to 35. It
-    looks at no label of an ATAC cell.
-    """
-    if config.neighbors:
-        return config.neighbors
-    types = TYPES_UNTAUGHT
-    if data.rna_labels is not None:
-        shares = np.bincount(data.rna_labels) / len(data.rna_labels)
-        shares = shares[shares > 0]
-        types = np.exp(-np.sum(shares * np.log(shares)))
-    wanted = round(SHARE_OF_A_TYPE * len(data.atac_cells) / types)
-    return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
-
-
 def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
-    chosen = variable_genes(data.rna, data.atac, config.variable_genes)
+    chosen, least, with_data = _with_data(data, config)
+    data = emptiness.part_of(data, with_data)
+    labels = None if data.rna_labels is None else data.rna_labels[with_data["rna"]]
+    if not config.neighbors:
+        config = replace(config, neighbors=number_of_neighbors(data.atac.shape[0], labels))
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
     neighborhood = weights = None
     if config.neighbors > 1:
@@ -195,15 +187,16 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
         atac = averages(weights, neighborhood.levels[-1])
     lists = None if weights is None else NeighborLists.of(weights)
     values = {"rna": rna, "atac": atac}
-    preprocessor = Preprocessor(data.genes[chosen], *_space(values, config), neighborhood)
+    preprocessor = Preprocessor(data.genes[chosen], *_space(values, config), neighborhood, least)
     balance = None
-    if config.balance and data.rna_labels is not None and preprocessor.components is not None:
-        balance = _balance(preprocessor, values, data, lists)
+    if config.balance and labels is not None and preprocessor.components is not None:
+        balance = _balance(preprocessor, values, labels, len(data.types), lists)
         scales, components = _space(values, config, balance.weights)
         preprocessor = replace(preprocessor, scales=scales, components=components)
-        balance = balance.with_guess(preprocessor.features(rna, "rna"), data.rna_labels)
+        balance = balance.with_guess(preprocessor.features(rna, "rna"), labels)
     features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
-    return chosen, TrainingCells(preprocessor, features, lists, values, balance=balance)
+    cells = TrainingCells(preprocessor, features, lists, values, None, balance, with_data)
+    return chosen, cells
 
 
 def _space(
@@ -219,7 +212,7 @@ def _space(
 
 
 def _balance(
-    first: Preprocessor, values: dict, data: PairedData, lists: NeighborLists | None
+    first: Preprocessor, values: dict, labels: np.ndarray, types: int, lists: NeighborLists | None
 ) -> Balance:
     """What the cells weigh, by what the first, unweighted preprocessing makes of them."""
 
@@ -229,5 +222,28 @@ def _balance(
         weighed = replace(first, scales=scales)
         return tuple(weighed.features(values[name], name) for name in MODALITIES)
 
-    atac_cells = values["atac"].shape[0]
-    return balanced(features_of, data.rna_labels, len(data.types), lists, atac_cells)
+    return balanced(features_of, labels, types, lists, values["atac"].shape[0])
+
+
+def _with_data(
+    data: PairedData, config: PreprocessingConfig
+) -> tuple[np.ndarray, dict[str, int], dict[str, np.ndarray]]:
+    """The columns of the chosen genes, what a cell must have open, and which cells have it.
+
+    All shared genes say which cells choose; then the chosen genes, which are all that the network
+    and a served model see, say which cells have data. Peaks count where they find the neighbours
+    that a cell is averaged with: so a cell without open genes still gets some.
+    """
+    peaks = data.peaks if config.neighbors != 1 and config.smoothing_hops else None
+    first = emptiness.with_data(emptiness.opened(data.rna, data.atac, peaks))
+    emptiness.check_enough(first)
+    part = emptiness.part_of(data, first)
+    chosen = variable_genes(part.rna, part.atac, config.variable_genes)
+    found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], peaks)
+    least = {
+        kind: emptiness.least_open(cells[first["rna" if kind == "rna" else "atac"]])
+        for kind, cells in found.items()
+    }
+    with_data = emptiness.with_data(found, least)
+    emptiness.check_enough(with_data)
+    return chosen, least, with_data

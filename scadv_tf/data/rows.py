@@ -1,7 +1,7 @@
 """Long tables of numbers, a row a cell, that need not be held in memory: read and written by parts.
 
 `Rows` is whatever has ``.shape`` and ``rows[start:stop] -> array``: a NumPy array, `DiskRows`,
-`JoinedRows`.
+`JoinedRows`, `SpreadRows`.
 """
 
 from __future__ import annotations
@@ -117,6 +117,35 @@ class JoinedRows:
         if not found:
             return self.parts[0][0:0]
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+class SpreadRows:
+    """Rows of a table at some of the places of a longer one; zeros at the others, without a copy.
+
+    Parameters
+    ----------
+    rows : [n, width].
+    places : bool [N], n of them True.
+    """
+
+    def __init__(self, rows: Rows, places: np.ndarray):
+        self._rows, self._places = rows, places
+        self._before = np.concatenate([[0], np.cumsum(places)])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """All places, width."""
+        return len(self._places), *self._rows.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, stop = _bounds(part, len(self))
+        found = self._rows[int(self._before[start]) : int(self._before[stop])]
+        block = np.zeros((stop - start, *found.shape[1:]), dtype=found.dtype)
+        block[self._places[start:stop]] = found
+        return block
 
 
 def as_rows(table) -> Rows:

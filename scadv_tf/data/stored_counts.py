@@ -28,28 +28,28 @@ CELLS_AT_ONCE = 4096
 
 
 class Account:
-    """What one look at all counts tells, whatever the blocks in which they come.
-
-    Attributes
-    ----------
-    empty : cells without any count.
-    """
+    """What one look at all counts tells, whatever the blocks in which they come."""
 
     def __init__(self):
-        self.empty = 0
+        self._opened: list[np.ndarray] = []
         self._rows, self._columns = 0, 0
         self._parts = [hashlib.sha256() for _ in range(3)]
 
     def add(self, counts: sparse.csr_matrix) -> None:
         """Counts of further cells, CSR."""
         lengths = np.diff(counts.indptr)
-        self.empty += int(np.sum(counts.sum(axis=1) == 0)) if counts.nnz else len(lengths)
+        self._opened.append(open_features(counts).astype(np.int32))
         self._rows += counts.shape[0]
         self._columns = counts.shape[1]
         # Whether positions are held in 32 or 64 bits depends on the size alone.
         arrays = counts.data, counts.indices.astype(np.int32), lengths.astype(np.int32)
         for part, array in zip(self._parts, arrays, strict=True):
             part.update(np.ascontiguousarray(array).data)
+
+    @property
+    def opened(self) -> np.ndarray:
+        """How many columns of each cell have a count, int32 [cells]."""
+        return np.concatenate(self._opened) if self._opened else np.zeros(0, np.int32)
 
     @property
     def digest(self) -> str:
@@ -162,6 +162,13 @@ def _look_through(tables: list[StoredCounts]) -> None:
     tell_of_empty_cells(source.path, empty)
     for table, account in zip(tables, accounts, strict=True):
         table._accounts[:] = [account]
+
+
+def open_features(counts: sparse.csr_matrix | StoredCounts) -> np.ndarray:
+    """How many features of each cell have a count, int [cells]; of stored ones, by the account."""
+    if isinstance(counts, StoredCounts):
+        return counts.account.opened
+    return np.diff(sparse.csr_matrix(counts > 0).indptr)
 
 
 def account_of(counts: sparse.csr_matrix | StoredCounts) -> Account:

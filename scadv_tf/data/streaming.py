@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from scadv_tf.data import emptiness
 from scadv_tf.data.neighbor_lists import NeighborLists
-from scadv_tf.data.neighbors import Search, weights_of_new
+from scadv_tf.data.neighbors import MOST_NEIGHBORS, Search, weights_of_new
 from scadv_tf.data.normalization import CHUNK, dense, log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
 from scadv_tf.data.rows import DiskRows
-from scadv_tf.data.stored_counts import StoredCounts
+from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 from scadv_tf.progress import CellProgress
 
@@ -43,6 +44,8 @@ Rows = dict[str, np.ndarray]
 def sampled_rows(data: PairedData, cells: int, seed: int) -> Rows:
     """Modality -> ascending rows of the cells that are to be held, of modalities on disk only.
 
+    Where not all can be, cells without data are not among them.
+
     Parameters
     ----------
     cells : at most so many of each modality; 0 for all.
@@ -51,9 +54,13 @@ def sampled_rows(data: PairedData, cells: int, seed: int) -> Rows:
     for number, name in enumerate(("rna", "atac")):
         counts: Counts = getattr(data, name)
         if isinstance(counts, StoredCounts):
-            size = min(cells or len(counts), len(counts))
+            of_use = np.arange(len(counts))
+            if 0 < cells < len(counts):
+                found = emptiness.opened(data.rna, data.atac, data.peaks)
+                of_use = np.flatnonzero(emptiness.with_data(found)[name])
+            size = min(cells or len(of_use), len(of_use))
             random = np.random.default_rng([seed, number])
-            rows[name] = np.sort(random.choice(len(counts), size, replace=False))
+            rows[name] = np.sort(random.choice(of_use, size, replace=False))
     return rows
 
 
@@ -82,7 +89,8 @@ def check_space(data: PairedData, rows: Rows, config: PreprocessingConfig, folde
     needed = 0
     for name, chosen in rows.items():
         cells = len(getattr(data, name))
-        lists = 2 * (config.neighbors - 1) if name == "atac" else 0
+        near = config.neighbors or MOST_NEIGHBORS
+        lists = 2 * (near - 1) if name == "atac" else 0
         needed += 4 * cells * (width + lists)
         logger.info(
             "%s of %s %s cells, drawn at random, teach the preprocessing",
@@ -111,23 +119,66 @@ def streamed(
     columns : of the chosen genes among those of the data.
     """
     features, values, lists = dict(cells.features), dict(cells.values), cells.neighbors
+    with_data = dict(cells.with_data)
     for name in rows:
         values.pop(name)
-    if "rna" in rows:
-        preprocessor = cells.preprocessor
-        features["rna"] = _write_plain(preprocessor, "rna", data.rna, columns, folder)
-    if "atac" in rows and lists is None:
-        features["atac"] = _write_plain(cells.preprocessor, "atac", data.atac, columns, folder)
-    elif "atac" in rows:
-        known = Known(rows["atac"], cells.features["atac"], lists)
-        newcomers = Newcomers.of(cells.preprocessor)
-        features["atac"], lists = _write_atac(newcomers, known, data, columns, folder)
+        blocks = _Blocks(data, name, columns, cells.preprocessor.least_open)
+        if name == "atac" and lists is not None:
+            known = Known(rows[name][with_data[name]], cells.features[name], lists)
+            newcomers = Newcomers.of(cells.preprocessor)
+            features[name], lists, with_data[name] = _write_atac(newcomers, known, blocks, folder)
+        else:
+            features[name], with_data[name] = _write_plain(cells.preprocessor, blocks, folder)
     balance = cells.balance
     if balance is not None:
-        balance = balance.of_all(data.rna_labels, features["atac"], lists)
+        labels = data.rna_labels
+        if "rna" in with_data:
+            labels = labels[with_data["rna"]]
+        balance = balance.of_all(labels, features["atac"], lists)
     return replace(
-        cells, features=features, neighbors=lists, values=values, scratch=folder, balance=balance
+        cells,
+        features=features,
+        neighbors=lists,
+        values=values,
+        scratch=folder,
+        with_data=with_data,
+        balance=balance,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """All cells of a modality, some at a time.
+
+    Attributes
+    ----------
+    columns : of the chosen genes.
+    least : how many features a cell with data has open, see `Preprocessor.least_open`.
+    """
+
+    data: PairedData
+    name: str
+    columns: np.ndarray
+    least: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(getattr(self.data, self.name))
+
+    def __iter__(self) -> Iterator[tuple[int, sparse.csr_matrix, sparse.csr_matrix | None]]:
+        """Start, counts of the chosen genes, and peaks of each block."""
+        peaks = self.data.peaks if self.name == "atac" else None
+        with CellProgress(len(self), f"preprocessing {self.name.upper()}") as progress:
+            for start, block in getattr(self.data, self.name).blocks(CELLS_AT_ONCE):
+                part = slice(start, start + block.shape[0])
+                yield start, block[:, self.columns], None if peaks is None else peaks[part]
+                progress.update(block.shape[0])
+
+    def with_data(self, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
+        """Which cells of a block have data, bool [B]."""
+        found, kind = open_features(counts), self.name
+        if peaks is not None and "peaks" in self.least:
+            found, kind = found + open_features(peaks), "peaks"
+        return found >= self.least[kind]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,38 +252,37 @@ class Known:
 
 
 def _write_plain(
-    preprocessor: Preprocessor, name: str, counts: StoredCounts, columns: np.ndarray, folder: Path
-) -> DiskRows:
-    """The features of cells that are not averaged."""
+    preprocessor: Preprocessor, blocks: _Blocks, folder: Path
+) -> tuple[DiskRows, np.ndarray]:
+    """The features of cells that are not averaged, and which of all cells they are."""
     size = len(preprocessor.genes)
     if preprocessor.components is not None:
         size = preprocessor.components.shape[1]
-    table = DiskRows(folder / f"{name}_features", size)
-    with CellProgress(len(counts), f"preprocessing {name.upper()}") as progress:
-        for start, block in counts.blocks(CELLS_AT_ONCE):
-            found = preprocessor.features(log_normalize(block[:, columns]), name)
-            table[start : start + len(found)] = found
-            progress.update(len(found))
-    return table
+    table, kept = DiskRows(folder / f"{blocks.name}_features", size), []
+    for _, counts, peaks in blocks:
+        kept.append(blocks.with_data(counts, peaks))
+        found = preprocessor.features(log_normalize(counts[kept[-1]]), blocks.name)
+        table[len(table) : len(table) + len(found)] = found
+    return table, np.concatenate(kept)
 
 
 def _write_atac(
-    newcomers: Newcomers, known: Known, data: PairedData, columns: np.ndarray, folder: Path
-) -> tuple[DiskRows, NeighborLists]:
-    """The features of cells that are averaged with sampled ones, and their neighbours."""
+    newcomers: Newcomers, known: Known, blocks: _Blocks, folder: Path
+) -> tuple[DiskRows, NeighborLists, np.ndarray]:
+    """The features of cells that are averaged with sampled ones, their neighbours, and which."""
     near_of = newcomers.neighborhood.neighbors.shape[1] - 1
     features = DiskRows(folder / "atac_features", known.features.shape[1])
     rows = DiskRows(folder / "atac_neighbors", near_of, np.int32)
-    weights = DiskRows(folder / "atac_weights", near_of)
-    with CellProgress(len(data.atac), "preprocessing ATAC") as progress:
-        for start, counts in data.atac.blocks(CELLS_AT_ONCE):
-            part = slice(start, start + counts.shape[0])
-            peaks = None if data.peaks is None else data.peaks[part]
-            found = newcomers(log_normalize(counts[:, columns]), peaks)
-            known.put(start, *found)
-            features[part], rows[part], weights[part] = found
-            progress.update(counts.shape[0])
-    return features, NeighborLists(known.rows, rows, weights)
+    weights, kept = DiskRows(folder / "atac_weights", near_of), []
+    for start, counts, peaks in blocks:
+        kept.append(blocks.with_data(counts, peaks))
+        found = newcomers(log_normalize(counts), peaks)
+        known.put(start, *found)
+        part = slice(len(features), len(features) + int(kept[-1].sum()))
+        features[part], rows[part], weights[part] = (values[kept[-1]] for values in found)
+    with_data = np.concatenate(kept)
+    reference = np.cumsum(with_data)[known.rows] - 1  # all of them have data
+    return features, NeighborLists(reference, rows, weights), with_data
 
 
 def _uncut(preprocessor: Preprocessor, values: sparse.csr_matrix | np.ndarray) -> np.ndarray:

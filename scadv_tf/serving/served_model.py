@@ -75,6 +75,7 @@ class ServedModel(tf.Module):
         self.type_names = tuple(served.types)
         self.translates = bool(GENERATOR_LOSSES & model.active.keys())
         self.weights = self.model.weights([*PARTS, *(["generator"] if self.translates else [])])
+        self.least_open = dict(preprocessor.least_open)
         self.scales = {name: FixedScale(scale) for name, scale in preprocessor.scales.items()}
         self.reference = self._reference_cells(served)
         self.peaks = 0 if self.reference is None else self.reference.peaks
@@ -102,7 +103,7 @@ class ServedModel(tf.Module):
         )
 
     def annotate(self, counts, modality: str, open_peaks=None) -> dict:
-        """The answer for cells, each by itself.
+        """The answer for cells, each by itself; one without data is unknown and of any type alike.
 
         Parameters
         ----------
@@ -123,13 +124,17 @@ class ServedModel(tf.Module):
             probabilities = (1 - self.vote) * probabilities + self.vote * voted
             others = self.reference.novelty[:, None]
             novelty = neighbors.mean(novelty[:, None], others)[:, 0]
+        has_data = self._has_data(counts, modality, open_peaks)
+        probabilities = tf.where(has_data[:, None], probabilities, 1 / len(self.type_names))
+        novelty = tf.where(has_data, novelty, 1.0)
+        unknown = novelty > self.model.readout.unknown_threshold
         return {
             "latent": answer["latent"],
             "probabilities": probabilities,
             "label": tf.gather(list(self.type_names), tf.argmax(probabilities, axis=1)),
             "confidence": tf.reduce_max(probabilities, axis=1),
             "novelty": novelty,
-            "unknown": novelty > self.model.readout.unknown_threshold,
+            "unknown": unknown | ~has_data,
         }
 
     def embed(self, counts, modality: str) -> dict:
@@ -151,6 +156,14 @@ class ServedModel(tf.Module):
     def encoded(self, expression, modality: str) -> dict:
         """The answer of `Readout` for cells preprocessed as in training [B, G]."""
         return self._answer(self.model.encoder.project(expression), modality)
+
+    def _has_data(self, counts, modality: str, open_peaks=None):
+        """Which cells have as many open features as in training a cell with data had, bool [B]."""
+        opened, kind = tf.math.count_nonzero(counts, axis=1, dtype=tf.float32), modality
+        if open_peaks is not None and "peaks" in self.least_open:
+            opened += tf.reshape(tf.sparse.reduce_sum(open_peaks, axis=1), [-1])
+            kind = "peaks"
+        return opened >= self.least_open.get(kind, 1)
 
     def _answer(self, features, modality: str) -> dict:
         latent = self.model.encoder.encode(features, modality=modality)

@@ -249,7 +249,7 @@ def test_rare_means_fewer_than_ten_cells(adata, atac):
 def test_cells_without_a_count_in_the_shared_genes_are_told(rna, atac):
     atac.X = sparse.csr_matrix([[0, 0], [1, 0], [0, 0]], dtype=np.float32)
     report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
-    assert any(w.startswith("2 ATAC cells have no count") for w in report.warnings)
+    assert any(w.startswith("2 of 3 ATAC cells are empty or nearly empty") for w in report.warnings)
 
 
 def test_another_species_is_suspected(adata):

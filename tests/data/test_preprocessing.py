@@ -160,7 +160,6 @@ def test_neighbours_are_of_the_same_type(tissue):
     """The peaks tell the types apart, so that an average does not blur them."""
     types = tissue.atac_obs["cell_type"].to_numpy()
     neighbors = fit(tissue, settings()).preprocessor.neighborhood.neighbors
-    neighbors = neighbors[:-1]  # the last cell is empty
     agreement = np.mean(types[neighbors[:, 1:]] == types[neighbors[:, :1]])
     assert agreement > 0.9 > 2 * np.mean(types[:, None] == types[None, :])
 
@@ -172,7 +171,7 @@ def test_wide_averages_keep_more_of_the_own_type_than_plain_ones(tissue):
     plain = membership(cells.preprocessor.neighborhood.neighbors, 70).toarray() / 20
 
     def own_type(weights):
-        return np.sum(weights * (types[:, None] == types), axis=1)[:-1].mean()
+        return np.sum(weights * (types[:, None] == types), axis=1).mean()
 
     weighted = cells.neighbors.matrix().toarray()
     assert own_type(weighted) > own_type(plain) + 0.05
@@ -258,15 +257,6 @@ def test_a_table_has_room_in_memory_or_on_disk(tissue, tmp_path):
         assert table.shape == (5, 3)
         np.testing.assert_array_equal(table[1:4], values[1:4])
     assert (tmp_path / "latent").stat().st_size == 60
-
-
-@pytest.mark.parametrize("keep_peaks", [True, False])
-def test_empty_cells_give_finite_numbers(tissue, keep_peaks):
-    data = tissue if keep_peaks else without_peaks(tissue)
-    assert data.atac[-1].nnz == 0
-    cells = fit(data, settings())
-    assert np.isfinite(cells.genes("atac")).all()
-    assert np.isfinite(cells.features["atac"]).all()
 
 
 def test_a_constant_gene_is_zero_in_the_input(tissue):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scadv_tf.data import rows as module
-from scadv_tf.data.rows import DiskRows, JoinedRows, as_rows, blocks, take
+from scadv_tf.data.rows import DiskRows, JoinedRows, SpreadRows, as_rows, blocks, take
 
 
 @pytest.fixture
@@ -148,3 +148,14 @@ def test_blocks_cover_all_rows_once(stored, numbers, small_blocks):
 def test_a_list_becomes_an_array_and_stored_rows_stay(stored, numbers):
     assert as_rows(stored) is stored and as_rows(numbers) is numbers
     np.testing.assert_array_equal(as_rows([[1, 2]]), [[1, 2]])
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(0, 3), slice(2, 7), slice(5, 5), slice(6, 99)])
+def test_rows_are_spread_over_places_without_a_copy(part):
+    values = np.arange(1.0, 9.0, dtype=np.float32).reshape(4, 2)
+    places = np.array([0, 1, 0, 0, 1, 1, 1], dtype=bool)
+    full = np.zeros((7, 2), dtype=np.float32)
+    full[places] = values
+    rows = SpreadRows(values, places)
+    assert rows.shape == (7, 2) and len(rows) == 7
+    np.testing.assert_array_equal(rows[part], full[part])

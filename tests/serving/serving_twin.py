@@ -127,14 +127,40 @@ class AtacTwin:
         probabilities = (1 - vote) * found["probabilities"] + vote * voted
         novelty = weights[0][:, 0] * found["novelty"]
         novelty = novelty + weights[1] @ of_training.novelty[self.rows]
-        return {
-            "latent": found["latent"],
-            "probabilities": probabilities,
-            "label": np.array(self.trained.data.types)[probabilities.argmax(axis=1)],
-            "confidence": probabilities.max(axis=1),
-            "novelty": novelty,
-            "unknown": novelty > float(self.trained.served.model.readout.unknown_threshold),
-        }
+        answer = found | {"probabilities": probabilities, "novelty": novelty}
+        return floored(self.trained, answer, self.is_empty(counts, peaks))
+
+    def is_empty(self, counts, peaks) -> np.ndarray:
+        """Whether new cells open fewer than a twentieth of a typical training cell's features."""
+
+        def opened(*parts):
+            return sum((part.toarray() > 0).sum(axis=1) for part in parts)
+
+        averaged = bool(self.trained.cells.preprocessor.neighborhood.levels)
+        if peaks is None or not averaged:
+            return opened(counts) < least_open(opened(self.counts))
+        return opened(counts, peaks) < least_open(opened(self.counts, self.trained.data.peaks))
+
+
+def least_open(opened: np.ndarray) -> int:
+    """Of every open feature, the number in its cell; a twentieth of the larger half's least."""
+    of_each = np.sort(np.repeat(opened, opened))[::-1]
+    return max(1, of_each[(len(of_each) - 1) // 2] // 20)
+
+
+def floored(trained, answer: dict, empty: np.ndarray) -> dict[str, np.ndarray]:
+    """An answer of the trained layers as a served model gives it: empty cells are unknown."""
+    probabilities, novelty = answer["probabilities"].copy(), answer["novelty"].copy()
+    probabilities[empty], novelty[empty] = 1 / len(trained.data.types), 1
+    unknown = novelty > float(trained.served.model.readout.unknown_threshold)
+    return {
+        "latent": answer["latent"],
+        "probabilities": probabilities,
+        "label": np.array(trained.data.types)[probabilities.argmax(axis=1)],
+        "confidence": probabilities.max(axis=1),
+        "novelty": novelty,
+        "unknown": unknown | empty,
+    }
 
 
 def most_similar(queries: np.ndarray, reference: np.ndarray, count: int) -> np.ndarray:

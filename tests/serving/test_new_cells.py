@@ -14,6 +14,7 @@ from serving_twin import (
     averaging_of_new,
     dense,
     entries,
+    floored,
     network_answer,
     opened,
     training_answer,
@@ -135,15 +136,7 @@ def expected_alone(trained, counts):
     model, preprocessor = trained.served.model, trained.cells.preprocessor
     values = preprocessor.scale(log_normalized(tf.constant(counts.toarray())).numpy(), "atac")
     answer = network_answer(model, model.encoder.project(values).numpy())
-    probabilities = answer["probabilities"]
-    return {
-        "latent": answer["latent"],
-        "probabilities": probabilities,
-        "label": np.array(trained.data.types)[probabilities.argmax(axis=1)],
-        "confidence": probabilities.max(axis=1),
-        "novelty": answer["novelty"],
-        "unknown": answer["unknown"],
-    }
+    return floored(trained, answer, np.asarray(counts.sum(axis=1)).ravel() == 0)
 
 
 # RNA.
@@ -186,11 +179,57 @@ def test_the_depth_of_a_cell_does_not_matter(exported, new_tissue):
 
 
 @pytest.mark.parametrize("name", ["annotate_rna", "annotate_atac"])
-def test_empty_cells_get_finite_numbers(exported, name):
+def test_empty_cells_are_unknown_and_of_any_type_alike(exported, name):
     found = values_of(exported.loaded.signatures[name](counts=tf.zeros((2, 120))))
-    for values in (found["latent"], found["probabilities"], found["novelty"]):
-        assert np.isfinite(values).all()
+    assert np.isfinite(found["latent"]).all()
+    assert_of_no_type(found)
     np.testing.assert_array_equal(found["latent"][0], found["latent"][1])
+
+
+def assert_of_no_type(found):
+    np.testing.assert_array_equal(found["probabilities"], np.float32(0.25))
+    np.testing.assert_array_equal(found["confidence"], np.float32(0.25))
+    np.testing.assert_array_equal(found["novelty"], 1)
+    assert found["unknown"].all()
+
+
+def test_an_empty_cell_is_unknown_by_every_signature_and_changes_no_other(exported, new_tissue):
+    functions, peaks = exported.loaded.signatures, new_tissue.peaks
+    counts = new_tissue.atac
+    assert not counts[0].nnz and not peaks[0].nnz
+    for name, given, others in (
+        ("annotate_atac", dense(counts), dense(counts[1:])),
+        ("annotate_atac_sparse", entries(counts), entries(counts[1:])),
+        ("annotate_atac_peaks", entries(counts, peaks), entries(counts[1:], peaks[1:])),
+    ):
+        found, expected = values_of(functions[name](**given)), values_of(functions[name](**others))
+        assert_of_no_type({output: values[:1] for output, values in found.items()})
+        assert_same_answers({output: v[1:] for output, v in found.items()}, expected)
+        assert not expected["unknown"].all()
+
+
+def test_a_cell_with_nothing_but_peaks_has_data(exported, new_tissue):
+    """Its neighbours, which the peaks find, lend it their genes."""
+    peaks, none = new_tissue.peaks[1:4], 0 * new_tissue.atac[1:4]
+    found = values_of(exported.loaded.signatures["annotate_atac_peaks"](**entries(none, peaks)))
+    assert (found["novelty"] < 1).all() and (found["confidence"] > 0.26).all()
+
+
+@pytest.mark.parametrize("kind", ["genes", "peaks"])
+def test_a_nearly_empty_cell_is_unknown_as_in_training(exported, new_tissue, kind):
+    least = exported.trained.cells.preprocessor.least_open["atac" if kind == "genes" else "peaks"]
+    assert least > 2
+    row = new_tissue.atac[5].toarray()
+    opened = np.flatnonzero(row)
+    for number in (least - 1, least):
+        counts = sparse.csr_matrix(np.where(np.arange(120) < opened[number], row, 0))
+        assert counts.nnz == number
+        name, peaks = "annotate_atac_sparse", None
+        if kind == "peaks":
+            name, peaks = "annotate_atac_peaks", 0 * new_tissue.peaks[5]
+        found = values_of(exported.loaded.signatures[name](**entries(counts, peaks)))
+        assert (found["novelty"] == 1).all() == (number < least)
+        assert (found["confidence"] == 0.25).all() == (number < least)
 
 
 def test_embeddings_are_those_of_the_annotation(exported, new_tissue, tissue):

@@ -1,0 +1,139 @@
+"""Which cells have data; an empty or nearly empty one teaches nothing and gets no type.
+
+A matrix of barcodes that nobody filtered has a few thousand cells among many thousands of droplets
+with a handful of stray counts each. They would be most of the statistics and of all neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.data.stored_counts import StoredCounts, open_features
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from scadv_tf.data.pairing import Counts, PairedData
+
+# Stray counts of real droplets open 1 to 3 % of what a typical cell opens. Real cells lie above a
+# tenth in all data sets at hand, and thinned to a third of the counts above a twentieth.
+LEAST_SHARE = 0.05
+MANY = 0.05  # of a modality's cells; some debris is in every sample
+FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
+
+OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
+
+
+def opened(rna: Counts, atac: Counts, peaks: Counts | None) -> OpenFeatures:
+    """How many features of each cell have a count.
+
+    Returns
+    -------
+    'rna' and 'atac' -> open genes, int [cells]; with peaks, 'peaks' -> open genes and peaks of the
+    ATAC cells together: a cell with open peaks, but none in a gene, has neighbours all the same,
+    and is averaged with them.
+    """
+    found = {"rna": open_features(rna), "atac": open_features(atac)}
+    if peaks is not None:
+        found["peaks"] = found["atac"] + open_features(peaks)
+    return found
+
+
+def least_open(opened: np.ndarray) -> int:
+    """How many open features a cell needs: a twentieth of a typical cell's, and one at least.
+
+    Half of all open features are in cells that have as many as the typical one, or more. The
+    median would be an empty droplet's where most barcodes are; these have few of all features.
+
+    Parameters
+    ----------
+    opened : of each cell [cells].
+    """
+    ranked = np.sort(opened)[::-1]
+    total = np.cumsum(ranked, dtype=np.int64)
+    if not len(total) or not total[-1]:
+        return 1
+    typical = ranked[np.searchsorted(total, total[-1] / 2)]
+    return max(1, int(LEAST_SHARE * typical))
+
+
+def kinds(features: dict) -> dict[str, str]:
+    """Modality -> the kind of features by which its cells have data or not."""
+    return {"rna": "rna", "atac": "peaks" if "peaks" in features else "atac"}
+
+
+def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[str, np.ndarray]:
+    """Modality -> which cells have data, bool [cells].
+
+    Parameters
+    ----------
+    least : kind of features -> how many must be open; None for what these cells say.
+    """
+    kept = {}
+    for name, kind in kinds(found).items():
+        bound = least_open(found[kind]) if least is None else least[kind]
+        kept[name] = found[kind] >= bound
+    return kept
+
+
+def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
+    """The same data with the counts of these cells alone; names, labels and tables stay."""
+    counts = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    if data.peaks is not None:
+        counts["peaks"] = rows_of(data.peaks, kept["atac"])
+    return replace(data, **counts)
+
+
+def rows_of(counts: Counts, kept: np.ndarray) -> Counts:
+    """The kept cells, bool [cells], of counts; the counts themselves where all are."""
+    if kept.all():
+        return counts
+    rows = np.flatnonzero(kept)
+    return counts.chosen(rows) if isinstance(counts, StoredCounts) else counts[rows]
+
+
+def spread(values: np.ndarray, kept: np.ndarray, fill) -> np.ndarray:
+    """Values of the kept cells [n, …] at their places among all cells; `fill` for the others."""
+    if kept.all():
+        return values
+    found = np.full((len(kept), *values.shape[1:]), fill, dtype=values.dtype)
+    found[kept] = values
+    return found
+
+
+def check_enough(kept: dict[str, np.ndarray]) -> None:
+    """Refuses a modality that is all but empty.
+
+    Raises
+    ------
+    InputError : fewer than 3 cells of a modality have data, and others have none.
+    """
+    for name, cells in kept.items():
+        if cells.sum() < min(FEWEST_CELLS, len(cells)):
+            raise InputError(
+                what=f"Hardly any {name.upper()} cell has a count in the genes that are looked at.",
+                expected=f"at least {FEWEST_CELLS} {name.upper()} cells with counts",
+                received=f"{cells.sum():,} of {len(cells):,} cells",
+                advice="Check that the file holds raw counts of cells, and that both modalities "
+                "are of the same species and genome.",
+            )
+
+
+def warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, peaks) -> list[str]:
+    """What to tell of cells without data, in plain language."""
+    found = []
+    for name, kept in with_data(opened(rna, atac, peaks)).items():
+        number = int(np.sum(~kept))
+        if not number:
+            continue
+        text = (
+            f"{number:,} of {len(kept):,} {name.upper()} cells are empty or nearly empty (no count "
+            "in any shared gene, or hardly one): they teach nothing and are called 'unknown'"
+        )
+        if number > MANY * len(kept):
+            text += "; the likely cause is an unfiltered matrix of barcodes: give the filtered one"
+        found.append(text)
+    return found

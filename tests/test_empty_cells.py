@@ -1,0 +1,152 @@
+"""Cells without data, from files to results: unknown, and without a say in any other's answer."""
+
+from __future__ import annotations
+
+import json
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from scadv_tf import RunConfig, fitting
+from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotation import annotate_cells
+from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data.datasets import assemble
+from scadv_tf.data.synthetic import simulate
+
+CELLS, TYPES = 240, 3
+EMPTY = {"rna": 30, "atac": 200}
+SMALL = {
+    "neighbors": 5,
+    "lsi_size": 6,
+    "projection_size": 8,
+    "encoder_sizes": (32, 16),
+    "generator_sizes": (16,),
+    "atac_discriminator_sizes": (16,),
+    "batch_size": 64,
+    "epochs": 2,
+}
+
+
+def with_empty(cells: anndata.AnnData, number: int) -> anndata.AnnData:
+    """The same cells, and among them others with no count, or one."""
+    random = np.random.default_rng(number)
+    counts = sparse.lil_matrix((number, cells.n_vars), dtype=np.float32)
+    for row in range(0, number, 2):
+        counts[row, random.integers(cells.n_vars)] = 1
+    obs = pd.DataFrame({"cell_type": "kind0"}, index=[f"empty{i}" for i in range(number)])
+    obs["cell_type"] = cells.obs["cell_type"].iloc[0]
+    empty = anndata.AnnData(counts.tocsr(), obs=obs, var=cells.var)
+    joined = anndata.concat([cells, empty])
+    joined.var = cells.var
+    joined = joined[random.permutation(joined.n_obs)].copy()
+    # In their old order, so that the same cells are drawn.
+    names = joined.obs_names.to_numpy(dtype=str, copy=True)
+    full = ~np.char.startswith(names, "empty")
+    names[full] = cells.obs_names
+    return joined[names].copy()
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    """RNA cells, peaks and a table of genes; with the empty cells and without."""
+    rna, peaks, table = simulate(CELLS, 200, types=TYPES, difficulty=0.2)
+    mixed = with_empty(rna, EMPTY["rna"]), with_empty(peaks, EMPTY["atac"])
+    return (rna, peaks, table), (*mixed, table)
+
+
+def answered(rna, peaks, table):
+    """Paired data, and what a training says of all cells."""
+    config = RunConfig.of(**SMALL)
+    data, truth = assemble(rna, peaks, DatasetSource(label_key="cell_type"), table)
+    cells = preprocessing.fit(data, config.preprocessing)
+    model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
+    return data, history, annotate_cells(model, cells, config).of_all(cells.with_data)
+
+
+def test_cells_without_data_change_no_other_answer(tissue):
+    (_, history, expected), (data, longer, found) = (answered(*given) for given in tissue)
+    losses = [t.drop(columns="seconds").to_numpy() for t in (history, longer)]
+    np.testing.assert_allclose(*losses, rtol=1e-4, atol=1e-5)
+    empty = np.char.startswith(data.atac_cells, "empty")
+    assert empty.sum() == EMPTY["atac"]
+    for name in ("probabilities", "novelty", "unknown"):
+        ours, theirs = getattr(found, name)[~empty], getattr(expected, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4, err_msg=name)
+    np.testing.assert_array_equal(found.probabilities[empty], np.float32(1 / TYPES))
+    assert found.unknown[empty].all() and (found.novelty[empty] == 1).all()
+    of_rna = np.char.startswith(data.rna_cells, "empty")
+    np.testing.assert_array_equal(found.rna_unknown, of_rna)
+    np.testing.assert_array_equal(found.rna.probabilities[of_rna], np.float32(1 / TYPES))
+    latent = found.latent[:]
+    places = np.concatenate([of_rna, empty])
+    assert not latent[places].any() and latent[~places].any(axis=1).all()
+    np.testing.assert_allclose(latent[~places], expected.latent, rtol=1e-3, atol=1e-3)
+
+
+# The main job.
+
+
+@pytest.fixture(scope="module", params=["held", "streamed"])
+def run(request, tissue, train_main, tmp_path_factory):
+    """A finished process and its folder, where the input lies, too."""
+    folder = tmp_path_factory.mktemp(request.param)
+    rna, peaks, table = tissue[1]
+    columns = ["chrom", "start", "end", "gene"]
+    table[columns].to_csv(folder / "genes.bed", sep="\t", header=False, index=False)
+    rna.write_h5ad(folder / "rna.h5ad")
+    peaks.write_h5ad(folder / "atac.h5ad")
+    files = "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed", "--dataset=mixed"
+    held = 100 if request.param == "streamed" else 0
+    done = train_main(folder, *files, f"--memory_cells={held}", "--epochs=3")
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+def test_the_tables_of_a_run_have_the_cells_without_data_as_unknown(run):
+    _, folder = run
+    results = folder / "runs" / "mixed"
+    table = pd.read_csv(results / "predictions.csv", index_col="cell")
+    known = anndata.read_h5ad(folder / "atac.h5ad").obs["cell_type"].astype(str)
+    assert table.index.tolist() == known.index.tolist()
+    empty = table.index.str.startswith("empty")
+    assert (table["accepted_label"][empty] == "unknown").all()
+    np.testing.assert_allclose(table["confidence"][empty], 1 / TYPES, atol=1e-6)
+    assert (table["novelty"][empty] == 1).all() and table["label"].isin(known).all()
+    assert np.mean(table["label"][~empty] == known[~empty]) > 0.95
+    assert (table["accepted_label"][~empty] != "unknown").mean() > 0.5
+    joint = anndata.read_h5ad(results / "integrated.h5ad")
+    assert joint.n_obs == 2 * CELLS + sum(EMPTY.values())
+    empty = joint.obs["cell"].astype(str).str.startswith("empty").to_numpy()
+    assert joint.obs["scadv_unknown"][empty].all()
+    np.testing.assert_allclose(joint.obs["scadv_confidence"][empty], 1 / TYPES, rtol=1e-6)
+    assert np.isfinite(joint.obsm["X_scadv"]).all() and not joint.obsm["X_scadv"][empty].any()
+    np.testing.assert_array_equal(np.isnan(joint.obsm["X_umap"]).all(axis=1), empty)
+    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["label_transfer"]["macro_f1"] > 0.95  # of the cells with data
+    assert metrics["unknown_share"] == pytest.approx((table["accepted_label"] == "unknown").mean())
+
+
+def test_log_and_report_name_the_likely_cause(run):
+    done, folder = run
+    text = "200 of 440 ATAC cells are empty or nearly empty"
+    page = (folder / "runs" / "mixed" / "report.html").read_text(encoding="utf-8")
+    for said in (done.stderr, page):
+        assert text in said and "unfiltered matrix of barcodes" in said
+
+
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+def test_the_export_calls_the_same_cells_unknown(run, modality, tmp_path):
+    _, folder = run
+    output, model = tmp_path / "again.csv", str(folder / "savedmodels" / "mixed")
+    given = str(folder / f"{modality}.h5ad")
+    annotate_file(AnnotateConfig(model, given, modality, str(output)))
+    table = pd.read_csv(output, index_col="cell")
+    empty = table.index.str.startswith("empty")
+    assert empty.sum() == EMPTY[modality]
+    assert (table["accepted_label"][empty] == "unknown").all()
+    np.testing.assert_allclose(table["confidence"][empty], 1 / TYPES, rtol=1e-4)
+    assert (table["novelty"][empty] == 1).all() and (table["novelty"][~empty] < 1).mean() > 0.9
