@@ -13,8 +13,14 @@ from types import ModuleType
 from scadv_tf.config import EvaluationConfig, LossConfig, PreprocessingConfig, RunConfig
 from scadv_tf.settings import Checked, option, require
 
-# Of the center loss in milestone2, where the configuration leaves that loss out.
-CENTER_WEIGHT = 0.1
+# Of the document's losses in its systems, where the configuration leaves a loss out.
+DOCUMENT_WEIGHTS = {
+    "contrastive": 0.01,
+    "interpolation": 0.1,
+    "atac_adversarial": 0.1,
+    "cycle": 0.1,
+    "center": 0.1,
+}
 # Joint principal components for the systems that need them, where the configuration has none.
 PROJECTION_SIZE = 50
 
@@ -36,7 +42,9 @@ class System:
     function : its name there.
     losses : kept losses of our model, the weights of all others are 0; None for other systems.
     denoised : whether it gets the denoised ATAC cells that our model gets.
+    balanced : whether their scales are of cells weighed as for our model, see `--balance`.
     raw : whether it gets the counts of all genes, to preprocess them by itself.
+    literal : whether it has the document's own form: no neighbours, no projection, no weights.
     """
 
     sentence: str
@@ -44,7 +52,9 @@ class System:
     function: str
     losses: tuple[str, ...] | None = None
     denoised: bool = False
+    balanced: bool = False
     raw: bool = False
+    literal: bool = False
 
     @property
     def seeded(self) -> bool:
@@ -87,6 +97,13 @@ SYSTEMS = {
     "ce_nce_adv_cyc_ict": _ours(
         "ce_nce_adv_cyc and interpolation consistency.", *_CYC, "interpolation"
     ),
+    "document": System(
+        "The document's own form: all its losses on standardised genes, each cell by itself.",
+        "scadv_tf.fitting",
+        "fit",
+        (*_CYC, "interpolation"),
+        literal=True,
+    ),
     "harmony": _baseline(
         "Harmony on the joint principal components, then an SVM.", "harmony", "harmony"
     ),
@@ -101,6 +118,7 @@ SYSTEMS = {
         "plain",
         "linear",
         denoised=True,
+        balanced=True,
     ),
     "harmony_denoised": _baseline(
         "Harmony on the denoised ATAC cells that scadv gets: what the denoising alone does.",
@@ -109,7 +127,7 @@ SYSTEMS = {
         denoised=True,
     ),
 }
-DEFAULT = tuple(name for name in SYSTEMS if name != "harmony_denoised")
+DEFAULT = tuple(name for name in SYSTEMS if name not in ("harmony_denoised", "document"))
 
 
 @dataclass(frozen=True)
@@ -148,10 +166,11 @@ def settings_of(system: str, config: RunConfig) -> RunConfig:
     if chosen.losses is not None:
         losses = _weighted(config.loss, chosen.losses)
         ours = dataclasses.replace(config, loss=losses, data=plain.data, output=plain.output)
-        return ours if chosen.losses == WEIGHTS else _as_in_the_document(ours)
+        ours = ours if chosen.losses == WEIGHTS else _as_in_the_document(ours)
+        return _literal(ours) if chosen.literal else ours
     preprocessing = plain.preprocessing
     if not chosen.raw:
-        preprocessing = _with_components(config.preprocessing, chosen.denoised)
+        preprocessing = _with_components(config.preprocessing, chosen)
     return RunConfig(
         preprocessing=preprocessing,
         training=dataclasses.replace(plain.training, seed=config.training.seed),
@@ -161,20 +180,34 @@ def settings_of(system: str, config: RunConfig) -> RunConfig:
 
 def _as_in_the_document(config: RunConfig) -> RunConfig:
     """The classifier's own answer and the latent vectors as trained: what the document had."""
-    evaluation = dataclasses.replace(config.evaluation, neighbor_vote=0.0, align_latent=False)
+    evaluation = dataclasses.replace(
+        config.evaluation, neighbor_vote=0.0, linear_share=0.0, align_latent=False
+    )
     return dataclasses.replace(config, evaluation=evaluation)
 
 
-def _with_components(config: PreprocessingConfig, denoised: bool) -> PreprocessingConfig:
+def _literal(config: RunConfig) -> RunConfig:
+    """The same on the genes of cells that stand alone and weigh the same."""
+    preprocessing = dataclasses.replace(
+        config.preprocessing, neighbors=1, smoothing_hops=0, projection_size=0, balance=False
+    )
+    network = dataclasses.replace(config.network, discriminator_condition="none")
+    loss = dataclasses.replace(config.loss, contrastive_pair="same")
+    return dataclasses.replace(config, preprocessing=preprocessing, network=network, loss=loss)
+
+
+def _with_components(config: PreprocessingConfig, chosen: System) -> PreprocessingConfig:
     return dataclasses.replace(
         config,
-        neighbors=config.neighbors if denoised else 1,
+        neighbors=config.neighbors if chosen.denoised else 1,
+        balance=config.balance and chosen.balanced,
         projection_size=config.projection_size or PROJECTION_SIZE,
     )
 
 
 def _weighted(config: LossConfig, kept: tuple[str, ...]) -> LossConfig:
     weights = {name: getattr(config, name) if name in kept else 0.0 for name in WEIGHTS}
-    if "center" in kept and kept != WEIGHTS:
-        weights["center"] = config.center or CENTER_WEIGHT
+    if kept != WEIGHTS:
+        for name in DOCUMENT_WEIGHTS.keys() & kept:
+            weights[name] = weights[name] or DOCUMENT_WEIGHTS[name]
     return dataclasses.replace(config, **weights)

@@ -80,8 +80,10 @@ def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[
 
 
 def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
-    """The same data with the counts of these cells alone; names, labels and tables stay."""
+    """The same data with these cells' counts and taught labels alone; names and tables stay."""
     counts = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    if data.rna_labels is not None and not kept["rna"].all():
+        counts["rna_labels"] = data.rna_labels[kept["rna"]]
     if data.peaks is not None:
         counts["peaks"] = rows_of(data.peaks, kept["atac"])
     return replace(data, **counts)

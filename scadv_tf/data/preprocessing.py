@@ -175,7 +175,7 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
     chosen, least, with_data = _with_data(data, config)
     data = emptiness.part_of(data, with_data)
-    labels = None if data.rna_labels is None else data.rna_labels[with_data["rna"]]
+    labels = data.rna_labels
     if not config.neighbors:
         config = replace(config, neighbors=number_of_neighbors(data.atac.shape[0], labels))
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from scadv_tf.comparison.systems import (
-    CENTER_WEIGHT,
     DEFAULT,
+    DOCUMENT_WEIGHTS,
     SYSTEMS,
     WEIGHTS,
     ComparisonConfig,
@@ -65,13 +65,26 @@ def test_milestone2_has_a_center_loss_also_where_none_is_configured():
     losses = {"cross_entropy", "center", "modality_adversarial"}
     assert kept("milestone2") == losses
     without = dataclasses.replace(CONFIG, loss=dataclasses.replace(CONFIG.loss, center=0.0))
-    assert settings_of("milestone2", without).loss.center == CENTER_WEIGHT > 0
+    assert settings_of("milestone2", without).loss.center == DOCUMENT_WEIGHTS["center"] > 0
     assert settings_of("scadv", without).loss.center == 0
 
 
-def test_a_weight_of_zero_stays_zero_and_no_loss_at_all_is_refused():
-    loss = dataclasses.replace(CONFIG.loss, contrastive=0.0)
-    assert kept("ce_nce", dataclasses.replace(CONFIG, loss=loss)) == {"cross_entropy"}
+def test_the_documents_systems_have_its_losses_also_where_none_is_configured():
+    none = dataclasses.replace(CONFIG, loss=LossConfig(contrastive=0.0, interpolation=0.0))
+    assert settings_of("ce_nce", none).loss.contrastive == DOCUMENT_WEIGHTS["contrastive"]
+    document = settings_of("document", none).loss
+    assert document.interpolation == DOCUMENT_WEIGHTS["interpolation"]
+    assert document.centroid == 0 and settings_of("scadv", none).loss.contrastive == 0
+
+
+def test_the_document_itself_has_neither_neighbours_nor_projection_nor_weights():
+    found = settings_of("document", CONFIG)
+    assert (found.preprocessing.neighbors, found.preprocessing.projection_size) == (1, 0)
+    assert not found.preprocessing.balance and found.evaluation.linear_share == 0
+    assert (found.network.discriminator_condition, found.loss.contrastive_pair) == ("none", "same")
+
+
+def test_no_loss_at_all_is_refused():
     loss = dataclasses.replace(CONFIG.loss, cross_entropy=0.0)
     with pytest.raises(InputError, match="No loss"):
         settings_of("ce", dataclasses.replace(CONFIG, loss=loss))
@@ -81,7 +94,9 @@ def test_our_rows_differ_in_their_losses_and_in_what_the_document_lacks():
     evaluation = EvaluationConfig(neighbor_vote=0.3, unknown_share=0.2, knn_neighbors=9)
     config = dataclasses.replace(CONFIG, evaluation=evaluation)
     assert settings_of("scadv", config) == config
-    plain = dataclasses.replace(evaluation, neighbor_vote=0.0, align_latent=False)
+    plain = dataclasses.replace(
+        evaluation, neighbor_vote=0.0, linear_share=0.0, align_latent=False
+    )
     for system in ("milestone2", *LADDER):
         found = settings_of(system, config)
         assert found.evaluation == plain

@@ -118,7 +118,8 @@ def test_both_modalities_weigh_the_same_whatever_their_numbers_of_cells(tissue):
     def components(data):
         return fit(data, settings(neighbors=1)).preprocessor.components
 
-    more = dataclasses.replace(tissue, rna=sparse.vstack([tissue.rna] * 5, format="csr"))
+    rna = sparse.vstack([tissue.rna] * 5, format="csr")
+    more = dataclasses.replace(tissue, rna=rna, rna_labels=np.tile(tissue.rna_labels, 5))
     found, expected = components(more), components(tissue)
     np.testing.assert_allclose(np.abs(np.sum(found * expected, axis=0)), 1, atol=1e-4)
 
