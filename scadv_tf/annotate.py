@@ -70,10 +70,11 @@ class AnnotateConfig(Checked):
 
 @dataclass
 class Summary:
-    """What was found in how many cells; seconds to start, and to annotate."""
+    """What was found in how many cells, how many were empty; seconds to start, and to annotate."""
 
     cells: int = 0
     unknown: int = 0
+    empty: int = 0
     types: Counter = field(default_factory=Counter)
     start: float = 0.0
     seconds: float = 0.0
@@ -83,6 +84,10 @@ class Summary:
         self.cells += len(answer["latent"])
         if "label" in answer:
             self.unknown += int(answer["unknown"].sum())
+            probabilities = answer["probabilities"]
+            # Nothing but a cell without data is of any type alike.
+            alike = probabilities.max(axis=1) == probabilities.min(axis=1)
+            self.empty += int((alike & answer["unknown"]).sum())
             self.types.update(answer["label"].tolist())
 
     def lines(self) -> list[str]:
@@ -91,10 +96,18 @@ class Summary:
         if self.types:
             share = 100 * self.unknown / self.cells
             lines.append(f"{self.unknown:,} of them ({share:.1f} %) resemble no known type")
+        if self.empty:
+            lines.append(self._of_empty())
         width = max(map(len, self.types), default=0)
         for name, number in self.types.most_common():
             lines.append(f"  {name:{width}s} {number:9,d} {100 * number / self.cells:6.1f} %")
         return lines
+
+    def _of_empty(self) -> str:
+        from scadv_tf.data.emptiness import MANY, UNFILTERED
+
+        text = f"{self.empty:,} of them are empty or nearly empty, and unknown for that"
+        return f"{text}; {UNFILTERED}" if self.empty > MANY * self.cells else text
 
 
 def annotate_file(config: AnnotateConfig) -> Summary:

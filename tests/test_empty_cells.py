@@ -143,7 +143,9 @@ def test_the_export_calls_the_same_cells_unknown(run, modality, tmp_path):
     _, folder = run
     output, model = tmp_path / "again.csv", str(folder / "savedmodels" / "mixed")
     given = str(folder / f"{modality}.h5ad")
-    annotate_file(AnnotateConfig(model, given, modality, str(output)))
+    summary = annotate_file(AnnotateConfig(model, given, modality, str(output)))
+    assert summary.empty == EMPTY[modality]
+    assert any("unfiltered matrix of barcodes" in line for line in summary.lines())
     table = pd.read_csv(output, index_col="cell")
     empty = table.index.str.startswith("empty")
     assert empty.sum() == EMPTY[modality]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # tenth in all data sets at hand, and thinned to a third of the counts above a twentieth.
 LEAST_SHARE = 0.05
 MANY = 0.05  # of a modality's cells; some debris is in every sample
+UNFILTERED = "the likely cause is an unfiltered matrix of barcodes: give the filtered one"
 FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
 
 OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
@@ -136,6 +137,6 @@ def warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, peaks) -> list[str
             "in any shared gene, or hardly one): they teach nothing and are called 'unknown'"
         )
         if number > MANY * len(kept):
-            text += "; the likely cause is an unfiltered matrix of barcodes: give the filtered one"
+            text += f"; {UNFILTERED}"
         found.append(text)
     return found
