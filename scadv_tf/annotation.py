@@ -68,6 +68,8 @@ class Annotation:
     unknown : bool [A], whether that is above the threshold.
     rna_unknown : bool [R], the cells without data; None if there are none. An RNA cell has a label
         of its own, so no other is called unknown.
+    linear : type codes of the ATAC cells [A] by the regression on their features and their
+        neighbours' alone; None without one.
     """
 
     rna: Encoded
@@ -76,6 +78,7 @@ class Annotation:
     novelty: np.ndarray
     unknown: np.ndarray
     rna_unknown: np.ndarray | None = None
+    linear: np.ndarray | None = None
 
     def of_all(self, with_data: dict[str, np.ndarray]) -> Annotation:
         """Also of the cells without data, which are unknown: see `TrainingCells.with_data`."""
@@ -87,6 +90,7 @@ class Annotation:
             spread(self.novelty, kept, 1),
             spread(self.unknown, kept, True),
             ~with_data["rna"],
+            None if self.linear is None else spread(self.linear, kept, 0),
         )
 
     @property
@@ -153,7 +157,15 @@ def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Ann
         final_probabilities(atac.probabilities, neighbors, vote),
         novelty,
         novelty > float(model.readout.unknown_threshold),
+        linear=_linear_types(cells),
     )
+
+
+def _linear_types(cells: TrainingCells) -> np.ndarray | None:
+    if cells.balance is None:
+        return None
+    guessed = cells.balance.guess(cells.features["atac"])
+    return neighbor_mean(guessed, cells.neighbors).argmax(axis=1)
 
 
 def _join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:

@@ -156,7 +156,7 @@ class LossConfig(Checked):
 
     cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
     contrastive: float = option(
-        0.01,
+        0.0,
         "Weight of the contrastive loss on pairs of ATAC copies; by default 0.1 with "
         "smoothing_hops 0.",
         minimum=0,
@@ -167,7 +167,7 @@ class LossConfig(Checked):
         minimum=0,
     )
     interpolation: float = option(
-        0.1, "Weight of interpolation consistency between modalities.", minimum=0
+        0.0, "Weight of interpolation consistency between modalities.", minimum=0
     )
     centroid: float = option(
         3.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
@@ -177,9 +177,9 @@ class LossConfig(Checked):
         1.0, "Weight of the adversarial loss that mixes the modalities.", minimum=0
     )
     atac_adversarial: float = option(
-        0.1, "Weight of the adversarial loss of generated ATAC.", minimum=0
+        0.0, "Weight of the adversarial loss of generated ATAC.", minimum=0
     )
-    cycle: float = option(0.1, "Weight of the cycle consistency of latent vectors.", minimum=0)
+    cycle: float = option(0.0, "Weight of the cycle consistency of latent vectors.", minimum=0)
     label_smoothing: float = option(
         0.0, "Label smoothing of the cross-entropy.", minimum=0, maximum=0.9
     )

@@ -9,7 +9,14 @@ LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 # cells where no label says which belong together; the contrastive losses do that work instead.
 UNSUPERVISED = {
     "preprocessing": {"smoothing_hops": 0},
-    "loss": {"contrastive": 3.0, "contrastive_rna": 3.0, "noise": 1.0, "temperature": 0.3},
+    "loss": {
+        "contrastive": 3.0,
+        "contrastive_rna": 3.0,
+        "noise": 1.0,
+        "temperature": 0.3,
+        "atac_adversarial": 0.1,
+        "cycle": 0.1,
+    },
 }
 # Where neighbours do not denoise the input, they act on the training and on the labels instead.
 NOT_DENOISED = {"loss": {"contrastive": 0.1}, "evaluation": {"neighbor_vote": 1.0}}

@@ -71,8 +71,9 @@ def transfer(
     """Route -> types of the ATAC cells [A], objects of str: 8 bytes a cell.
 
     ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
-    neighbours; ``classifier`` is the classifier alone; ``svm`` and ``knn`` learn on the latent
-    vectors of the RNA cells.
+    neighbours; ``classifier`` is the model without that vote; ``svm`` and ``knn`` learn on the
+    latent vectors of the RNA cells; ``linear``, where cells were balanced, is the regression on the
+    features with the vote, without the network.
 
     Parameters
     ----------
@@ -81,6 +82,7 @@ def transfer(
     """
     names, seed = np.array(types, dtype=object), config.training.seed
     rna, atac, rna_types = annotation.rna.latent, annotation.atac.latent, names[rna_labels]
+    linear = {} if annotation.linear is None else {"linear": names[annotation.linear]}
     return {
         HEADLINE: names[annotation.probabilities.argmax(axis=1)],
         "classifier": names[annotation.atac.probabilities.argmax(axis=1)],
@@ -88,7 +90,27 @@ def transfer(
         "knn": _few_texts(
             knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors, seed)
         ),
+        **linear,
     }
+
+
+def type_shares(
+    annotation: Annotation, types: tuple[str, ...], rna_labels: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Type -> its share of the RNA cells, and what is estimated of the ATAC cells."""
+    rna = np.bincount(rna_labels, minlength=len(types)) / len(rna_labels)
+    atac = annotation.probabilities.mean(axis=0, dtype=np.float64)
+    return {
+        name: {"rna": round(float(r), 6), "atac": round(float(a), 6)}
+        for name, r, a in zip(types, rna, atac, strict=True)
+    }
+
+
+def agreement(routes: dict[str, np.ndarray]) -> dict[str, float]:
+    """Route -> the share of ATAC cells to which it gives the headline's type."""
+    headline = routes[HEADLINE]
+    others = {name: labels for name, labels in routes.items() if name != HEADLINE}
+    return {name: float(np.mean(labels == headline)) for name, labels in others.items()}
 
 
 def _few_texts(labels: np.ndarray) -> np.ndarray:

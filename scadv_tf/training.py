@@ -23,7 +23,7 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
-from scadv_tf.scoring import learning_curve_hook, score, transfer
+from scadv_tf.scoring import agreement, learning_curve_hook, score, transfer, type_shares
 
 if TYPE_CHECKING:
     from scadv_tf.data.preprocessing import TrainingCells
@@ -126,6 +126,9 @@ def _evaluate(
         probabilities, unknown = answers
         spaces = annotation.latent, umap
         metrics = score(routes, probabilities, *spaces, data, truth, seed, unknown)
+        if routes:
+            shares = type_shares(annotation, data.types, data.rna_labels)
+            metrics |= {"type_shares": shares, "agreement": agreement(routes)}
     return {"routes": routes, "annotation": annotation, "umap": umap, "metrics": metrics}
 
 

@@ -25,6 +25,8 @@ MANY_UNSURE_CELLS = 0.25
 SHARE_FOLD = 3.0
 # Shares of rare types differ manifold by chance, so only types this common are judged.
 COMMON_SHARE = 0.05
+# On the data sets at hand, routes that agree on fewer cells than this are wrong on a tenth or more.
+LEAST_AGREEMENT = 0.85
 # Someone who keeps cells above 0.8 would then get 65 % right instead of 80 %.
 POOR_CALIBRATION = 0.15
 
@@ -41,7 +43,7 @@ def plain_warnings(
     Parameters
     ----------
     metrics : the content of metrics.json; silhouette_modality (the silhouette of the modality in
-        the latent space) is looked at where it is given.
+        the latent space) and agreement are looked at where they are given.
     matching : the account of what matched; looked at for shared_genes.
     rna_labels : [R] types of the RNA cells; None where none were taught, as in the unsupervised
         mode.
@@ -55,6 +57,7 @@ def plain_warnings(
     found = _space_warnings(metrics, rna_labels is not None) + _gene_warnings(matching)
     if rna_labels is not None:
         found += _type_warnings(as_text(rna_labels), predicted)
+    found += _agreement_warnings(metrics.get("agreement") or {})
     if confidence is not None and len(confidence):
         found += _confidence_warnings(np.asarray(confidence, dtype=float))
     error = metrics.get("calibration_error")
@@ -138,6 +141,29 @@ def _share_warnings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int])
             f"The share of some types differs more than {SHARE_FOLD:.0f}-fold between the "
             f"modalities: {_join(sorted(differing))}. This is right if the samples differ so; if "
             "not, treat these labels with care and check their marker genes."
+        )
+    ]
+
+
+def _agreement_warnings(agreement: Mapping[str, float]) -> list[str]:
+    """Warn where other ways to the labels come to other types."""
+    names = {
+        "linear": "a plain regression on the same features",
+        "svm": "an SVM on the latent vectors",
+        "knn": "the nearest RNA cells",
+    }
+    doubted = [
+        f"{names[route]} on {1 - share:.0%}"
+        for route, share in agreement.items()
+        if route in names and share < LEAST_AGREEMENT
+    ]
+    if not doubted:
+        return []
+    return [
+        (
+            f"Other ways to the labels come to another type: {_join(doubted)} of the ATAC cells. "
+            "One of them is wrong there. Look at the cells where columns of predictions.csv "
+            "differ, and check marker genes before you use their labels."
         )
     ]
 
