@@ -14,20 +14,22 @@ from scipy import sparse
 
 CELLS_AT_ONCE = 5_000
 FLAGS_AT_ONCE = 256  # new cells, each with a byte for every training cell
-# Of few cells of many types, the 35 nearest are of several types: the rule of their number.
-SHARE_OF_A_TYPE = 1 / 7
-FEWEST_NEIGHBORS, MOST_NEIGHBORS = 8, 35
-TYPES_UNTAUGHT = 10  # that are reckoned with where no types are taught
+# The rule of the number of neighbours, see `number_of_neighbors`.
+CELLS_AND_TYPES = 1.2
+FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
+TWICE_FROM = 8  # neighbours; with fewer, an average of averages would reach as far as more do
+TYPES_UNTAUGHT = 8  # that are reckoned with where no types are taught
 
 
 def number_of_neighbors(atac_cells: int, rna_labels: np.ndarray | None) -> int:
     """How many ATAC cells are averaged, by the numbers of cells and of RNA types alone.
 
-    A seventh of the ATAC cells that a type would have, were they divided as evenly as the RNA types
-    are on the whole (the exponential of the entropy of their shares counts them), from 8 to 35.
+    ``1.2 A / K^2``, from 5 to 35: of many types, each has fewer cells, and lies nearer to others.
+    K counts types by the exponential of the entropy of their shares, so rare ones hardly count.
 
     Parameters
     ----------
+    atac_cells : A.
     rna_labels : type codes [R]; None where no types are taught.
     """
     types = TYPES_UNTAUGHT
@@ -35,7 +37,7 @@ def number_of_neighbors(atac_cells: int, rna_labels: np.ndarray | None) -> int:
         shares = np.bincount(rna_labels) / len(rna_labels)
         shares = shares[shares > 0]
         types = np.exp(-np.sum(shares * np.log(shares)))
-    wanted = round(SHARE_OF_A_TYPE * atac_cells / types)
+    wanted = round(CELLS_AND_TYPES * atac_cells / types**2)
     return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
 
 

@@ -19,7 +19,7 @@ from scadv_tf.data import emptiness, streaming
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
 from scadv_tf.data.neighbor_lists import NeighborLists
-from scadv_tf.data.neighbors import number_of_neighbors
+from scadv_tf.data.neighbors import TWICE_FROM, number_of_neighbors
 from scadv_tf.data.normalization import (
     Scale,
     averages,
@@ -175,9 +175,7 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
     chosen, least, with_data = _with_data(data, config)
     data = emptiness.part_of(data, with_data)
-    labels = data.rna_labels
-    if not config.neighbors:
-        config = replace(config, neighbors=number_of_neighbors(data.atac.shape[0], labels))
+    labels, config = data.rna_labels, _with_neighbors(config, data)
     rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
     neighborhood = weights = None
     if config.neighbors > 1:
@@ -197,6 +195,15 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
     cells = TrainingCells(preprocessor, features, lists, values, None, balance, with_data)
     return chosen, cells
+
+
+def _with_neighbors(config: PreprocessingConfig, data: PairedData) -> PreprocessingConfig:
+    """The settings with a number of neighbours, by the rule where none is given."""
+    if config.neighbors:
+        return config
+    count = number_of_neighbors(data.atac.shape[0], data.rna_labels)
+    hops = config.smoothing_hops if count >= TWICE_FROM else min(config.smoothing_hops, 1)
+    return replace(config, neighbors=count, smoothing_hops=hops)
 
 
 def _space(
