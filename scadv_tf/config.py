@@ -171,7 +171,7 @@ class LossConfig(Checked):
         0.0, "Weight of interpolation consistency between modalities.", minimum=0
     )
     centroid: float = option(
-        3.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
+        2.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
     )
     center: float = option(0.0, "Weight of the center loss (milestone 2).", minimum=0)
     modality_adversarial: float = option(
@@ -225,7 +225,7 @@ class LossConfig(Checked):
         0.7, "Share of the old centroid that each batch keeps.", minimum=0, maximum=1
     )
     prior_power: float = option(
-        0.5,
+        0.0,
         "How strongly soft labels are pulled towards the type shares that are expected of the ATAC "
         "cells, from 0 to 1: guessed ones with --balance, else the RNA cells'.",
         minimum=0,
