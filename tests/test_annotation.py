@@ -7,13 +7,20 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from all_losses import ALL_LOSSES
 from scipy.special import softmax
 from scipy.stats import entropy
 
 from scadv_tf import RunConfig, annotation, fit, fitting, load_dataset
 from scadv_tf.annotation import annotate_cells, encode, fit_readout
 from scadv_tf.checkpoints import save_weights
-from scadv_tf.config import EvaluationConfig, NetworkConfig, PreprocessingConfig, TrainingConfig
+from scadv_tf.config import (
+    EvaluationConfig,
+    LossConfig,
+    NetworkConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+)
 from scadv_tf.data import DatasetSource, preprocessing
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.evaluation import modality_mixing
@@ -29,6 +36,7 @@ CONFIG = RunConfig(
     network=NetworkConfig(
         encoder_sizes=(32, 16), generator_sizes=(16,), atac_discriminator_sizes=(16,)
     ),
+    loss=LossConfig(**ALL_LOSSES),
     training=TrainingConfig(epochs=4, calibration_share=0.2),
     evaluation=EvaluationConfig(unknown_share=0.1),
 )

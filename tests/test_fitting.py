@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, annotation, fit, load_dataset
 from scadv_tf.annotation import Encoded, annotate_cells, fit_readout
@@ -27,7 +28,7 @@ CONFIG = RunConfig(
     network=NetworkConfig(
         encoder_sizes=(32, 16), generator_sizes=(16,), atac_discriminator_sizes=(16,)
     ),
-    loss=LossConfig(),
+    loss=LossConfig(**ALL_LOSSES),
     training=TrainingConfig(epochs=6),
 )
 

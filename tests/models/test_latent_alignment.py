@@ -251,7 +251,8 @@ def test_the_second_maps_are_those_of_the_clusters_of_the_moved_cells():
 
 def test_cells_that_weigh_more_count_more_in_both_sets_of_maps():
     """A weight of 2 is a cell that is there twice; equal weights are none."""
-    rna, labels, atac, probabilities = cells = tissue()
+    cells, _ = tissue()
+    rna, labels, atac, probabilities = cells
     random = np.random.default_rng(1)
     weights = [random.integers(1, 4, size=len(latent)).astype(np.float32) for latent in (rna, atac)]
     alignment = made(probabilities.shape[1], rna.shape[1])

@@ -178,8 +178,9 @@ def test_a_reset_readout_forgets_the_regression(readout):
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.9, 3.0, 20.0])
-def test_no_temperature_changes_a_label(random_state, temperature):
+def test_no_temperature_changes_a_label_of_the_network_alone(random_state, temperature):
     readout, cells = random_state
+    readout.linear_share.assign(0.0)
     readout.temperature.assign(temperature)
     found = answer(readout, *cells)["probabilities"]
     np.testing.assert_array_equal(found.argmax(axis=1), cells[1].argmax(axis=1))
