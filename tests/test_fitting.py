@@ -182,3 +182,16 @@ def test_the_regression_takes_part_in_the_answer_where_cells_are_balanced(tissue
             guess = given.balance.guess
             np.testing.assert_allclose(readout.linear_kernel, guess.coefficients, rtol=1e-5)
             np.testing.assert_allclose(readout.linear_bias, guess.offsets, rtol=1e-5)
+
+
+def test_the_last_epochs_predictions_are_the_classifiers_without_the_regression(tissue):
+    """What the learning curve ends with, and the route 'classifier', are of the same network."""
+    data, _, cells = tissue
+    evaluation = dataclasses.replace(CONFIG.evaluation, linear_share=0.0)
+    config = dataclasses.replace(with_training(epochs=2), evaluation=evaluation)
+    watched = []
+    hooks = [lambda epoch, probabilities, logs: watched.append(probabilities.argmax(axis=1))]
+    model, _ = fit(cells, data.rna_labels, len(data.types), config, hooks)
+    found = annotate_cells(model, cells, config).atac.probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(found, watched[-1])
+    assert len(watched) == 2 and (watched[0] != watched[1]).any()
