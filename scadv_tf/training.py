@@ -23,7 +23,14 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
-from scadv_tf.scoring import agreement, learning_curve_hook, score, transfer, type_shares
+from scadv_tf.scoring import (
+    ROUTES,
+    agreement,
+    learning_curve_hook,
+    score,
+    transfer,
+    type_shares,
+)
 
 if TYPE_CHECKING:
     from scadv_tf.data.preprocessing import TrainingCells
@@ -179,8 +186,8 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
 def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> list[str]:
     """The last lines that a user sees."""
     lines = []
-    for route in ("label_transfer", "classifier", "svm", "knn"):
-        if metrics[route] is not None:
+    for route in (*ROUTES, "linear"):
+        if metrics.get(route) is not None:
             scores = metrics[route]
             lines.append(
                 f"{route:15s} macro F1 {scores['macro_f1']:.3f}   weighted F1 "

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
 from scadv_tf.checkpoints import FILE, Checkpoints
@@ -22,6 +23,7 @@ CONFIG = RunConfig.of(
     encoder_sizes=(32, 16),
     generator_sizes=(16,),
     atac_discriminator_sizes=(16,),
+    **ALL_LOSSES,
 )
 
 

@@ -193,8 +193,18 @@ def test_only_the_standard_library_is_loaded():
     assert set(done.stdout.split()) <= sys.stdlib_module_names | {"__main__", "scadv_tf"}
 
 
+def test_the_losses_that_earned_nothing_are_off():
+    weighted = ("cross_entropy", "contrastive", "contrastive_rna", "interpolation", "centroid")
+    weighted += ("center", "modality_adversarial", "atac_adversarial", "cycle")
+    assert {name for name in weighted if getattr(LossConfig(), name)} == {
+        "cross_entropy",
+        "centroid",
+        "modality_adversarial",
+    }
+
+
 def test_runs_without_denoising_have_defaults_of_their_own():
-    assert (RunConfig().loss.contrastive, RunConfig().evaluation.neighbor_vote) == (0.01, 0.5)
+    assert (RunConfig().loss.contrastive, RunConfig().evaluation.neighbor_vote) == (0.0, 0.5)
     for config in (
         RunConfig.of(smoothing_hops=0, epochs=3),
         RunConfig(preprocessing=PreprocessingConfig(smoothing_hops=0)),

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, annotation, fit, load_dataset
-from scadv_tf.annotation import Encoded, annotate_cells
+from scadv_tf.annotation import Encoded, annotate_cells, fit_readout
 from scadv_tf.config import (
     EvaluationConfig,
     LossConfig,
@@ -18,14 +19,16 @@ from scadv_tf.config import (
     TrainingConfig,
 )
 from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.fitting import build_model
 from scadv_tf.models import callbacks
+from scadv_tf.models.confidence import held_out_rows
 
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
     network=NetworkConfig(
         encoder_sizes=(32, 16), generator_sizes=(16,), atac_discriminator_sizes=(16,)
     ),
-    loss=LossConfig(),
+    loss=LossConfig(**ALL_LOSSES),
     training=TrainingConfig(epochs=6),
 )
 
@@ -131,3 +134,64 @@ def test_neighbours_serve_the_soft_labels_also_without_denoising(tissue, changes
     monkeypatch.setattr(callbacks, "soft_labels", spy)
     fit(cells, data.rna_labels, len(data.types), with_training(epochs=1))
     assert len(given) == 1 and given[0] is cells.neighbors
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_soft_labels_are_pulled_to_the_guessed_shares_else_to_those_of_the_rna(
+    tissue, balance, monkeypatch
+):
+    data, _, cells = tissue
+    if balance:
+        guessed = np.arange(1, len(data.types) + 1) / sum(range(len(data.types) + 1))
+        composition = dataclasses.replace(cells.balance.composition, atac_shares=guessed)
+        cells = dataclasses.replace(
+            cells, balance=dataclasses.replace(cells.balance, composition=composition)
+        )
+        expected = guessed
+    else:
+        cells = without_denoising(data, balance=False)
+        taught = np.delete(data.rna_labels, held_out_rows(data.rna_labels, 0.3, 0))
+        expected = np.bincount(taught, minlength=len(data.types)) / len(taught)
+    given = []
+
+    def spy(probabilities, neighbors, shares, *settings):
+        given.append(shares)
+        return probabilities
+
+    monkeypatch.setattr(callbacks, "soft_labels", spy)
+    config = with_training(epochs=1, calibration_share=0.3)
+    fit(cells, data.rna_labels, len(data.types), config)
+    assert len(given) == 1
+    np.testing.assert_allclose(given[0], expected)
+
+
+def test_the_regression_takes_part_in_the_answer_where_cells_are_balanced(tissue):
+    data, _, cells = tissue
+    codes = annotation._linear_types(cells)
+    guessed = cells.balance.guess(cells.features["atac"])
+    means = cells.neighbors.matrix().toarray().astype(float) @ guessed
+    np.testing.assert_array_equal(codes, means.argmax(axis=1))
+    unweighed = without_denoising(data, balance=False)
+    assert annotation._linear_types(unweighed) is None
+    for given, share in ((cells, 0.3), (unweighed, 0.0)):
+        model = build_model(given, len(data.types), CONFIG)
+        fit_readout(model, given, data.rna_labels, np.empty(0, np.int64), CONFIG)
+        readout = model.readout
+        assert float(readout.linear_share) == pytest.approx(share)
+        if share:
+            guess = given.balance.guess
+            np.testing.assert_allclose(readout.linear_kernel, guess.coefficients, rtol=1e-5)
+            np.testing.assert_allclose(readout.linear_bias, guess.offsets, rtol=1e-5)
+
+
+def test_the_last_epochs_predictions_are_the_classifiers_without_the_regression(tissue):
+    """What the learning curve ends with, and the route 'classifier', are of the same network."""
+    data, _, cells = tissue
+    evaluation = dataclasses.replace(CONFIG.evaluation, linear_share=0.0)
+    config = dataclasses.replace(with_training(epochs=2), evaluation=evaluation)
+    watched = []
+    hooks = [lambda epoch, probabilities, logs: watched.append(probabilities.argmax(axis=1))]
+    model, _ = fit(cells, data.rna_labels, len(data.types), config, hooks)
+    found = annotate_cells(model, cells, config).atac.probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(found, watched[-1])
+    assert len(watched) == 2 and (watched[0] != watched[1]).any()

@@ -9,7 +9,15 @@ import pytest
 
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth
-from scadv_tf.scoring import SCORES, epoch_macro_f1, learning_curve_hook, score, transfer
+from scadv_tf.scoring import (
+    SCORES,
+    agreement,
+    epoch_macro_f1,
+    learning_curve_hook,
+    score,
+    transfer,
+    type_shares,
+)
 
 TYPES = ("b1", "b2", "t")
 TRUTH = AtacTruth(np.array(["b", "b", "t", ""]), {"b1": "b", "b2": "b", "t": "t"})
@@ -105,10 +113,12 @@ def test_every_score_has_its_place_whatever_is_known():
     assert not any(value is not None for value in bare.values())
 
 
-def test_the_routes_of_our_model():
+@pytest.mark.parametrize("linear", [None, np.array([2, 0])], ids=["unweighed", "balanced"])
+def test_the_routes_of_our_model(linear):
     """The vote decides the headline, the cell by itself the classifier, the latent space the rest.
 
     The first ATAC cell is at the RNA cells of b1, its own probabilities say b2, its neighbours t.
+    The regression, where cells are balanced, has its own codes.
     """
     random = np.random.default_rng(0)
     codes = np.repeat([0, 1, 2], 20)
@@ -117,14 +127,34 @@ def test_the_routes_of_our_model():
     own = np.array([[0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])
     atac = SimpleNamespace(latent=centers[[0, 2]], probabilities=own)
     joined = np.array([[0.1, 0.3, 0.6], [0.2, 0.1, 0.7]])
-    annotation = SimpleNamespace(rna=rna, atac=atac, probabilities=joined)
+    annotation = SimpleNamespace(rna=rna, atac=atac, probabilities=joined, linear=linear)
     routes = transfer(annotation, TYPES, codes, RunConfig())
-    assert {name: labels.tolist() for name, labels in routes.items()} == {
+    expected = {
         "label_transfer": ["t", "t"],
         "classifier": ["b2", "t"],
         "svm": ["b1", "t"],
         "knn": ["b1", "t"],
     }
+    if linear is not None:
+        expected["linear"] = ["t", "b1"]
+    assert {name: labels.tolist() for name, labels in routes.items()} == expected
+
+
+def test_the_shares_of_the_types_by_hand():
+    """Of the RNA cells by their labels, of the ATAC cells by the mean of their probabilities."""
+    annotation = SimpleNamespace(probabilities=PROBABILITIES.astype(np.float32))
+    found = type_shares(annotation, (*TYPES[:2], "t"), np.array([0, 2, 2]))
+    assert found == {
+        "b1": {"rna": 0.333333, "atac": 0.3},
+        "b2": {"rna": 0.0, "atac": 0.175},
+        "t": {"rna": 0.666667, "atac": 0.525},
+    }
+
+
+def test_the_agreement_by_hand():
+    """Each route with the headline, which is not compared with itself; fine types, not coarse."""
+    assert agreement(ROUTES | {"knn": ROUTES["label_transfer"]}) == {"lsi": 0.25, "knn": 1.0}
+    assert agreement({"label_transfer": ROUTES["label_transfer"]}) == {}
 
 
 def test_the_learning_curve_is_the_macro_f1_of_the_likeliest_types():

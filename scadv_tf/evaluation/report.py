@@ -26,6 +26,7 @@ ROUTES = {
     "classifier": "Classifier of the network",
     "svm": "SVM on the latent space",
     "knn": "k nearest neighbours on the latent space",
+    "linear": "Regression on the features, without the network",
 }
 MEANINGS = {
     "silhouette_umap": "how well the types are apart on the UMAP, from -1 to 1 (best)",

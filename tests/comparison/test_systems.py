@@ -77,6 +77,34 @@ def test_the_documents_systems_have_its_losses_also_where_none_is_configured():
     assert document.centroid == 0 and settings_of("scadv", none).loss.contrastive == 0
 
 
+def test_the_document_itself_has_the_last_steps_losses_and_all_else_as_configured():
+    found, last = (settings_of(name, CONFIG) for name in ("document", "ce_nce_adv_cyc_ict"))
+    assert kept("document") == kept("ce_nce_adv_cyc_ict")
+    assert found.training == last.training and found.evaluation == last.evaluation
+    changed = {"neighbors": 1, "smoothing_hops": 0, "projection_size": 0, "balance": False}
+    assert found.preprocessing == dataclasses.replace(CONFIG.preprocessing, **changed)
+    assert RunConfig.from_json(found.to_json()) == found  # no default of a mode comes in
+
+
+@pytest.mark.parametrize("name", DOCUMENT_WEIGHTS)
+def test_a_weight_that_is_configured_wins_over_the_documents(name):
+    system = "milestone2" if name == "center" else "document"
+    for given, expected in ((0.0, DOCUMENT_WEIGHTS[name]), (0.7, 0.7)):
+        config = dataclasses.replace(CONFIG, loss=LossConfig(**{name: given}))
+        assert getattr(settings_of(system, config).loss, name) == expected
+        assert getattr(settings_of("ce", config).loss, name) == 0
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_of_the_baselines_only_linear_gets_scales_of_weighed_cells(balance):
+    config = RunConfig(preprocessing=PreprocessingConfig(balance=balance))
+    for system in BASELINES:
+        found = settings_of(system, config).preprocessing.balance
+        # Of the counts of all genes, nothing is preprocessed: the setting is not looked at.
+        if not SYSTEMS[system].raw:
+            assert found == (balance and system == "linear")
+
+
 def test_the_document_itself_has_neither_neighbours_nor_projection_nor_weights():
     found = settings_of("document", CONFIG)
     assert (found.preprocessing.neighbors, found.preprocessing.projection_size) == (1, 0)
@@ -94,9 +122,7 @@ def test_our_rows_differ_in_their_losses_and_in_what_the_document_lacks():
     evaluation = EvaluationConfig(neighbor_vote=0.3, unknown_share=0.2, knn_neighbors=9)
     config = dataclasses.replace(CONFIG, evaluation=evaluation)
     assert settings_of("scadv", config) == config
-    plain = dataclasses.replace(
-        evaluation, neighbor_vote=0.0, linear_share=0.0, align_latent=False
-    )
+    plain = dataclasses.replace(evaluation, neighbor_vote=0.0, linear_share=0.0, align_latent=False)
     for system in ("milestone2", *LADDER):
         found = settings_of(system, config)
         assert found.evaluation == plain
@@ -158,8 +184,9 @@ def test_linear_gets_the_very_cells_that_our_model_gets():
     assert given == ours
 
 
-def test_the_default_is_all_but_the_denoised_harmony():
-    assert set(SYSTEMS) - set(DEFAULT) == {"harmony_denoised"}
+def test_the_default_is_all_but_the_denoised_harmony_and_the_documents_form():
+    assert set(SYSTEMS) - set(DEFAULT) == {"harmony_denoised", "document"}
+    assert "linear" in DEFAULT
     assert ComparisonConfig().systems == DEFAULT
 
 

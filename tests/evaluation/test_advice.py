@@ -9,6 +9,7 @@ from scadv_tf.evaluation.advice import plain_warnings
 
 RNA = np.repeat(["T", "B"], [60, 40])
 GOOD = {"modality_mixing": 0.9, "silhouette_modality": 0.02, "calibration_error": 0.05}
+GOOD |= {"agreement": {"classifier": 0.97, "linear": 0.9, "svm": 0.95, "knn": 0.96}}
 
 
 def test_a_good_run_has_no_warnings():
@@ -41,6 +42,32 @@ def test_each_number_past_its_threshold_gives_its_warning(metrics_, part):
 )
 def test_a_number_at_its_threshold_is_fine(metrics_):
     assert plain_warnings(metrics_, {}) == []
+
+
+@pytest.mark.parametrize("route", ["linear", "svm", "knn"])
+def test_a_route_that_agrees_on_too_few_cells_gives_a_warning(route):
+    others = {"linear": 0.9, "svm": 0.9, "knn": 0.9}
+    assert plain_warnings({"agreement": others | {route: 0.85}}, {}) == []
+    (found,) = plain_warnings({"agreement": others | {route: 0.84}}, {})
+    names = {"linear": "regression", "svm": "an SVM", "knn": "nearest RNA cells"}
+    told = [name for name in names if names[name] in found]
+    assert told == [route] and "on 16% of the ATAC cells" in found
+    assert "predictions.csv" in found and "marker genes" in found
+
+
+def test_routes_that_disagree_share_one_warning():
+    metrics = {"agreement": {"linear": 0.6, "svm": 0.8, "knn": 0.7, "classifier": 0.1}}
+    (found,) = plain_warnings(metrics, {}, RNA, RNA)
+    assert (
+        "a plain regression on the same features on 40%, an SVM on the latent vectors on 20% and "
+        "the nearest RNA cells on 30% of the ATAC cells." in found
+    )
+
+
+@pytest.mark.parametrize("agreement", [None, {}, {"classifier": 0.2}, {"lsi": 0.2}])
+def test_of_the_agreement_only_other_ways_to_the_labels_are_judged(agreement):
+    """The classifier is the headline's own voice, without its neighbours."""
+    assert plain_warnings({"agreement": agreement}, {}) == []
 
 
 def test_poor_mixing_points_first_to_the_alignment():

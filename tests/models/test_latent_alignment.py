@@ -249,6 +249,38 @@ def test_the_second_maps_are_those_of_the_clusters_of_the_moved_cells():
         np.testing.assert_allclose(state, values, rtol=1e-2, atol=1e-2)
 
 
+def test_cells_that_weigh_more_count_more_in_both_sets_of_maps():
+    """A weight of 2 is a cell that is there twice; equal weights are none."""
+    cells, _ = tissue()
+    rna, labels, atac, probabilities = cells
+    random = np.random.default_rng(1)
+    weights = [random.integers(1, 4, size=len(latent)).astype(np.float32) for latent in (rna, atac)]
+    alignment = made(probabilities.shape[1], rna.shape[1])
+    alignment.fit(*cells, 0, tuple(weights))
+    twice = [np.repeat(np.arange(len(w)), w.astype(int)) for w in weights]
+    taught, shares = np.eye(probabilities.shape[1])[labels], np.asarray(sharpened(probabilities))
+    repeated = [values[twice[0]] for values in (rna, taught)]
+    repeated += [values[twice[1]] for values in (atac, shares)]
+    for state, values in zip(alignment.type_maps, fit_affine_maps(*repeated), strict=True):
+        np.testing.assert_allclose(state, values, rtol=1e-3, atol=1e-3)
+    halfway = moved(atac, shares, *(state.numpy() for state in alignment.type_maps))
+    groups = [
+        twin_memberships(alignment, latent) * weight[:, None]
+        for latent, weight in zip((rna, halfway), weights, strict=True)
+    ]
+    maps = fit_affine_maps(rna, groups[0], halfway, groups[1])
+    for state, values in zip(alignment.cluster_maps, maps, strict=True):
+        np.testing.assert_allclose(state, values, rtol=1e-3, atol=1e-3)
+    plain, even = (made(probabilities.shape[1], rna.shape[1]) for _ in range(2))
+    plain.fit(*cells, 0)
+    even.fit(*cells, 0, (np.ones(len(rna)), np.ones(len(atac))))
+    for state, same, other in zip(
+        plain.type_maps, even.type_maps, alignment.type_maps, strict=True
+    ):
+        np.testing.assert_allclose(state, same, rtol=1e-5, atol=1e-5)
+        assert np.abs(state.numpy() - other.numpy()).max() > 0.01
+
+
 def test_few_of_many_cells_are_clustered_as_many_of_each_modality_from_everywhere(monkeypatch):
     # As many cells as clusters: each centre is a cell.
     monkeypatch.setattr(latent_alignment, "CELLS_OF_A_CLUSTER", 1)

@@ -48,6 +48,7 @@ def random_state():
         state.assign(random.normal(size=state.shape))
     fitted.alignment.width.assign(6.0)
     fitted.temperature.assign(1.7)
+    fitted.set_linear(random.normal(size=(5, 4)), random.normal(size=4), 0.3)
     fitted.centers.assign(random.normal(size=(4, 5)))
     fitted.variances.assign(random.uniform(0.5, 2, size=5))
     fitted.uncertainty_knots.assign(np.sort(random.random(KNOTS)))
@@ -55,6 +56,15 @@ def random_state():
     fitted.unknown_threshold.assign(0.6)
     cells = [random.normal(0, 1.5, size=(50, n)).astype(np.float32) for n in (3, 4, 5)]
     return fitted, cells
+
+
+def joined_twin(readout, logits, features):
+    """Probabilities of the network, divided by its temperature, and of the regression."""
+    network = softmax(logits.astype(np.float64) / float(readout.temperature), axis=1)
+    kernel, bias = readout.linear_kernel.numpy(), readout.linear_bias.numpy()
+    regression = softmax(features.astype(np.float64) @ kernel + bias, axis=1)
+    share = float(readout.linear_share)
+    return (1 - share) * network + share * regression
 
 
 def answer(readout, latent=LATENT, logits=LOGITS, features=FEATURES, modality="atac"):
@@ -92,6 +102,9 @@ def test_nothing_of_it_is_trained(readout):
         "cluster_matrices": (CLUSTERS, 2, 2),
         "cluster_offsets": (CLUSTERS, 2),
         "temperature": (),
+        "linear_share": (),
+        "linear_kernel": (3, 2),
+        "linear_bias": (2,),
         "centers": (2, 3),
         "variances": (3,),
         "uncertainty_knots": (KNOTS,),
@@ -107,7 +120,7 @@ def test_a_reset_readout_is_as_it_was_made(random_state):
         np.testing.assert_array_equal(found, fresh)
 
 
-# Temperature.
+# Temperature, and the regression beside it.
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -121,9 +134,53 @@ def test_the_temperature_by_hand(readout, modality):
     np.testing.assert_allclose(found["logits"], LOGITS / 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_regression_joins_the_network_by_hand(readout, modality):
+    # Each feature's log odds, and 1 : 1 before any: 3 : 1, 1 : 1, then 3^(1/3) * 4 : 1.
+    kernel = np.array([[np.log(3) / 3, 0], [np.log(2) / 3, 0], [0, 0]])
+    readout.set_linear(kernel, [0.0, 0.0], 0.25)
+    found = answer(readout, modality=modality)["probabilities"]
+    odds = np.array([3, 1, 3 ** (1 / 3) * 4])
+    first = 0.75 * np.array([0.8, 0.5, 0.25]) + 0.25 * odds / (1 + odds)
+    np.testing.assert_allclose(found, np.stack([first, 1 - first], axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_temperature_divides_the_network_alone(readout, share):
+    random = np.random.default_rng(0)
+    kernel, bias = random.normal(size=(3, 2)), random.normal(size=2)
+    readout.temperature.assign(2.0)
+    readout.set_linear(kernel, bias, share)
+    found = answer(readout)
+    expected = (1 - share) * softmax(LOGITS / 2, axis=1)
+    expected += share * softmax(FEATURES @ kernel + bias, axis=1)
+    np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["logits"], LOGITS / 2, rtol=1e-6)
+    np.testing.assert_allclose(found["uncertainty"], entropy(expected.T, base=2), rtol=1e-4)
+
+
+def test_a_type_without_rna_cells_gets_nothing_from_the_regression(readout):
+    readout.set_linear(np.zeros((3, 2)), [0.0, -np.inf], 0.5)
+    assert np.isfinite(readout.linear_bias.numpy()).all()
+    found = answer(readout)["probabilities"]
+    network = np.exp(LOGITS)
+    np.testing.assert_allclose(found[:, 1], network[:, 1] / 2, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 0], network[:, 0] / 2 + 0.5, rtol=1e-6)
+
+
+def test_a_reset_readout_forgets_the_regression(readout):
+    readout.set_linear(np.ones((3, 2)), [0.0, 5.0], 0.5)
+    assert np.abs(answer(readout)["probabilities"] - np.exp(LOGITS)).max() > 0.1
+    readout.reset()
+    np.testing.assert_allclose(answer(readout)["probabilities"], np.exp(LOGITS), rtol=1e-6)
+    for state in (readout.linear_share, readout.linear_kernel, readout.linear_bias):
+        assert not state.numpy().any()
+
+
 @pytest.mark.parametrize("temperature", [0.1, 0.9, 3.0, 20.0])
-def test_no_temperature_changes_a_label(random_state, temperature):
+def test_no_temperature_changes_a_label_of_the_network_alone(random_state, temperature):
     readout, cells = random_state
+    readout.linear_share.assign(0.0)
     readout.temperature.assign(temperature)
     found = answer(readout, *cells)["probabilities"]
     np.testing.assert_array_equal(found.argmax(axis=1), cells[1].argmax(axis=1))
@@ -258,9 +315,10 @@ def test_far_cells_and_cells_in_doubt_are_more_novel(readout):
 def test_everything_by_its_twin(random_state, modality):
     readout, (latent, logits, features) = random_state
     found = answer(readout, latent, logits, features, modality)
-    calibrated = softmax(logits.astype(np.float64) / 1.7, axis=1)
-    np.testing.assert_allclose(found["probabilities"], calibrated, rtol=1e-4)
-    np.testing.assert_allclose(found["uncertainty"], entropy(calibrated.T, base=4), rtol=1e-4)
+    joined = joined_twin(readout, logits, features)
+    np.testing.assert_allclose(found["probabilities"], joined, rtol=1e-4)
+    np.testing.assert_allclose(found["logits"], logits / 1.7, rtol=1e-5)  # the network's alone
+    np.testing.assert_allclose(found["uncertainty"], entropy(joined.T, base=4), rtol=1e-4)
     squares = (features[:, None] - readout.centers.numpy()) ** 2 / readout.variances.numpy()
     np.testing.assert_allclose(found["distance"], squares.mean(axis=2).min(axis=1), rtol=1e-4)
     knots = readout.distance_knots.numpy()[MODALITIES.index(modality)]
@@ -275,15 +333,15 @@ def test_everything_by_its_twin(random_state, modality):
 # The alignment.
 
 
-def test_atac_cells_are_moved_by_their_calibrated_probabilities(random_state):
+def test_atac_cells_are_moved_by_their_joined_and_calibrated_probabilities(random_state):
     readout, (latent, logits, features) = random_state
     found = answer(readout, latent, logits, features)["latent"]
-    calibrated, raw = (
-        readout.alignment(latent, softmax(logits / temperature, axis=1)).numpy()
-        for temperature in (1.7, 1.0)
-    )
-    np.testing.assert_allclose(found, calibrated, rtol=1e-4, atol=1e-4)
-    assert np.abs(found - raw).max() > 0.1
+    joined = joined_twin(readout, logits, features).astype(np.float32)
+    moved = readout.alignment(latent, joined).numpy()
+    np.testing.assert_allclose(found, moved, rtol=1e-4, atol=1e-4)
+    for other in (logits / 1.7, logits):
+        moved = readout.alignment(latent, softmax(other, axis=1)).numpy()
+        assert np.abs(found - moved).max() > 0.1
 
 
 def test_the_alignment_moves_no_rna_cell_and_no_probability(random_state):
@@ -333,6 +391,7 @@ def test_a_saved_model_answers_as_before(make_model, make_batch, tmp_path):
     expected = model.encode(cells, "atac")
     model.save_weights(tmp_path / "model.weights.h5")
     model.save(tmp_path / "model.keras")
+    assert float(model.readout.linear_share) > 0.4  # the regression is saved, too
     fresh = make_model(("cross_entropy",), seed=1)
     assert np.abs(fresh.encode(cells, "atac")["latent"] - expected["latent"]).max() > 0.01
     fresh.load_weights(tmp_path / "model.weights.h5")

@@ -1,4 +1,4 @@
-"""Soft labels by hand: neighbour means, the pull to the RNA's shares, sharpening."""
+"""Soft labels by hand: neighbour means, the pull to the expected shares, sharpening."""
 
 from __future__ import annotations
 
@@ -105,7 +105,21 @@ def test_sharpening_keeps_the_best_type_and_adds_to_it():
     assert (sharp.max(axis=1) > soft.max(axis=1)).all()
 
 
-def test_a_type_that_no_rna_cell_has_is_never_a_soft_label():
+@pytest.mark.parametrize("power, pulled", [(0.0, 0.6), (0.5, None), (1.0, 0.2)])
+def test_soft_labels_are_pulled_to_the_given_shares(power, pulled):
+    """Of cells that are all alike, in full: the labels have the very shares that are expected."""
+    alike = np.tile([0.6, 0.3, 0.1], (5, 1))
+    labels = soft_labels(alike, None, np.array([0.2, 0.3, 0.5]), power, sharpening=1)
+    found = labels.mean(axis=0)
+    if pulled is None:  # sqrt(0.6 * 0.2), sqrt(0.3 * 0.3), sqrt(0.1 * 0.5), made to sum to 1
+        means = np.sqrt([0.12, 0.09, 0.05])
+        np.testing.assert_allclose(found, means / means.sum(), rtol=1e-5)
+    else:
+        assert found[0] == pytest.approx(pulled, rel=1e-5)
+        np.testing.assert_allclose(labels, np.tile(found, (5, 1)), rtol=1e-6)
+
+
+def test_a_type_that_is_not_expected_is_never_a_soft_label():
     labels = soft_labels(PROBABILITIES, None, np.array([1.0, 0.0]), prior_power=0.5, sharpening=2)
     np.testing.assert_allclose(labels, [[1, 0], [1, 0]], atol=1e-6)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from all_losses import ALL_LOSSES
 
 from scadv_tf.cluster import cluster_place
 from scadv_tf.data.shuffling import Shard
 from scadv_tf.errors import InputError
 
 # The noise, which each replica draws by itself, is off. A batch has an even number of cells.
-ALIKE = ("epochs=2", "batch_size=64", "noise=0.0", "cells=224")
+LOSSES = tuple(f"{name}={weight}" for name, weight in ALL_LOSSES.items())
+ALIKE = ("epochs=2", "batch_size=64", "noise=0.0", "cells=224", *LOSSES)
 
 
 def differences(first: dict, second: dict) -> list[float]:
@@ -54,7 +56,7 @@ def test_two_replicas_of_a_machine_train_what_one_trains(members, single):
 
 def test_a_lost_worker_is_told_of_and_the_training_goes_on_from_its_checkpoint(members):
     team = members()
-    common = ("epochs=4", "batch_size=64", "cells=200")
+    common = ("epochs=4", "batch_size=64", "cells=200", *LOSSES)
     team.start_workers(*common, own=([], ["stop_after=3"]))
     (code, output), (lost, _) = team.wait()
     assert lost == 9 and code == 2
