@@ -166,23 +166,28 @@ def test_cells_on_disk_and_in_blocks_get_the_same_guess(tmp_path, monkeypatch):
 
 # In rounds.
 
-RNA_SHARES, ATAC_SHARES = np.array([0.75, 0.075, 0.175]), np.array([0.075, 0.75, 0.175])
+# Eight types, the first of which is ten times as frequent among the ATAC cells.
+TYPES = 8
+RNA_SHARES = np.array([0.03] + 7 * [0.97 / 7])
+ATAC_SHARES = np.array([0.3] + 7 * [0.1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pair:
-    """Two modalities of three types that overlap, and how either is standardised."""
+    """Two modalities of cells of a few types, and how either is standardised."""
 
     values: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
 
     @classmethod
-    def drawn(cls, cells=(800, 600), genes: int = 20, seed: int = 0) -> Pair:
+    def drawn(cls, cells=(800, 600), genes: int = 60, seed: int = 0) -> Pair:
         """The ATAC cells are of another composition, and each gene has another mean and spread."""
         random = np.random.default_rng(seed)
-        centers = 1.2 * random.normal(size=(3, genes))
+        centers = 3.0 * (random.random((TYPES, genes)) < 0.3)
         labels = {
-            name: random.permutation(np.repeat(np.arange(3), np.round(shares * count).astype(int)))
+            name: random.permutation(
+                np.repeat(np.arange(TYPES), np.round(shares * count).astype(int))
+            )
             for name, shares, count in zip(
                 MODALITIES, (RNA_SHARES, ATAC_SHARES), cells, strict=True
             )
@@ -202,7 +207,7 @@ class Pair:
         )
 
     def balance(self, neighbors=None) -> Balance:
-        found = balanced(self.features_of, self.labels["rna"], 3, neighbors, self.cells("atac"))
+        found = balanced(self.features_of, self.labels["rna"], TYPES, neighbors, self.cells("atac"))
         return found.with_guess(self.features_of(found.weights)[0], self.labels["rna"])
 
     def cells(self, name: str) -> int:
@@ -212,7 +217,7 @@ class Pair:
         """How far apart the means of a type's standardised cells are in both modalities."""
         features = dict(zip(MODALITIES, self.features_of(weights), strict=True))
         means = [
-            np.stack([features[name][self.labels[name] == t].mean(axis=0) for t in range(3)])
+            np.stack([features[name][self.labels[name] == t].mean(axis=0) for t in range(TYPES)])
             for name in MODALITIES
         ]
         return float(np.sqrt(np.mean((means[0] - means[1]) ** 2)))
@@ -239,13 +244,14 @@ def equal_weights(pair: Pair) -> dict[str, np.ndarray]:
 def test_guessed_shares_come_near_the_true_ones(pair, balance):
     known = pair.shares("atac")
     np.testing.assert_allclose(balance.composition.rna_shares, pair.shares("rna"))
-    np.testing.assert_allclose(balance.composition.atac_shares, known, atol=0.1)
+    np.testing.assert_allclose(balance.composition.atac_shares, known, atol=0.07)
+    assert balance.composition.atac_shares[0] > 7.5 * balance.composition.rna_shares[0]
     apart = np.abs(known - pair.shares("rna")).sum()
-    assert np.abs(balance.composition.atac_shares - known).sum() < 0.2 * apart
+    assert np.abs(balance.composition.atac_shares - known).sum() < 0.3 * apart
 
 
 def test_later_rounds_guess_better_than_the_first(pair, balance):
-    first = LinearGuess.fit(pair.features_of(equal_weights(pair))[0], pair.labels["rna"], 3)
+    first = LinearGuess.fit(pair.features_of(equal_weights(pair))[0], pair.labels["rna"], TYPES)
     guessed = first(pair.features_of(equal_weights(pair))[1]).mean(axis=0)
     known = pair.shares("atac")
     better = np.abs(balance.composition.atac_shares - known).sum()
@@ -255,22 +261,21 @@ def test_later_rounds_guess_better_than_the_first(pair, balance):
 def test_weighed_modalities_have_nearly_one_composition(pair, balance):
     weighed = [pair.shares(name, balance.weights[name]) for name in MODALITIES]
     plain = [pair.shares(name) for name in MODALITIES]
-    assert np.abs(np.subtract(*weighed)).sum() < 0.25 * np.abs(np.subtract(*plain)).sum()
+    assert np.abs(np.subtract(*weighed)).sum() < 0.4 * np.abs(np.subtract(*plain)).sum()
     for name in MODALITIES:
         assert balance.weights[name].mean() == pytest.approx(1, rel=1e-5)
         assert balance.weights[name].min() > 0
 
 
 def test_weighed_scales_bring_types_of_both_modalities_together(pair, balance):
-    assert pair.gap(balance.weights) < 0.5 * pair.gap(equal_weights(pair))
+    assert pair.gap(balance.weights) < 0.6 * pair.gap(equal_weights(pair))
 
 
 def test_cells_of_one_composition_keep_nearly_equal_weights():
     drawn = Pair.drawn()
-    atac = drawn.values["rna"][:, ::-1] * 2 + 3  # the same cells, measured otherwise
-    same = Pair(
-        drawn.values | {"atac": atac[:, ::-1]}, drawn.labels | {"atac": drawn.labels["rna"]}
-    )
+    # The same cells, measured otherwise.
+    atac, labels = 2 * drawn.values["rna"] + 3, drawn.labels["rna"]
+    same = Pair(drawn.values | {"atac": atac}, drawn.labels | {"atac": labels})
     for values in same.balance().weights.values():
         np.testing.assert_allclose(values, 1, atol=0.02)
 
@@ -295,7 +300,8 @@ def lists_of_pairs(labels: np.ndarray) -> NeighborLists:
 def test_guesses_are_averaged_over_neighbours(pair):
     lists = lists_of_pairs(pair.labels["atac"])
     found = pair.balance(lists)
-    spread = [np.std(b.weights["atac"][pair.labels["atac"] == 1]) for b in (found, pair.balance())]
+    first = pair.labels["atac"] == 0
+    spread = [np.std(b.weights["atac"][first]) for b in (found, pair.balance())]
     assert spread[0] < 0.9 * spread[1]
     again = found.of_all(pair.labels["rna"], pair.features_of(found.weights)[1], lists)
     smooth = lists.mean(found.guess(pair.features_of(found.weights)[1]))
