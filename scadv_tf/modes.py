@@ -8,7 +8,7 @@ LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 # Defaults of the unsupervised mode. Denoised ATAC cells lie too close together to be mixed with RNA
 # cells where no label says which belong together; the contrastive losses do that work instead.
 UNSUPERVISED = {
-    "preprocessing": {"smoothing_hops": 0},
+    "preprocessing": {"smoothing_hops": 0, "balance": False},  # labels are not looked at
     "loss": {
         "contrastive": 3.0,
         "contrastive_rna": 3.0,
