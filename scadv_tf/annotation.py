@@ -170,7 +170,7 @@ def _linear_types(cells: TrainingCells) -> np.ndarray | None:
 
 def _join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
     """Lets the regression on the cells' features take part in the model's answers."""
-    if cells.balance is not None:
+    if cells.balance is not None and config.training.supervised:
         guess = cells.balance.guess
         share = config.evaluation.linear_share
         model.readout.set_linear(guess.coefficients, guess.offsets, share)

@@ -54,9 +54,7 @@ class Scale:
     deviation: np.ndarray
 
     @classmethod
-    def of(
-        cls, values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None = None
-    ) -> Scale:
+    def of(cls, values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None = None) -> Scale:
         """The scale of the columns [cells, G]; those that do not vary get deviation 1.
 
         Parameters

@@ -142,9 +142,9 @@ def fit(
 ) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
-    With ``neighbors`` 1 there are no neighbours, with 0 as many as `number_of_neighbors` says; with ``smoothing_hops`` 0 there are, but the
-    cells are not averaged. Of a modality on disk, a random sample of `memory_cells` teaches, and
-    the features of all its cells go to disk.
+    With ``neighbors`` 1 there are no neighbours, with 0 as many as `number_of_neighbors` says; with
+    ``smoothing_hops`` 0 there are, but the cells are not averaged. Of a modality on disk, a random
+    sample of `memory_cells` teaches, and the features of all its cells go to disk.
 
     Parameters
     ----------

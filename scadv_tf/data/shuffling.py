@@ -94,9 +94,9 @@ class Table:
     ) -> Iterator[Window]:
         """All rows (from disk: all of this worker's) once, or as often as they weigh, in pieces.
 
-        The pieces fit into memory. In memory there is one piece, shuffled as a whole. From disk, blocks of `BLOCK_ROWS`
-        neighbouring rows come in random order, and as many as fill the buffer are shuffled
-        together, so that a batch has cells from all over the file.
+        The pieces fit into memory. In memory there is one piece, shuffled as a whole. From disk,
+        blocks of `BLOCK_ROWS` neighbouring rows come in random order, and as many as fill the
+        buffer are shuffled together, so that a batch has cells from all over the file.
 
         Parameters
         ----------

@@ -111,10 +111,14 @@ def with_droplets(data, seed: int = 0):
                 (np.ones(cells, np.float32), (where, np.arange(cells))), shape=(2 * cells, cells)
             )
             tables[kind] = sparse.csr_matrix(full @ matrix + stray.tocsr(), dtype=np.float32)
+    labels = random.integers(len(data.types), size=2 * len(data.rna_labels)).astype(np.int32)
+    labels[places["rna"]] = data.rna_labels
+    tables["rna_labels"] = labels
     return dataclasses.replace(data, **tables), places
 
 
 OPTIONS = [{}, {"neighbors": 1}, {"smoothing_hops": 0}, {"variable_genes": 50}]
+OPTIONS += [{"balance": True}, {"balance": True, "neighbors": 0}]
 
 
 @pytest.mark.parametrize("keep_peaks", [True, False])
@@ -132,6 +136,8 @@ def test_cells_without_data_change_nothing_to_the_bit(tissue, options, keep_peak
         assert expected.with_data[name].all()
         table = np.arange(len(found.with_data[name]))
         np.testing.assert_array_equal(found.chosen(name, table), places[name])
+        if expected.balance is not None:
+            np.testing.assert_array_equal(found.weights(name), expected.weights(name))
     if expected.neighbors is not None:
         for part in ("reference", "rows", "weights"):
             np.testing.assert_array_equal(

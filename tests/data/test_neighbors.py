@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from preprocessing_twins import averaging
+from preprocessing_twins import averaging, settings
 from scipy import sparse
 
 from scadv_tf.data import neighbors
@@ -16,11 +18,13 @@ from scadv_tf.data.neighbors import (
     membership,
     nearest,
     neighbors_with_self,
+    number_of_neighbors,
     row_shares,
     shared_neighbor_weights,
     unit_rows,
     weights_of_new,
 )
+from scadv_tf.data.preprocessing import fit
 
 
 def grouped_peaks(cells: int = 60, peaks: int = 40, groups: int = 5, seed: int = 0) -> np.ndarray:
@@ -350,3 +354,56 @@ def test_the_leading_directions_are_exact_and_the_same_each_time():
 def test_a_matrix_of_zeros_has_no_direction():
     found = leading_directions(sparse.csr_matrix((30, 20)), 3)
     np.testing.assert_array_equal(found, np.zeros((3, 20)))
+
+
+# How many.
+
+
+@pytest.mark.parametrize(
+    ("cells", "types", "expected"),
+    [
+        (700, 5, 20),
+        (1050, 10, 15),
+        (1050, 9, 17),  # 16.7
+        (70, 5, 8),  # 2 are too few
+        (560, 10, 8),
+        (630, 10, 9),
+        (2450, 10, 35),
+        (10**6, 10, 35),
+        (245, 1, 35),
+        (1, 3, 8),
+    ],
+)
+def test_a_seventh_of_the_cells_of_a_type_by_hand(cells, types, expected):
+    found = number_of_neighbors(cells, np.repeat(np.arange(types), 6))
+    assert found == expected and isinstance(found, int)
+
+
+def test_types_of_unequal_shares_count_less():
+    # Entropy of 1/2, 1/4, 1/4 is 1.5 log 2: 2.83 types.
+    labels = np.array([0, 0, 1, 2])
+    assert number_of_neighbors(560, labels) == round(560 / 7 / 2**1.5) == 28
+    assert number_of_neighbors(560, np.repeat([0, 1, 2], 4)) == 27
+
+
+def test_the_number_of_rna_cells_and_codes_without_cells_do_not_matter():
+    labels = np.array([0, 0, 1, 2])
+    for same in (np.repeat(labels, 50), labels + 5, 3 * labels, labels[::-1]):
+        assert number_of_neighbors(560, same) == 28
+
+
+def test_without_labels_ten_types_are_reckoned_with():
+    for cells in (100, 1050, 2000, 9000):
+        expected = number_of_neighbors(cells, np.arange(10))
+        assert number_of_neighbors(cells, None) == expected
+    assert number_of_neighbors(1050, None) == 15
+
+
+def test_a_fit_averages_over_that_many(tissue):
+    data = dataclasses.replace(tissue, rna_labels=np.zeros_like(tissue.rna_labels))
+    for given, labels in ((data, data.rna_labels), (tissue, tissue.rna_labels)):
+        expected = number_of_neighbors(70, labels)
+        assert expected == (10 if given is data else 8)
+        found = fit(given, settings(neighbors=0))
+        assert found.preprocessor.neighborhood.neighbors.shape == (70, expected)
+        assert found.neighbors.rows.shape == (70, expected - 1)

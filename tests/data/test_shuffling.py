@@ -7,7 +7,7 @@ import pytest
 
 from scadv_tf.data import shuffling
 from scadv_tf.data.rows import DiskRows
-from scadv_tf.data.shuffling import Shard, Table
+from scadv_tf.data.shuffling import Shard, Table, times
 
 CELLS, TYPES = 100_000, 8
 ALONE = Shard()
@@ -95,3 +95,117 @@ def test_columns_of_both_kinds_stay_together(tmp_path):
     for batch in Table({"a": stored, "b": numbers}, np.arange(1000)).batches(64, 20, [0], Shard()):
         np.testing.assert_array_equal(batch["a"][:, 0], batch["b"])
         assert batch["uniform"].shape == (64,)
+
+
+# Weighed cells.
+
+
+class Fixed:
+    """A generator whose one random number is given."""
+
+    def __init__(self, number: float):
+        self.number = number
+
+    def random(self) -> float:
+        return self.number
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0.0, [0, 1, 2, 1]), (0.5, [1, 0, 2, 1]), (0.9, [1, 1, 1, 1])]
+)
+def test_how_often_a_row_comes_by_hand(number, expected):
+    # In units of the mean 1/2, 2/3, 11/6, 1: sums 1/2, 7/6, 3, 4.
+    found = times(np.array([3.0, 4.0, 11.0, 6.0]), Fixed(number))
+    assert found.tolist() == expected and found.dtype == np.int64
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_come_as_often_as_they_weigh_rounded_up_or_down(seed):
+    random = np.random.default_rng(seed)
+    weights = random.gamma(0.5, size=1000).astype(np.float32)
+    found, expected = times(weights, random), weights / weights.mean()
+    assert found.sum() == 1000
+    assert np.all(found >= np.floor(expected - 1e-3)) and np.all(found <= np.ceil(expected + 1e-3))
+    assert np.all(found[expected > 1.001] >= 1)
+
+
+def test_on_average_rows_come_as_often_as_they_weigh():
+    random = np.random.default_rng(0)
+    weights = random.gamma(0.5, size=60)
+    draws = 4000
+    mean = sum(times(weights, random) for _ in range(draws)) / draws
+    # Each draw is one of two neighbouring whole numbers: its deviation is at most 1/2.
+    np.testing.assert_allclose(mean, weights / weights.mean(), atol=4 * 0.5 / np.sqrt(draws))
+
+
+@pytest.mark.parametrize("number", [0.001, 0.3, 0.999])
+@pytest.mark.parametrize("weight", [1.0, 0.1, np.float32(1 / 3)])
+def test_equal_weights_are_once_each(number, weight):
+    assert times(np.full(500, weight), Fixed(number)).tolist() == [1] * 500
+
+
+def test_a_row_without_weight_never_comes():
+    found = times(np.array([0.0, 2.0, 0.0, 1.0]), np.random.default_rng(0))
+    assert found[0] == found[2] == 0 and found.sum() == 4
+
+
+ROWS = np.flatnonzero(np.arange(6000) % 3)
+WEIGHTS = np.where(ROWS < 2000, 0.25, 2.0)  # the first are a third
+
+
+def weighed(held: bool, folder) -> Table:
+    numbers = np.arange(6000, dtype=np.float32)[:, None]
+    columns = numbers
+    if not held:
+        columns = DiskRows(folder / "rows", 1)
+        columns[0:6000] = numbers
+    return Table({"cell": columns, "number": numbers[:, 0]}, ROWS, WEIGHTS)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_rows_come_in_proportion_to_their_weights(held, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffling, "BUFFER_ROWS", 2048)
+    passes, size = 6, 400
+    table = weighed(held, tmp_path)
+    batches = list(table.batches(size, passes * len(ROWS) // size, [3], ALONE))
+    cells = np.concatenate([batch["cell"] for batch in batches])[:, 0].astype(int)
+    np.testing.assert_array_equal(cells, np.concatenate([b["number"] for b in batches]))
+    found = np.bincount(cells, minlength=6000)
+    assert found.sum() == passes * len(ROWS) and np.isin(np.flatnonzero(found), ROWS).all()
+    expected = passes * WEIGHTS / WEIGHTS.mean()
+    # Every pass rounds up or down.
+    assert np.all(np.abs(found[ROWS] - expected) <= passes)
+    light = ROWS < 2000
+    assert found[ROWS][light].sum() == pytest.approx(expected[light].sum(), abs=passes)
+    assert np.all(found[ROWS][~light] >= passes)  # once a pass at least
+    assert len(np.unique(cells[: len(ROWS)])) < len(ROWS)
+    # Light and heavy cells are mixed.
+    share = [np.isin(batch["number"], ROWS[light]).mean() for batch in batches]
+    assert np.std(share) < (0.03 if held else 0.1)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_of_held_cells_take_parts_of_the_same_weighed_batches(workers, tmp_path):
+    table = weighed(True, tmp_path)
+    whole = drawn(table, 400, 12)
+    parts = [drawn(table, 400, 12, shard=Shard(n, workers)) for n in range(workers)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_workers_of_stored_cells_draw_the_same_rows_and_divide_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffling, "BUFFER_ROWS", 512)
+    table, workers, seed = weighed(False, tmp_path), 2, [4]
+    expected = np.repeat(ROWS, times(WEIGHTS, np.random.default_rng([*seed, 0])))
+    found = []
+    for number in range(workers):
+        shared = np.random.default_rng([*seed, 0])
+        windows = table.windows(shared, np.random.default_rng(number), Shard(number, workers))
+        found += [window.columns["number"][window.order] for window in windows]
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), expected)
+
+
+def test_the_seed_decides_which_rows_come(tmp_path):
+    table = weighed(True, tmp_path)
+    one, again, other = (drawn(table, 400, 10, seed) for seed in ([1], [1], [2]))
+    np.testing.assert_array_equal(one, again)
+    assert np.bincount(one.ravel()).tolist() != np.bincount(other.ravel()).tolist()

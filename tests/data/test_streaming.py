@@ -92,6 +92,66 @@ def test_a_sample_of_all_cells_is_the_preprocessing_in_memory(held, stored, memo
     assert found.scratch is None and isinstance(found.features["rna"], np.ndarray)
 
 
+def test_a_sample_of_all_cells_is_weighed_as_in_memory(held, stored):
+    config = settings(balance=True, neighbors=0)
+    found, expected = fit(stored, config), fit(held, config)
+    same_cells(found, expected)
+    for name in MODALITIES:
+        np.testing.assert_allclose(found.weights(name), expected.weights(name), rtol=1e-5)
+        assert np.ptp(found.weights(name)) > 0.1
+    ours, theirs = found.balance, expected.balance
+    np.testing.assert_allclose(ours.composition.atac_shares, theirs.composition.atac_shares)
+    np.testing.assert_allclose(ours.guess.coefficients, theirs.guess.coefficients, atol=1e-5)
+
+
+@pytest.fixture(scope="session")
+def unlike(both):
+    """The cells held and stored, labelled so that the composition of the RNA cells is another."""
+    labels = both[0].rna_labels.copy()
+    labels[np.flatnonzero(labels == 1)[4:]] = 0
+    return tuple(dataclasses.replace(data, rna_labels=labels) for data in both)
+
+
+@pytest.mark.parametrize("options", [{}, {"neighbors": 1}, {"smoothing_hops": 0}], ids=str)
+def test_all_cells_are_weighed_by_what_the_sample_taught(unlike, options, tmp_path):
+    held, stored = unlike
+    config = settings(balance=True, **options)
+    rows = streaming.sampled_rows(stored, SAMPLE, seed=3)
+    found = fit(stored, config, 3, tmp_path, SAMPLE)
+    sample = part_of(held, rows)
+    alone = fit(dataclasses.replace(sample, rna_labels=held.rna_labels[rows["rna"]]), config)
+    balance, expected = found.balance, alone.balance
+    np.testing.assert_allclose(
+        balance.composition.atac_shares, expected.composition.atac_shares, rtol=1e-5
+    )
+    np.testing.assert_allclose(balance.guess.coefficients, expected.guess.coefficients, atol=1e-4)
+    for name in MODALITIES:
+        np.testing.assert_allclose(
+            found.features[name][:][rows[name]], alone.features[name], atol=1e-3
+        )
+        assert found.weights(name).shape == (found.cells(name),)
+        assert found.weights(name).mean() == pytest.approx(1, rel=1e-5)
+    factors = balance.composition.rna_factors[held.rna_labels]
+    np.testing.assert_allclose(found.weights("rna"), factors / factors.mean(), rtol=1e-5)
+    guessed = balance.guess(found.features["atac"])
+    if found.neighbors is not None:
+        guessed = found.neighbors.matrix() @ guessed
+    factors = guessed @ balance.composition.atac_factors
+    np.testing.assert_allclose(found.weights("atac"), factors / factors.mean(), rtol=1e-5)
+    assert np.ptp(found.weights("atac")) > 0.005
+
+
+@pytest.mark.parametrize("name", MODALITIES)
+def test_one_stored_modality_is_weighed_with_the_other(unlike, name, tmp_path):
+    held, stored = unlike
+    names = [name] if name == "rna" else ["atac", "peaks"]
+    mixed = dataclasses.replace(held, **{n: getattr(stored, n) for n in names})
+    found = fit(mixed, settings(balance=True), 0, tmp_path, SAMPLE)
+    for modality in MODALITIES:
+        assert found.weights(modality).shape == (found.cells(modality),)
+        assert found.weights(modality).mean() == pytest.approx(1, rel=1e-5)
+
+
 OPTIONS = [
     {},
     {"smoothing_hops": 0},

@@ -300,6 +300,38 @@ def test_few_of_many_cells_are_clustered_as_many_of_each_modality_from_everywher
         assert len(set(codes[gap.argmin(axis=1)[chosen]])) > 1
 
 
+def test_whole_weights_are_repeated_cells(monkeypatch):
+    # The clusters are of the cells as they are, whatever they weigh.
+    centers = np.full((CLUSTERS, 3), FAR_AWAY)
+    centers[:3] = [[1, 0, 0], [9, 1, 0], [5, -2, 1]]
+    monkeypatch.setattr(latent_alignment, "_clusters", lambda *_: (centers, 20.0))
+    (rna, codes, atac, probabilities), _ = tissue()
+    random = np.random.default_rng(0)
+    times = [random.integers(0, 4, len(latent)) for latent in (rna, atac)]
+    repeated = [np.repeat(v, times[0], axis=0) for v in (rna, codes)]
+    repeated += [np.repeat(v, times[1], axis=0) for v in (atac, probabilities)]
+    found, expected, plain = made(2, 3), made(2, 3), made(2, 3)
+    found.fit(rna, codes, atac, probabilities, 0, tuple(times))
+    expected.fit(*repeated, 0)
+    plain.fit(rna, codes, atac, probabilities, 0)
+    for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    moved_by = [np.asarray(a(atac, probabilities)) for a in (found, expected, plain)]
+    np.testing.assert_allclose(moved_by[0], moved_by[1], atol=1e-3)
+    assert np.abs(moved_by[0] - moved_by[2]).max() > 0.05
+
+
+def test_weights_of_one_are_none():
+    (rna, codes, atac, probabilities), _ = tissue()
+    expected = fitted((rna, codes, atac, probabilities))
+    ones = [np.ones(len(latent), np.float32) for latent in (rna, atac)]
+    for weights in ((None, None), tuple(ones), (ones[0], None), (None, ones[1])):
+        found = made(2, 3)
+        found.fit(rna, codes, atac, probabilities, 0, weights)
+        for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_the_fit_leaves_its_input_alone():
     cells, _ = tissue()
     kept = [values.copy() for values in cells]

@@ -27,6 +27,8 @@ from scadv_tf.serving.served_model import Served, ServedModel
 
 CLEAR = 1e-5  # a difference of cosines that no rounding in single precision makes
 
+# Losses that train a generator, so that there is one to serve.
+GENERATING = {"atac_adversarial": 0.1, "cycle": 0.1}
 # No defaults here, so that a better default breaks no test.
 SETTINGS = {
     "variable_genes": 0,
@@ -35,6 +37,8 @@ SETTINGS = {
     "lsi_size": 6,
     "neighbor_pca_size": 8,
     "projection_size": 7,
+    "balance": True,
+    "linear_share": 0.3,
     "neighbor_vote": 0.4,
     "calibration_share": 0.2,
     "unknown_share": 0.3,
@@ -42,6 +46,7 @@ SETTINGS = {
     "generator_sizes": (5,),
     "modality_discriminator_sizes": (4,),
     "atac_discriminator_sizes": (4,),
+    **GENERATING,
 }
 
 
@@ -178,6 +183,7 @@ def pbmc(tmp_path_factory) -> Exported:
         encoder_sizes=(64, 32),
         generator_sizes=(32,),
         modality_discriminator_sizes=(16,),
+        cycle=0.1,
         **dict.fromkeys(losses, 0.0),
     )
     cells = preprocessing.fit(data, config.preprocessing)

@@ -16,10 +16,11 @@ def logged(counts) -> np.ndarray:
     return np.log1p(1e4 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12))
 
 
-def standardized(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Z-scores by the columns of the reference."""
-    deviation = reference.std(axis=0)
-    return (values - reference.mean(axis=0)) / np.where(deviation < 1e-6, 1, deviation)
+def standardized(values: np.ndarray, reference: np.ndarray, weights=None) -> np.ndarray:
+    """Z-scores by the columns of the reference, of cells of equal or given weights."""
+    mean = np.average(reference, axis=0, weights=weights)
+    deviation = np.sqrt(np.average(np.square(reference - mean), axis=0, weights=weights))
+    return (values - mean) / np.where(deviation < 1e-6, 1, deviation)
 
 
 def cut(values: np.ndarray) -> np.ndarray:
@@ -111,7 +112,7 @@ class AtacTwin:
         for _ in neighborhood.levels:
             values = weights[0] * values + weights[1] @ level[self.rows]
             level = mean @ level
-        scaled = standardized(values, level)
+        scaled = standardized(values, level, self.trained.cells.weights("atac"))
         if not neighborhood.levels:
             scaled = cut(scaled)
         components = self.trained.cells.preprocessor.components

@@ -149,6 +149,18 @@ def test_rna_cells_get_what_training_says_of_them(train, tissue):
     assert 0 < found["unknown"].mean() < 1
 
 
+def test_the_regression_has_its_share_in_what_is_served(train, tissue):
+    trained = train()
+    features, model = trained.cells.features["rna"], trained.served.model
+    assert trained.config.evaluation.linear_share == 0.3
+    logits = model.classifier(model.encoder.encode(tf.constant(features), "rna"))
+    network = tf.nn.softmax(logits / model.readout.temperature).numpy()
+    linear = trained.cells.balance.guess(features)
+    found = ask(trained, tissue.rna, modality="rna")["probabilities"]
+    np.testing.assert_allclose(found, 0.7 * network + 0.3 * linear, atol=1e-4)
+    assert np.abs(found - network).max() > 0.1
+
+
 # Cells that come together.
 
 
