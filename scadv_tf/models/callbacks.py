@@ -69,9 +69,7 @@ class SoftLabelUpdate:
 
     def __call__(self, epoch, probabilities, logs):
         if epoch >= self.warmup_epochs:
-            self.labels[:] = soft_labels(
-                probabilities, self.neighbors, self.shares, *self.settings
-            )
+            self.labels[:] = soft_labels(probabilities, self.neighbors, self.shares, *self.settings)
 
 
 class LabelChange:

@@ -362,48 +362,49 @@ def test_a_matrix_of_zeros_has_no_direction():
 @pytest.mark.parametrize(
     ("cells", "types", "expected"),
     [
-        (700, 5, 20),
-        (1050, 10, 15),
-        (1050, 9, 17),  # 16.7
-        (70, 5, 8),  # 2 are too few
-        (560, 10, 8),
-        (630, 10, 9),
-        (2450, 10, 35),
+        (500, 5, 24),
+        (1000, 10, 12),
+        (1050, 9, 16),  # 15.6
+        (70, 5, 5),  # 3 are too few
+        (750, 10, 9),
+        (2917, 10, 35),
         (10**6, 10, 35),
         (245, 1, 35),
-        (1, 3, 8),
+        (1, 3, 5),
     ],
 )
-def test_a_seventh_of_the_cells_of_a_type_by_hand(cells, types, expected):
+def test_neighbors_by_cells_and_squared_types_by_hand(cells, types, expected):
     found = number_of_neighbors(cells, np.repeat(np.arange(types), 6))
     assert found == expected and isinstance(found, int)
 
 
 def test_types_of_unequal_shares_count_less():
-    # Entropy of 1/2, 1/4, 1/4 is 1.5 log 2: 2.83 types.
+    # Entropy of 1/2, 1/4, 1/4 is 1.5 log 2: 2.83 types, squared 8.
     labels = np.array([0, 0, 1, 2])
-    assert number_of_neighbors(560, labels) == round(560 / 7 / 2**1.5) == 28
-    assert number_of_neighbors(560, np.repeat([0, 1, 2], 4)) == 27
+    assert number_of_neighbors(160, labels) == round(1.2 * 160 / 8) == 24
+    assert number_of_neighbors(160, np.repeat([0, 1, 2], 4)) == 21
 
 
 def test_the_number_of_rna_cells_and_codes_without_cells_do_not_matter():
     labels = np.array([0, 0, 1, 2])
     for same in (np.repeat(labels, 50), labels + 5, 3 * labels, labels[::-1]):
-        assert number_of_neighbors(560, same) == 28
+        assert number_of_neighbors(160, same) == 24
 
 
-def test_without_labels_ten_types_are_reckoned_with():
+def test_without_labels_eight_types_are_reckoned_with():
     for cells in (100, 1050, 2000, 9000):
-        expected = number_of_neighbors(cells, np.arange(10))
+        expected = number_of_neighbors(cells, np.arange(8))
         assert number_of_neighbors(cells, None) == expected
-    assert number_of_neighbors(1050, None) == 15
+    assert number_of_neighbors(1000, None) == 19
 
 
 def test_a_fit_averages_over_that_many(tissue):
     data = dataclasses.replace(tissue, rna_labels=np.zeros_like(tissue.rna_labels))
     for given, labels in ((data, data.rna_labels), (tissue, tissue.rna_labels)):
         expected = number_of_neighbors(70, labels)
-        assert expected == (10 if given is data else 8)
+        assert expected == (35 if given is data else 6)
         found = fit(given, settings(neighbors=0))
         assert found.preprocessor.neighborhood.neighbors.shape == (70, expected)
         assert found.neighbors.rows.shape == (70, expected - 1)
+        # So few are averaged once.
+        assert len(found.preprocessor.neighborhood.levels) == (2 if given is data else 1)

@@ -98,7 +98,7 @@ def test_a_sample_of_all_cells_is_weighed_as_in_memory(held, stored):
     same_cells(found, expected)
     for name in MODALITIES:
         np.testing.assert_allclose(found.weights(name), expected.weights(name), rtol=1e-5)
-        assert np.ptp(found.weights(name)) > 0.1
+        assert np.ptp(found.weights(name)) > 0.01  # not all alike
     ours, theirs = found.balance, expected.balance
     np.testing.assert_allclose(ours.composition.atac_shares, theirs.composition.atac_shares)
     np.testing.assert_allclose(ours.guess.coefficients, theirs.guess.coefficients, atol=1e-5)
