@@ -343,9 +343,9 @@ class EvaluationConfig(Checked):
         maximum=1,
     )
     linear_share: float = option(
-        0.3,
+        0.5,
         "Share of the probabilities that is a logistic regression's on the same features, which "
-        "holds the network where it drifts; 0: the network alone.",
+        "holds the network where it drifts; needs --balance; 0: the network alone.",
         minimum=0,
         maximum=1,
     )
