@@ -173,7 +173,7 @@ def test_the_regression_takes_part_in_the_answer_where_cells_are_balanced(tissue
     np.testing.assert_array_equal(codes, means.argmax(axis=1))
     unweighed = without_denoising(data, balance=False)
     assert annotation._linear_types(unweighed) is None
-    for given, share in ((cells, 0.3), (unweighed, 0.0)):
+    for given, share in ((cells, CONFIG.evaluation.linear_share), (unweighed, 0.0)):
         model = build_model(given, len(data.types), CONFIG)
         fit_readout(model, given, data.rna_labels, np.empty(0, np.int64), CONFIG)
         readout = model.readout
