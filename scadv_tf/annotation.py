@@ -9,12 +9,13 @@ import numpy as np
 
 from scadv_tf.config import RunConfig
 from scadv_tf.data.emptiness import spread
+from scadv_tf.data.neighbor_lists import neighbor_mean
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
 from scadv_tf.data.rows import JoinedRows, Rows, SpreadRows, blocks, take
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean
+from scadv_tf.models.soft_labels import final_probabilities
 
 CELLS_AT_ONCE = 2048
 READOUT_CELLS = 50_000  # more move neither quantiles nor covariances

@@ -10,15 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from scadv_tf.baselines.transfer import HEADLINE, Transfer, joint_components
+from scadv_tf.data.composition import MOST_STEPS, LinearGuess
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.evaluation.label_transfer import svm_transfer
 from scadv_tf.evaluation.metrics import check_lengths
 
 SEEDED = False
-
-_MOST_STEPS = 1000  # of the optimizer; the default of 100 stops short of the optimum
-# Components add up genes and so are wide; their weights are small and C = 1 hardly penalises them.
-_LINEAR_C = 0.1
 
 
 def svm(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
@@ -60,10 +57,16 @@ def logistic(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer
     ------
     InputError : if `rna_types` has not R entries, or there are no components.
     """
+    from sklearn.linear_model import LogisticRegression
+
     del seed
     latent = joint_components(cells)
-    check_lengths("logistic", rna=range(cells.cells("rna")), rna_types=rna_types)
-    return _by_regression(cells.genes("rna"), rna_types, cells.genes("atac"), latent, strength=1.0)
+    genes = cells.genes("rna")
+    check_lengths("logistic", rna=genes, rna_types=rna_types)
+    model = LogisticRegression(max_iter=MOST_STEPS).fit(genes, np.asarray(rna_types, dtype=str))
+    probabilities = model.predict_proba(cells.genes("atac"))
+    predicted = model.classes_[probabilities.argmax(axis=1)]
+    return Transfer({HEADLINE: predicted}, probabilities, latent)
 
 
 def linear(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
@@ -86,22 +89,7 @@ def linear(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     latent = joint_components(cells)
     rna, atac = np.split(latent, [cells.cells("rna")])
     check_lengths("linear", rna=rna, rna_types=rna_types)
-    return _by_regression(rna, rna_types, atac, latent, strength=_LINEAR_C)
-
-
-def _by_regression(
-    rna: np.ndarray, rna_types: np.ndarray, atac: np.ndarray, latent: np.ndarray, strength: float
-) -> Transfer:
-    """What a logistic regression learns from RNA cells [R, D] of known types, told of ATAC cells.
-
-    Parameters
-    ----------
-    strength : C of scikit-learn, the inverse of the penalty.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=strength, max_iter=_MOST_STEPS)
-    model.fit(rna, np.asarray(rna_types, dtype=str))
-    probabilities = model.predict_proba(atac)
-    predicted = model.classes_[probabilities.argmax(axis=1)]
-    return Transfer({HEADLINE: predicted}, probabilities, latent)
+    names, labels = np.unique(np.asarray(rna_types, dtype=str), return_inverse=True)
+    # The very regression that takes part in our own answer.
+    probabilities = LinearGuess.fit(rna, labels, len(names))(atac)
+    return Transfer({HEADLINE: names[probabilities.argmax(axis=1)]}, probabilities, latent)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.rows import Rows, blocks
 
 ROUNDS = 3  # later ones change little
@@ -22,7 +22,9 @@ SMALLEST_SHARE = 1e-4  # of a type among the ATAC cells: a guess cannot tell it 
 LARGEST_FACTOR = 20.0  # of a weight: few cells must not stand for a whole type
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
-INVERSE_PENALTY = 0.1  # C of the regression
+# C of the regression. Components add up genes and so are wide; their weights are small, and C = 1
+# would hardly penalise them.
+INVERSE_PENALTY = 0.1
 MOST_STEPS = 1000  # of its optimizer; the default of 100 stops short of the optimum
 CELLS_AT_ONCE = 65_536
 
@@ -124,18 +126,13 @@ class Balance:
     Attributes
     ----------
     composition : shares and factors.
-    guess : the regression on the final features; None before there are some.
+    guess : the regression on the final features.
     weights : modality -> float32 [cells], mean 1.
     """
 
     composition: Composition
-    guess: LinearGuess | None
+    guess: LinearGuess
     weights: dict[str, np.ndarray]
-
-    def with_guess(self, rna_features: np.ndarray, rna_labels: np.ndarray) -> Balance:
-        """The same with the regression on the final features [R, D]."""
-        types = len(self.composition.rna_shares)
-        return replace(self, guess=LinearGuess.fit(rna_features, rna_labels, types))
 
     def of_all(
         self, rna_labels: np.ndarray, atac_features: Rows, neighbors: NeighborLists | None
@@ -148,8 +145,7 @@ class Balance:
         atac_features : [A, D], on disk.
         neighbors : of the ATAC cells; None without.
         """
-        guessed = self.guess(atac_features)
-        smooth = guessed if neighbors is None else neighbors.mean(guessed)
+        smooth = neighbor_mean(self.guess(atac_features), neighbors)
         return replace(self, weights=self.composition.weights(rna_labels, smooth))
 
 
@@ -159,7 +155,7 @@ def balanced(
     types: int,
     neighbors: NeighborLists | None,
     atac_cells: int,
-) -> Balance:
+) -> tuple[Composition, dict[str, np.ndarray]]:
     """Weights of the cells, found in rounds: weights, features by them, guessed types, weights …
 
     The first guess, which is made where composition shifts all scales, counts half in the second
@@ -179,7 +175,7 @@ def balanced(
         rna, atac = features_of(weights)
         probabilities = LinearGuess.fit(rna, rna_labels, types)(atac)
         guessed = probabilities if guessed is None else (guessed + probabilities) / 2
-        smooth = guessed if neighbors is None else neighbors.mean(guessed)
+        smooth = neighbor_mean(guessed, neighbors)
         composition = Composition.of(rna_shares, smooth.mean(axis=0, dtype=np.float64))
         weights = composition.weights(rna_labels, smooth)
-    return Balance(composition, None, weights)
+    return composition, weights

@@ -84,6 +84,11 @@ def averages(
     return ((1 - weights.sum(axis=1, keepdims=True)) * own + others).reshape(shape)
 
 
+def neighbor_mean(values: np.ndarray, neighbors: NeighborLists | None) -> np.ndarray:
+    """Mean of each cell's values and its neighbours' [A, W]; unchanged if there are none."""
+    return values if neighbors is None else neighbors.mean(values)
+
+
 def mean_of_neighbors(values: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted means [B, W] of the neighbours' values, from those of reference cells [M, W].
 

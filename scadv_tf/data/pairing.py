@@ -80,7 +80,6 @@ class PairedData:
         rna, atac = kept["rna"], kept["atac"]
         return replace(
             emptiness.part_of(self, kept),
-            rna_labels=None if self.rna_labels is None else self.rna_labels[rna],
             rna_known=None if self.rna_known is None else self.rna_known[rna],
             rna_cells=self.rna_cells[rna],
             atac_cells=self.atac_cells[atac],

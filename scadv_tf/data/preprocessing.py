@@ -16,7 +16,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import emptiness, streaming
-from scadv_tf.data.composition import Balance, balanced
+from scadv_tf.data.composition import Balance, Composition, LinearGuess, balanced
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbors import TWICE_FROM, number_of_neighbors
@@ -188,10 +188,12 @@ def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, T
     preprocessor = Preprocessor(data.genes[chosen], *_space(values, config), neighborhood, least)
     balance = None
     if config.balance and labels is not None and preprocessor.components is not None:
-        balance = _balance(preprocessor, values, labels, len(data.types), lists)
-        scales, components = _space(values, config, balance.weights)
+        types = len(data.types)
+        composition, of_cells = _balance(preprocessor, values, labels, types, lists)
+        scales, components = _space(values, config, of_cells)
         preprocessor = replace(preprocessor, scales=scales, components=components)
-        balance = balance.with_guess(preprocessor.features(rna, "rna"), labels)
+        guess = LinearGuess.fit(preprocessor.features(rna, "rna"), labels, types)
+        balance = Balance(composition, guess, of_cells)
     features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
     cells = TrainingCells(preprocessor, features, lists, values, None, balance, with_data)
     return chosen, cells
@@ -220,7 +222,7 @@ def _space(
 
 def _balance(
     first: Preprocessor, values: dict, labels: np.ndarray, types: int, lists: NeighborLists | None
-) -> Balance:
+) -> tuple[Composition, dict[str, np.ndarray]]:
     """What the cells weigh, by what the first, unweighted preprocessing makes of them."""
 
     def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,17 +5,9 @@ NumPy only: nothing here is differentiated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from scadv_tf.data.neighbor_lists import NeighborLists
-
-
-def neighbor_mean(probabilities: np.ndarray, neighbors: NeighborLists | None) -> np.ndarray:
-    """Mean probabilities of each cell's neighbours [A, K]; unchanged if there are none."""
-    return probabilities if neighbors is None else neighbors.mean(probabilities)
+from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 
 
 def soft_labels(

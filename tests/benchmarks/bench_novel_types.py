@@ -48,7 +48,7 @@ def measure(data, truth, name: str, config) -> dict:
     from scadv_tf import fitting
     from scadv_tf.annotation import annotate_cells
     from scadv_tf.data import preprocessing
-    from scadv_tf.models.soft_labels import neighbor_mean
+    from scadv_tf.data.neighbor_lists import neighbor_mean
 
     known = without(data, truth.coarsen(data.types) == name)
     cells = preprocessing.fit(known, config.preprocessing, config.training.seed)

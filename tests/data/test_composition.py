@@ -208,7 +208,8 @@ class Pair:
 
     def balance(self, neighbors=None) -> Balance:
         found = balanced(self.features_of, self.labels["rna"], TYPES, neighbors, self.cells("atac"))
-        return found.with_guess(self.features_of(found.weights)[0], self.labels["rna"])
+        guess = LinearGuess.fit(self.features_of(found[1])[0], self.labels["rna"], TYPES)
+        return Balance(found[0], guess, found[1])
 
     def cells(self, name: str) -> int:
         return len(self.labels[name])

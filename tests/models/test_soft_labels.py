@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scadv_tf.data.neighbor_lists import NeighborLists
-from scadv_tf.models.soft_labels import final_probabilities, neighbor_mean, soft_labels
+from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
+from scadv_tf.models.soft_labels import final_probabilities, soft_labels
 
 PROBABILITIES = np.array([[0.8, 0.2], [0.4, 0.6]], dtype=np.float32)
 EVEN = np.array([0.5, 0.5])
