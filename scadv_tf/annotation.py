@@ -69,8 +69,8 @@ class Annotation:
     unknown : bool [A], whether that is above the threshold.
     rna_unknown : bool [R], the cells without data; None if there are none. An RNA cell has a label
         of its own, so no other is called unknown.
-    linear : type codes of the ATAC cells [A] by the regression on their features and their
-        neighbours' alone; None without one.
+    linear : type codes of the ATAC cells [A] by the linear guess of them and their neighbours
+        alone; None without one.
     """
 
     rna: Encoded
@@ -170,11 +170,11 @@ def _linear_types(cells: TrainingCells) -> np.ndarray | None:
 
 
 def _join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
-    """Lets the regression on the cells' features take part in the model's answers."""
+    """Lets the linear guess take part in the model's answers."""
     if cells.balance is not None and config.training.supervised:
-        guess = cells.balance.guess
-        share = config.evaluation.linear_share
-        model.readout.set_linear(guess.coefficients, guess.offsets, share)
+        parts = cells.balance.guess.parts
+        kernels, biases = [part.coefficients for part in parts], [part.offsets for part in parts]
+        model.readout.set_linear(kernels, biases, config.evaluation.linear_share)
 
 
 def fit_readout(

@@ -344,8 +344,8 @@ class EvaluationConfig(Checked):
     )
     linear_share: float = option(
         0.5,
-        "Share of the probabilities that is a logistic regression's on the same features, which "
-        "holds the network where it drifts; needs --balance; 0: the network alone.",
+        "Share of the probabilities that is the linear guess's of the same features, which holds "
+        "the network where it drifts; needs --balance; 0: the network alone.",
         minimum=0,
         maximum=1,
     )

@@ -72,8 +72,8 @@ def transfer(
 
     ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
     neighbours; ``classifier`` is the model without that vote; ``svm`` and ``knn`` learn on the
-    latent vectors of the RNA cells; ``linear``, where cells were balanced, is the regression on the
-    features with the vote, without the network.
+    latent vectors of the RNA cells; ``linear``, where cells were balanced, is the linear guess with
+    the vote, without the network.
 
     Parameters
     ----------

@@ -165,7 +165,7 @@ def test_soft_labels_are_pulled_to_the_guessed_shares_else_to_those_of_the_rna(
     np.testing.assert_allclose(given[0], expected)
 
 
-def test_the_regression_takes_part_in_the_answer_where_cells_are_balanced(tissue):
+def test_the_linear_guess_takes_part_in_the_answer_where_cells_are_balanced(tissue):
     data, _, cells = tissue
     codes = annotation._linear_types(cells)
     guessed = cells.balance.guess(cells.features["atac"])
@@ -179,12 +179,12 @@ def test_the_regression_takes_part_in_the_answer_where_cells_are_balanced(tissue
         readout = model.readout
         assert float(readout.linear_share) == pytest.approx(share)
         if share:
-            guess = given.balance.guess
-            np.testing.assert_allclose(readout.linear_kernel, guess.coefficients, rtol=1e-5)
-            np.testing.assert_allclose(readout.linear_bias, guess.offsets, rtol=1e-5)
+            for i, part in enumerate(given.balance.guess.parts):
+                np.testing.assert_allclose(readout.linear_kernels[i], part.coefficients, rtol=1e-5)
+                np.testing.assert_allclose(readout.linear_biases[i], part.offsets, rtol=1e-5)
 
 
-def test_the_last_epochs_predictions_are_the_classifiers_without_the_regression(tissue):
+def test_the_last_epochs_predictions_are_the_classifiers_without_the_linear_guess(tissue):
     """What the learning curve ends with, and the route 'classifier', are of the same network."""
     data, _, cells = tissue
     evaluation = dataclasses.replace(CONFIG.evaluation, linear_share=0.0)

@@ -113,10 +113,17 @@ SYSTEMS = {
         "Logistic regression on the genes, nothing integrated.", "plain", "logistic"
     ),
     "linear": _baseline(
-        "Logistic regression on the denoised components that scadv starts from: what its network "
-        "adds is to be seen against it.",
+        "Logistic regression on the denoised components that scadv starts from.",
         "plain",
         "linear",
+        denoised=True,
+        balanced=True,
+    ),
+    "guess": _baseline(
+        "The linear guess that is part of scadv's answer, alone: what its network adds is to be "
+        "seen against it.",
+        "plain",
+        "guess",
         denoised=True,
         balanced=True,
     ),

@@ -4,7 +4,7 @@ Each modality is standardised by its own means and deviations, and aligned with 
 whole. Where the shares of the types differ, both would take a difference of composition for one of
 measurement. So cells are weighed, that both modalities have the same composition: types that one
 side has more of weigh less there. No label of an ATAC cell comes in here: its type is guessed by a
-regression, first on features of equal weights, then on what comes of better ones.
+linear classifier, first from features of equal weights, then from what comes of better ones.
 """
 
 from __future__ import annotations
@@ -14,66 +14,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scadv_tf.data.linear_guess import Discriminant, LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
-from scadv_tf.data.rows import Rows, blocks
+from scadv_tf.data.rows import Rows
 
 ROUNDS = 3  # later ones change little
 SMALLEST_SHARE = 1e-4  # of a type among the ATAC cells: a guess cannot tell it from none
 LARGEST_FACTOR = 20.0  # of a weight: few cells must not stand for a whole type
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
-# C of the regression. Components add up genes and so are wide; their weights are small, and C = 1
-# would hardly penalise them.
-INVERSE_PENALTY = 0.1
-MOST_STEPS = 1000  # of its optimizer; the default of 100 stops short of the optimum
-CELLS_AT_ONCE = 65_536
 
 Pair = tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class LinearGuess:
-    """A multinomial logistic regression on the features: coefficients [D, K], offsets [K]."""
-
-    coefficients: np.ndarray
-    offsets: np.ndarray
-
-    @classmethod
-    def fit(cls, features: np.ndarray, labels: np.ndarray, types: int) -> LinearGuess:
-        """Learns from RNA cells [R, D] of known types [R]; types without a cell are never guessed.
-
-        The optimum is unique and the optimizer draws nothing.
-        """
-        found = cls(np.zeros((features.shape[1], types)), np.full(types, -np.inf))
-        present = np.unique(labels)
-        found.offsets[present] = 0
-        if len(present) > 1:
-            found._learn(np.asarray(features, np.float64), labels, present)
-        return found
-
-    def _learn(self, features: np.ndarray, labels: np.ndarray, present: np.ndarray) -> None:
-        from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
-
-        # Sums by several threads round differently, and on few columns threads only wait.
-        with threadpool_limits(1):
-            model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MOST_STEPS)
-            model.fit(features, labels)
-        coefficients, offsets = model.coef_, model.intercept_
-        if len(present) == 2:  # scikit-learn keeps the difference of the two
-            coefficients = np.vstack([-coefficients, coefficients]) / 2
-            offsets = np.concatenate([-offsets, offsets]) / 2
-        self.coefficients[:, present], self.offsets[present] = coefficients.T, offsets
-
-    def __call__(self, features: Rows) -> np.ndarray:
-        """Probabilities of the types, float32 [cells, K]."""
-        from scipy.special import softmax
-
-        found = np.empty((features.shape[0], len(self.offsets)), dtype=np.float32)
-        for start, block in blocks(features, CELLS_AT_ONCE):
-            logits = block @ self.coefficients + self.offsets
-            found[start : start + len(block)] = softmax(logits, axis=1)
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +77,7 @@ class Balance:
     Attributes
     ----------
     composition : shares and factors.
-    guess : the regression on the final features.
+    guess : of the types, from the final features.
     weights : modality -> float32 [cells], mean 1.
     """
 
@@ -173,7 +124,7 @@ def balanced(
     guessed = composition = None
     for _ in range(ROUNDS):
         rna, atac = features_of(weights)
-        probabilities = LinearGuess.fit(rna, rna_labels, types)(atac)
+        probabilities = Discriminant.fit(rna, rna_labels, types)(atac)
         guessed = probabilities if guessed is None else (guessed + probabilities) / 2
         smooth = neighbor_mean(guessed, neighbors)
         composition = Composition.of(rna_shares, smooth.mean(axis=0, dtype=np.float64))

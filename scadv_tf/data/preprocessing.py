@@ -16,8 +16,9 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import emptiness, streaming
-from scadv_tf.data.composition import Balance, Composition, LinearGuess, balanced
+from scadv_tf.data.composition import Balance, Composition, balanced
 from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
+from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbors import TWICE_FROM, number_of_neighbors
 from scadv_tf.data.normalization import (

@@ -148,7 +148,7 @@ def _share_warnings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int])
 def _agreement_warnings(agreement: Mapping[str, float]) -> list[str]:
     """Warn where other ways to the labels come to other types."""
     names = {
-        "linear": "a plain regression on the same features",
+        "linear": "a linear classifier of the same features",
         "svm": "an SVM on the latent vectors",
         "knn": "the nearest RNA cells",
     }

@@ -11,6 +11,7 @@ from scadv_tf.models.layers import MODALITIES
 
 KNOTS = 201  # quantiles that stand for a distribution
 RESOLUTION = 0.01  # values that differ by far less get all but the same rank
+VIEWS = "features", "directions"  # that the linear guess looks at
 LEAST_LOGIT = -1e4  # of a type without RNA cells: none, and yet a number
 UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
@@ -19,9 +20,9 @@ UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the 
 class Readout(keras.layers.Layer):
     """Turns latent vectors and logits into the answer. Fitted after training, never trained.
 
-    * Probabilities are ``softmax(logits / temperature)`` (Guo et al. 2017), joined by those of a
-      regression on the features: it cannot follow an error of its own, as a network does that
-      learns from its answers.
+    * Probabilities are ``softmax(logits / temperature)`` (Guo et al. 2017), joined by those of the
+      linear guess (`scadv_tf.data.linear_guess`): it cannot follow an error of its own, as a
+      network does that learns from its answers.
     * ``uncertainty`` is their entropy over log K: 0 for one sure type, 1 for a guess.
     * ``distance`` is the mean squared distance to the nearest type's RNA cells in front of the
       trained layers, each component in units of the variance within types.
@@ -51,8 +52,9 @@ class Readout(keras.layers.Layer):
         self.alignment.build()
         self.temperature = self._state((), "temperature", "ones")
         self.linear_share = self._state((), "linear_share", "zeros")
-        self.linear_kernel = self._state((self.feature_size, self.types), "linear_kernel", "zeros")
-        self.linear_bias = self._state((self.types,), "linear_bias", "zeros")
+        shape = len(VIEWS), self.feature_size, self.types
+        self.linear_kernels = self._state(shape, "linear_kernels", "zeros")
+        self.linear_biases = self._state((len(VIEWS), self.types), "linear_biases", "zeros")
         self.centers = self._state((self.types, self.feature_size), "centers", "zeros")
         self.variances = self._state((self.feature_size,), "variances", "ones")
         self.uncertainty_knots = self._state((KNOTS,), "uncertainty_knots", "ones")
@@ -101,14 +103,21 @@ class Readout(keras.layers.Layer):
             "unknown": novelty > self.unknown_threshold,
         }
 
-    def set_linear(self, kernel, bias, share: float):
-        """Sets the regression: coefficients [D, K], offsets [K], and its share in the answer."""
-        self.linear_kernel.assign(kernel)
-        self.linear_bias.assign(np.maximum(bias, LEAST_LOGIT))
+    def set_linear(self, kernels, biases, share: float):
+        """Sets the linear guess and its share in the answer.
+
+        Parameters
+        ----------
+        kernels, biases : coefficients [2, D, K] and offsets [2, K] on features and directions.
+        """
+        self.linear_kernels.assign(kernels)
+        self.linear_biases.assign(np.maximum(biases, LEAST_LOGIT))
         self.linear_share.assign(share)
 
     def _joined(self, probabilities, features):
-        linear = tf.nn.softmax(tf.matmul(features, self.linear_kernel) + self.linear_bias)
+        views = tf.stack([features, tf.math.l2_normalize(features, axis=1, epsilon=1e-24)])
+        guesses = tf.nn.softmax(tf.matmul(views, self.linear_kernels) + self.linear_biases[:, None])
+        linear = tf.reduce_mean(guesses, axis=0)
         return (1 - self.linear_share) * probabilities + self.linear_share * linear
 
     def _uncertainty(self, probabilities):

@@ -10,10 +10,11 @@ from scipy.special import expit
 
 from scadv_tf.baselines import plain
 from scadv_tf.baselines.transfer import joint_components
+from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.errors import InputError
 
-every = pytest.mark.parametrize("method", [plain.svm, plain.logistic, plain.linear])
-regressions = pytest.mark.parametrize("method", [plain.logistic, plain.linear])
+every = pytest.mark.parametrize("method", [plain.svm, plain.logistic, plain.linear, plain.guess])
+regressions = pytest.mark.parametrize("method", [plain.logistic, plain.linear, plain.guess])
 
 
 @every
@@ -79,6 +80,16 @@ def test_the_linear_answer_is_the_optimum_of_its_loss_on_the_features(tissue):
     np.testing.assert_allclose(result.probabilities[:, 0], expected, atol=1e-3)
     predicted = result.routes["label_transfer"]
     assert predicted[[0, 1, 3]].tolist() == ["a", "a", "b"]
+
+
+def test_the_guess_is_our_own_with_its_neighbours(tissue):
+    cells = tissue.cells
+    names, labels = np.unique(tissue.rna_types, return_inverse=True)
+    own = LinearGuess.fit(cells.features["rna"], labels, len(names))(cells.features["atac"])
+    found = plain.guess(cells, tissue.rna_types, seed=0)
+    means = cells.neighbors.matrix() @ own
+    np.testing.assert_allclose(found.probabilities, means, atol=1e-5)
+    np.testing.assert_array_equal(found.routes["label_transfer"], names[means.argmax(axis=1)])
 
 
 def test_the_linear_answer_follows_the_order_of_the_cells(tissue):

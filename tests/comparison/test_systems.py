@@ -27,7 +27,7 @@ from scadv_tf.config import (
 from scadv_tf.errors import InputError
 
 LADDER = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict")
-BASELINES = ("harmony", "seurat", "svm", "logistic", "linear", "harmony_denoised")
+BASELINES = ("harmony", "seurat", "svm", "logistic", "linear", "guess", "harmony_denoised")
 # Each weight another number, so that a mix-up shows.
 CONFIG = RunConfig(
     loss=LossConfig(**{name: 0.1 + place for place, name in enumerate(WEIGHTS)}, temperature=0.3),
@@ -96,13 +96,13 @@ def test_a_weight_that_is_configured_wins_over_the_documents(name):
 
 
 @pytest.mark.parametrize("balance", [True, False])
-def test_of_the_baselines_only_linear_gets_scales_of_weighed_cells(balance):
+def test_of_the_baselines_only_those_on_our_input_get_scales_of_weighed_cells(balance):
     config = RunConfig(preprocessing=PreprocessingConfig(balance=balance))
     for system in BASELINES:
         found = settings_of(system, config).preprocessing.balance
         # Of the counts of all genes, nothing is preprocessed: the setting is not looked at.
         if not SYSTEMS[system].raw:
-            assert found == (balance and system == "linear")
+            assert found == (balance and system in ("linear", "guess"))
 
 
 def test_the_document_itself_has_neither_neighbours_nor_projection_nor_weights():
@@ -152,7 +152,14 @@ def test_baselines_depend_on_what_they_read_and_on_nothing_else():
 
 @pytest.mark.parametrize(
     ("system", "neighbors"),
-    [("harmony", 1), ("svm", 1), ("logistic", 1), ("linear", 13), ("harmony_denoised", 13)],
+    [
+        ("harmony", 1),
+        ("svm", 1),
+        ("logistic", 1),
+        ("linear", 13),
+        ("guess", 13),
+        ("harmony_denoised", 13),
+    ],
 )
 def test_only_the_controls_of_our_model_get_denoised_cells(system, neighbors):
     settings = PreprocessingConfig(neighbors=13, smoothing_hops=4, variable_genes=77)
@@ -176,17 +183,18 @@ def test_every_baseline_has_its_function():
             getattr(importlib.import_module(SYSTEMS[name].home), SYSTEMS[name].function)
         )
     unseeded = {name for name in SYSTEMS if not SYSTEMS[name].seeded}
-    assert unseeded == {"svm", "logistic", "linear", "seurat"}
+    assert unseeded == {"svm", "logistic", "linear", "guess", "seurat"}
 
 
-def test_linear_gets_the_very_cells_that_our_model_gets():
-    given, ours = (settings_of(name, CONFIG).preprocessing for name in ("linear", "scadv"))
+@pytest.mark.parametrize("system", ["linear", "guess"])
+def test_what_is_to_be_beaten_gets_the_very_cells_that_our_model_gets(system):
+    given, ours = (settings_of(name, CONFIG).preprocessing for name in (system, "scadv"))
     assert given == ours
 
 
 def test_the_default_is_all_but_the_denoised_harmony_and_the_documents_form():
     assert set(SYSTEMS) - set(DEFAULT) == {"harmony_denoised", "document"}
-    assert "linear" in DEFAULT
+    assert {"linear", "guess"} <= set(DEFAULT)
     assert ComparisonConfig().systems == DEFAULT
 
 

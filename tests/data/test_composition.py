@@ -8,21 +8,17 @@ import numpy as np
 import pytest
 from preprocessing_twins import settings
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
 
-from scadv_tf.data import composition
 from scadv_tf.data.composition import (
-    INVERSE_PENALTY,
     LARGEST_FACTOR,
-    MOST_STEPS,
     SMALLEST_SHARE,
     SURE_RATIO,
     TRUSTED_RATIO,
     Balance,
     Composition,
-    LinearGuess,
     balanced,
 )
+from scadv_tf.data.linear_guess import Discriminant, LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import Scale, covariance, moments
 from scadv_tf.data.preprocessing import MODALITIES, fit
@@ -116,54 +112,6 @@ def test_weights_by_hand():
         assert values.dtype == np.float32 and values.mean() == pytest.approx(1, rel=1e-6)
 
 
-# The regression.
-
-
-def cloud(types, cells: int = 80, width: int = 5, seed: int = 0):
-    """Features of cells of these types that overlap, and the types' codes."""
-    random = np.random.default_rng(seed)
-    codes = random.choice(types, cells)
-    centers = random.normal(size=(max(types) + 1, width))
-    return (centers[codes] + random.normal(size=(cells, width))).astype(np.float32), codes
-
-
-@pytest.mark.parametrize("types", [[0, 1], [0, 1, 2], [0, 1, 2, 3, 4], [1, 3], [0, 2, 5]], ids=str)
-def test_the_guess_is_scikit_learns(types):
-    features, labels = cloud(types)
-    others = 2 * cloud(types, seed=1)[0]
-    total = 6
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=MOST_STEPS)
-    expected = model.fit(features.astype(float), labels).predict_proba(others.astype(float))
-    found = LinearGuess.fit(features, labels, total)(others)
-    assert found.dtype == np.float32 and found.shape == (80, total)
-    np.testing.assert_allclose(found[:, types], expected, rtol=1e-4, atol=1e-6)
-    missing = np.setdiff1d(np.arange(total), types)
-    np.testing.assert_array_equal(found[:, missing], 0)
-
-
-def test_one_type_is_sure():
-    features, labels = cloud([2])
-    found = LinearGuess.fit(features, labels, 4)
-    np.testing.assert_array_equal(found(features), np.tile([0, 0, 1, 0], (80, 1)))
-    assert LinearGuess.fit(features, 0 * labels, 1)(features).tolist() == [[1]] * 80
-
-
-def test_no_cell_gets_no_guess():
-    guess = LinearGuess.fit(*cloud([0, 1, 2]), 3)
-    assert guess(np.empty((0, 5), np.float32)).shape == (0, 3)
-
-
-def test_cells_on_disk_and_in_blocks_get_the_same_guess(tmp_path, monkeypatch):
-    features, labels = cloud([0, 1, 2])
-    guess = LinearGuess.fit(features, labels, 3)
-    whole = guess(features)
-    monkeypatch.setattr(composition, "CELLS_AT_ONCE", 13)
-    stored = DiskRows(tmp_path / "rows", features.shape[1])
-    stored[0 : len(features)] = features
-    for rows in (features, stored):
-        np.testing.assert_allclose(guess(rows), whole, rtol=1e-6)
-
-
 # In rounds.
 
 # Eight types, the first of which is ten times as frequent among the ATAC cells.
@@ -252,7 +200,7 @@ def test_guessed_shares_come_near_the_true_ones(pair, balance):
 
 
 def test_later_rounds_guess_better_than_the_first(pair, balance):
-    first = LinearGuess.fit(pair.features_of(equal_weights(pair))[0], pair.labels["rna"], TYPES)
+    first = Discriminant.fit(pair.features_of(equal_weights(pair))[0], pair.labels["rna"], TYPES)
     guessed = first(pair.features_of(equal_weights(pair))[1]).mean(axis=0)
     known = pair.shares("atac")
     better = np.abs(balance.composition.atac_shares - known).sum()
@@ -285,7 +233,8 @@ def test_nothing_is_drawn_at_random(pair, balance):
     again = pair.balance()
     for name in MODALITIES:
         np.testing.assert_array_equal(again.weights[name], balance.weights[name])
-    np.testing.assert_array_equal(again.guess.coefficients, balance.guess.coefficients)
+    for one, other in zip(again.guess.parts, balance.guess.parts, strict=True):
+        np.testing.assert_array_equal(one.coefficients, other.coefficients)
 
 
 def lists_of_pairs(labels: np.ndarray) -> NeighborLists:
@@ -338,7 +287,8 @@ def test_weights_go_into_scales_and_components(tissue):
         assert found.weights(name).shape == (found.cells(name),)
     labels = tissue.rna_labels
     expected = LinearGuess.fit(found.features["rna"], labels, len(tissue.types))
-    np.testing.assert_array_equal(found.balance.guess.coefficients, expected.coefficients)
+    for one, other in zip(found.balance.guess.parts, expected.parts, strict=True):
+        np.testing.assert_array_equal(one.coefficients, other.coefficients)
     # The directions that the components span hold most of what the weighed cells vary by.
     scales = found.preprocessor.scales
     joint = np.mean(

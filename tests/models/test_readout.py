@@ -48,7 +48,7 @@ def random_state():
         state.assign(random.normal(size=state.shape))
     fitted.alignment.width.assign(6.0)
     fitted.temperature.assign(1.7)
-    fitted.set_linear(random.normal(size=(5, 4)), random.normal(size=4), 0.3)
+    fitted.set_linear(random.normal(size=(2, 5, 4)), random.normal(size=(2, 4)), 0.3)
     fitted.centers.assign(random.normal(size=(4, 5)))
     fitted.variances.assign(random.uniform(0.5, 2, size=5))
     fitted.uncertainty_knots.assign(np.sort(random.random(KNOTS)))
@@ -59,12 +59,18 @@ def random_state():
 
 
 def joined_twin(readout, logits, features):
-    """Probabilities of the network, divided by its temperature, and of the regression."""
+    """Probabilities of the network, divided by its temperature, and of the linear guess."""
     network = softmax(logits.astype(np.float64) / float(readout.temperature), axis=1)
-    kernel, bias = readout.linear_kernel.numpy(), readout.linear_bias.numpy()
-    regression = softmax(features.astype(np.float64) @ kernel + bias, axis=1)
+    features = features.astype(np.float64)
+    views = features, features / np.linalg.norm(features, axis=1, keepdims=True)
+    guesses = [
+        softmax(view @ kernel + bias, axis=1)
+        for view, kernel, bias in zip(
+            views, readout.linear_kernels.numpy(), readout.linear_biases.numpy(), strict=True
+        )
+    ]
     share = float(readout.linear_share)
-    return (1 - share) * network + share * regression
+    return (1 - share) * network + share * np.mean(guesses, axis=0)
 
 
 def answer(readout, latent=LATENT, logits=LOGITS, features=FEATURES, modality="atac"):
@@ -103,8 +109,8 @@ def test_nothing_of_it_is_trained(readout):
         "cluster_offsets": (CLUSTERS, 2),
         "temperature": (),
         "linear_share": (),
-        "linear_kernel": (3, 2),
-        "linear_bias": (2,),
+        "linear_kernels": (2, 3, 2),
+        "linear_biases": (2, 2),
         "centers": (2, 3),
         "variances": (3,),
         "uncertainty_knots": (KNOTS,),
@@ -120,7 +126,7 @@ def test_a_reset_readout_is_as_it_was_made(random_state):
         np.testing.assert_array_equal(found, fresh)
 
 
-# Temperature, and the regression beside it.
+# Temperature, and the linear guess beside it.
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
@@ -135,13 +141,16 @@ def test_the_temperature_by_hand(readout, modality):
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_the_regression_joins_the_network_by_hand(readout, modality):
-    # Each feature's log odds, and 1 : 1 before any: 3 : 1, 1 : 1, then 3^(1/3) * 4 : 1.
-    kernel = np.array([[np.log(3) / 3, 0], [np.log(2) / 3, 0], [0, 0]])
-    readout.set_linear(kernel, [0.0, 0.0], 0.25)
+def test_the_linear_guess_joins_the_network_by_hand(readout, modality):
+    # Of features, each one's log odds: 3 : 1, 1 : 1, then 3^(1/3) * 4 : 1. The third cell's
+    # direction is its features over the root of 41, so that of directions the odds are 4 : 1,
+    # 1 : 1 and 4^(1 / root 41) : 1.
+    features = np.array([[np.log(3) / 3, 0], [np.log(2) / 3, 0], [0, 0]])
+    directions = np.array([[np.log(4), 0], [0, 0], [0, 0]])
+    readout.set_linear([features, directions], np.zeros((2, 2)), 0.25)
     found = answer(readout, modality=modality)["probabilities"]
-    odds = np.array([3, 1, 3 ** (1 / 3) * 4])
-    first = 0.75 * np.array([0.8, 0.5, 0.25]) + 0.25 * odds / (1 + odds)
+    odds = np.array([[3, 1, 3 ** (1 / 3) * 4], [4, 1, 4 ** (1 / 41**0.5)]])
+    first = 0.75 * np.array([0.8, 0.5, 0.25]) + 0.25 * (odds / (1 + odds)).mean(axis=0)
     np.testing.assert_allclose(found, np.stack([first, 1 - first], axis=1), rtol=1e-6)
 
 
@@ -150,30 +159,30 @@ def test_the_temperature_divides_the_network_alone(readout, share):
     random = np.random.default_rng(0)
     kernel, bias = random.normal(size=(3, 2)), random.normal(size=2)
     readout.temperature.assign(2.0)
-    readout.set_linear(kernel, bias, share)
+    readout.set_linear([kernel, 0 * kernel], [bias, 0 * bias], share)
     found = answer(readout)
     expected = (1 - share) * softmax(LOGITS / 2, axis=1)
-    expected += share * softmax(FEATURES @ kernel + bias, axis=1)
+    expected += share * (softmax(FEATURES @ kernel + bias, axis=1) + 1 / 2) / 2
     np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-5)
     np.testing.assert_allclose(found["logits"], LOGITS / 2, rtol=1e-6)
     np.testing.assert_allclose(found["uncertainty"], entropy(expected.T, base=2), rtol=1e-4)
 
 
-def test_a_type_without_rna_cells_gets_nothing_from_the_regression(readout):
-    readout.set_linear(np.zeros((3, 2)), [0.0, -np.inf], 0.5)
-    assert np.isfinite(readout.linear_bias.numpy()).all()
+def test_a_type_without_rna_cells_gets_nothing_from_the_linear_guess(readout):
+    readout.set_linear(np.zeros((2, 3, 2)), [[0.0, -np.inf]] * 2, 0.5)
+    assert np.isfinite(readout.linear_biases.numpy()).all()
     found = answer(readout)["probabilities"]
     network = np.exp(LOGITS)
     np.testing.assert_allclose(found[:, 1], network[:, 1] / 2, rtol=1e-6)
     np.testing.assert_allclose(found[:, 0], network[:, 0] / 2 + 0.5, rtol=1e-6)
 
 
-def test_a_reset_readout_forgets_the_regression(readout):
-    readout.set_linear(np.ones((3, 2)), [0.0, 5.0], 0.5)
+def test_a_reset_readout_forgets_the_linear_guess(readout):
+    readout.set_linear(np.ones((2, 3, 2)), [[0.0, 5.0]] * 2, 0.5)
     assert np.abs(answer(readout)["probabilities"] - np.exp(LOGITS)).max() > 0.1
     readout.reset()
     np.testing.assert_allclose(answer(readout)["probabilities"], np.exp(LOGITS), rtol=1e-6)
-    for state in (readout.linear_share, readout.linear_kernel, readout.linear_bias):
+    for state in (readout.linear_share, readout.linear_kernels, readout.linear_biases):
         assert not state.numpy().any()
 
 
@@ -391,7 +400,7 @@ def test_a_saved_model_answers_as_before(make_model, make_batch, tmp_path):
     expected = model.encode(cells, "atac")
     model.save_weights(tmp_path / "model.weights.h5")
     model.save(tmp_path / "model.keras")
-    assert float(model.readout.linear_share) > 0.4  # the regression is saved, too
+    assert float(model.readout.linear_share) > 0.4  # the linear guess is saved, too
     fresh = make_model(("cross_entropy",), seed=1)
     assert np.abs(fresh.encode(cells, "atac")["latent"] - expected["latent"]).max() > 0.01
     fresh.load_weights(tmp_path / "model.weights.h5")

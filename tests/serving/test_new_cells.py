@@ -149,7 +149,7 @@ def test_rna_cells_get_what_training_says_of_them(train, tissue):
     assert 0 < found["unknown"].mean() < 1
 
 
-def test_the_regression_has_its_share_in_what_is_served(train, tissue):
+def test_the_linear_guess_has_its_share_in_what_is_served(train, tissue):
     trained = train()
     features, model = trained.cells.features["rna"], trained.served.model
     assert trained.config.evaluation.linear_share == 0.3

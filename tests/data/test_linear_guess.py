@@ -1,0 +1,120 @@
+"""The linear guess: its closed form, what directions leave out, and its limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from scadv_tf.data import linear_guess
+from scadv_tf.data.linear_guess import SHRINKAGE, Discriminant, LinearGuess
+from scadv_tf.data.rows import DiskRows
+
+
+def cloud(types, cells: int = 80, width: int = 5, seed: int = 0):
+    """Features of cells of these types that overlap, and the types' codes."""
+    random = np.random.default_rng(seed)
+    codes = np.concatenate([types, random.choice(types, cells - len(types))])
+    centers = random.normal(size=(max(types) + 1, width))
+    return (centers[codes] + random.normal(size=(cells, width))).astype(np.float32), codes
+
+
+def twin(values: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Probabilities of the types that are there, by Bayes' rule for normal densities."""
+    values, others = values.astype(float), others.astype(float)
+    types, counts = np.unique(labels, return_counts=True)
+    means = np.array([values[labels == code].mean(axis=0) for code in types])
+    apart = values - means[np.searchsorted(types, labels)]
+    within = apart.T @ apart / len(values)
+    size = len(within)
+    within = (1 - SHRINKAGE) * within + SHRINKAGE * np.trace(within) / size * np.eye(size)
+    inverse = np.linalg.inv(within)
+    away = others[:, None, :] - means
+    squares = np.einsum("bkd,de,bke->bk", away, inverse, away)
+    return softmax(np.log(counts / len(labels)) - squares / 2, axis=1)
+
+
+def directions(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+TYPES = pytest.mark.parametrize(
+    "types", [[0, 1], [0, 1, 2], [0, 1, 2, 3, 4], [1, 3], [0, 2, 5]], ids=str
+)
+
+
+@TYPES
+def test_a_discriminant_is_bayes_rule_for_normal_types(types):
+    values, labels = cloud(types)
+    others = 2 * cloud(types, seed=1)[0]
+    found = Discriminant.fit(values, labels, 6)(others)
+    np.testing.assert_allclose(found[:, types], twin(values, labels, others), atol=1e-6)
+    np.testing.assert_array_equal(np.delete(found, types, axis=1), 0)
+
+
+@TYPES
+def test_the_guess_is_the_mean_of_both_views(types):
+    features, labels = cloud(types)
+    others = 2 * cloud(types, seed=1)[0]
+    found = LinearGuess.fit(features, labels, 6)(others)
+    assert found.dtype == np.float32 and found.shape == (80, 6)
+    expected = twin(features, labels, others)
+    expected = (expected + twin(directions(features), labels, directions(others))) / 2
+    np.testing.assert_allclose(found[:, types], expected, atol=1e-5)
+
+
+def test_units_do_not_matter():
+    """Components of more genes are longer: the guess must not be more or less sure by that."""
+    features, labels = cloud([0, 1, 2])
+    others = cloud([0, 1, 2], seed=1)[0]
+    found = LinearGuess.fit(features, labels, 3)(others)
+    np.testing.assert_allclose(
+        LinearGuess.fit(30 * features, labels, 3)(30 * others), found, atol=1e-5
+    )
+
+
+def test_shallow_cells_keep_their_directions_and_lose_their_features():
+    """A third as far from the mean, the first type's cells lie nearer to the second's centre."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, 400)
+    centers = np.array([[6, 0, 0], [1.5, 1.5, 0], [0, 0, 4], [-4, -4, -4]], float)
+    features = centers[labels] + random.normal(size=(400, 3)) / 2
+    of_features, of_directions = LinearGuess.fit(features, labels, 4).parts
+    shallow = features / 3
+    right = np.mean(of_directions(directions(shallow)).argmax(axis=1) == labels)
+    wrong = np.mean(of_features(shallow).argmax(axis=1) == labels)
+    assert right > 0.95 and wrong < 0.8
+
+
+def test_one_type_is_sure():
+    features, labels = cloud([2])
+    found = LinearGuess.fit(features, labels, 4)
+    np.testing.assert_array_equal(found(features), np.tile([0, 0, 1, 0], (80, 1)))
+    assert LinearGuess.fit(features, 0 * labels, 1)(features).tolist() == [[1]] * 80
+
+
+@pytest.mark.filterwarnings("error")
+def test_types_of_a_single_cell_and_cells_without_a_direction_are_answered():
+    features, labels = cloud([0, 1])
+    features, labels = np.vstack([features, features[:1] + 9]), np.append(labels, 2)
+    found = LinearGuess.fit(features, labels, 3)
+    assert found(features[-1:]).argmax() == 2
+    nothing = found(np.zeros((2, 5), np.float32))
+    assert np.isfinite(nothing).all()
+    np.testing.assert_allclose(nothing.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_no_cell_gets_no_guess():
+    guess = LinearGuess.fit(*cloud([0, 1, 2]), 3)
+    assert guess(np.empty((0, 5), np.float32)).shape == (0, 3)
+
+
+def test_cells_on_disk_and_in_blocks_get_the_same_guess(tmp_path, monkeypatch):
+    features, labels = cloud([0, 1, 2])
+    guess = LinearGuess.fit(features, labels, 3)
+    whole = guess(features)
+    monkeypatch.setattr(linear_guess, "CELLS_AT_ONCE", 13)
+    stored = DiskRows(tmp_path / "rows", features.shape[1])
+    stored[0 : len(features)] = features
+    for rows in (features, stored):
+        np.testing.assert_allclose(guess(rows), whole, rtol=1e-6)
