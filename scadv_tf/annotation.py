@@ -109,11 +109,11 @@ def answers(model: ScAdv, features: Rows, modality: str) -> Iterator[tuple[slice
         yield slice(start, start + len(block)), {k: v.numpy() for k, v in answer.items()}
 
 
-def probabilities(model: ScAdv, features: Rows, modality: str) -> np.ndarray:
-    """Of the types [cells, K], of each cell by itself."""
+def network_probabilities(model: ScAdv, features: Rows, modality: str) -> np.ndarray:
+    """Of the types [cells, K], of each cell by itself, by the network without its readout."""
     found = np.empty((features.shape[0], model.types), dtype=np.float32)
-    for part, answer in answers(model, features, modality):
-        found[part] = answer["probabilities"]
+    for start, block in blocks(features, CELLS_AT_ONCE):
+        found[start : start + len(block)] = model.classify(block, modality)
     return found
 
 

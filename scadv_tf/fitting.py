@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from scadv_tf.annotation import fit_readout, probabilities
+from scadv_tf.annotation import fit_readout, network_probabilities
 from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
@@ -216,7 +216,7 @@ class _Task:
         """Probabilities of the types of ATAC cells, of which each worker asks for a part."""
 
         def of(part: slice) -> np.ndarray:
-            return probabilities(self.model, features[part], "atac")
+            return network_probabilities(self.model, features[part], "atac")
 
         return self.team.shared(of, features.shape[0])
 

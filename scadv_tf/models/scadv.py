@@ -154,11 +154,17 @@ class ScAdv(keras.Model):
         """Logits [B, K] of cells of one modality."""
         return self.classifier(self.encoder(expression, modality=modality, training=training))
 
-    @tf.function(reduce_retracing=True)
+    # Nothing in them branches on tensors, and autograph would take seconds to find that out.
+    @tf.function(reduce_retracing=True, autograph=False)
     def encode(self, features, modality):
         """What the model says of cells, given by features [B, D]: what `Readout.call` returns."""
         latent = self.encoder.encode(features, modality)
         return self.readout(latent, self.classifier(latent), features, modality=modality)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def classify(self, features, modality):
+        """The network's own probabilities [B, K] of cells [B, D], with nothing that is fitted."""
+        return tf.nn.softmax(self.classifier(self.encoder.encode(features, modality)))
 
     def compile(self, optimizer, alignment_optimizer=None, **kwargs):
         """Takes an optimizer a phase; the losses are the model's own.
