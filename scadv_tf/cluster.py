@@ -34,6 +34,6 @@ def cluster_place() -> Shard:
             what="The machines are not described.",
             expected=f"the environment variable TF_CONFIG, such as {EXAMPLE}",
             received=f"TF_CONFIG={text!r} ({type(error).__name__}: {error})",
-            advice="Set TF_CONFIG on each machine, with its own index; see the README.",
+            advice="Set TF_CONFIG on each machine, with its own index; see docs/scaling.md.",
         ) from error
     return Shard(index, len(workers))

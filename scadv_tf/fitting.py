@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from scadv_tf.annotation import fit_readout, network_probabilities
+from scadv_tf.annotation import fit_readout, join_linear, probabilities
 from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
@@ -142,6 +142,7 @@ def fit(
     team.check_alike("data or settings", int(identity[:15], 16))
     with team.strategy.scope():
         model = build_model(cells, types, config, team)
+        join_linear(model, cells, config)
     task = _Task(cells, taught, rna_labels, config, model, team, identity)
     history = task.train(hooks, callbacks, checkpoints)
     if team.replicas > 1:
@@ -216,7 +217,7 @@ class _Task:
         """Probabilities of the types of ATAC cells, of which each worker asks for a part."""
 
         def of(part: slice) -> np.ndarray:
-            return network_probabilities(self.model, features[part], "atac")
+            return probabilities(self.model, features[part], "atac")
 
         return self.team.shared(of, features.shape[0])
 

@@ -293,9 +293,8 @@ def test_the_size_of_the_parts_and_where_they_lie_change_nothing(
                 getattr(found, one.name)[:], values, rtol=1e-4, atol=1e-5, err_msg=one.name
             )
     assert found.latent is latent and latent.shape == (330, 16)
-    alone = annotation.network_probabilities(trained, stored, modality)
-    _, logits = network_alone(trained, tissue[1], modality)
-    np.testing.assert_allclose(alone, softmax(logits, axis=1), rtol=1e-4, atol=1e-5)
+    alone = annotation.probabilities(trained, stored, modality)
+    np.testing.assert_allclose(alone, expected.probabilities, rtol=1e-4, atol=1e-5)
 
 
 def test_cells_on_disk_get_the_answer_of_cells_in_memory(tissue, trained, fitted, tmp_path):

@@ -184,6 +184,23 @@ def test_the_linear_guess_takes_part_in_the_answer_where_cells_are_balanced(tiss
                 np.testing.assert_allclose(readout.linear_biases[i], part.offsets, rtol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_linear_guess_has_its_share_in_what_the_training_learns_from(tissue, share):
+    data, _, cells = tissue
+    guessed = cells.balance.guess(cells.features["atac"])
+    watched = []
+    hooks = [lambda epoch, probabilities, logs: watched.append(probabilities)]
+    evaluation = dataclasses.replace(CONFIG.evaluation, linear_share=share)
+    config = dataclasses.replace(with_training(epochs=2), evaluation=evaluation)
+    fit(cells, data.rna_labels, len(data.types), config, hooks)
+    for found in watched:
+        network = found - share * guessed
+        np.testing.assert_allclose(network.sum(axis=1), 1 - share, atol=1e-5)
+        assert network.min() > -1e-5
+    moved = np.abs(watched[0] - watched[1]).max()
+    assert moved < 1e-5 if share == 1 else moved > 1e-3
+
+
 def test_the_last_epochs_predictions_are_the_classifiers_without_the_linear_guess(tissue):
     """What the learning curve ends with, and the route 'classifier', are of the same network."""
     data, _, cells = tissue

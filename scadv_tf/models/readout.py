@@ -86,8 +86,7 @@ class Readout(keras.layers.Layer):
         dict of ``latent`` [B, Z], ``logits`` (divided by the temperature) and ``probabilities``
         [B, K], ``uncertainty``, ``distance`` and ``novelty`` [B], and ``unknown``, bool [B].
         """
-        logits = logits / self.temperature
-        probabilities = self._joined(tf.nn.softmax(logits), features)
+        probabilities = self.probabilities(logits, features)
         uncertainty = self._uncertainty(probabilities)
         distance = self._distance(features)
         knots = self.distance_knots[MODALITIES.index(modality)]
@@ -95,7 +94,7 @@ class Readout(keras.layers.Layer):
         novelty += (1 - UNCERTAINTY_SHARE) * share_below(knots, distance)
         return {
             "latent": self.alignment(latent, probabilities) if modality == "atac" else latent,
-            "logits": logits,
+            "logits": logits / self.temperature,
             "probabilities": probabilities,
             "uncertainty": uncertainty,
             "distance": distance,
@@ -114,11 +113,13 @@ class Readout(keras.layers.Layer):
         self.linear_biases.assign(np.maximum(biases, LEAST_LOGIT))
         self.linear_share.assign(share)
 
-    def _joined(self, probabilities, features):
+    def probabilities(self, logits, features):
+        """The probabilities of the answer [B, K], from what `call` gets."""
+        network = tf.nn.softmax(logits / self.temperature)
         views = tf.stack([features, tf.math.l2_normalize(features, axis=1, epsilon=1e-24)])
         guesses = tf.nn.softmax(tf.matmul(views, self.linear_kernels) + self.linear_biases[:, None])
         linear = tf.reduce_mean(guesses, axis=0)
-        return (1 - self.linear_share) * probabilities + self.linear_share * linear
+        return (1 - self.linear_share) * network + self.linear_share * linear
 
     def _uncertainty(self, probabilities):
         entropy = -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=1)

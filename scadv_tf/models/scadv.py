@@ -163,8 +163,9 @@ class ScAdv(keras.Model):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def classify(self, features, modality):
-        """The network's own probabilities [B, K] of cells [B, D], with nothing that is fitted."""
-        return tf.nn.softmax(self.classifier(self.encoder.encode(features, modality)))
+        """The probabilities [B, K] of that answer alone, which take half the time."""
+        logits = self.classifier(self.encoder.encode(features, modality))
+        return self.readout.probabilities(logits, features)
 
     def compile(self, optimizer, alignment_optimizer=None, **kwargs):
         """Takes an optimizer a phase; the losses are the model's own.

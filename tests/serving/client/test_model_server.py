@@ -1,4 +1,4 @@
-"""The export as TF Serving loads it, and a real server with the configuration of the README."""
+"""The export as TF Serving loads it, and a real server with the configuration of docs/serving.md."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from scadv_tf.errors import InputError
 from scadv_tf.serving.client import Client
 from scadv_tf.serving.warmup import FILE
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
 BINARY = "tensorflow_model_server"
 v1 = tf.compat.v1
 
 
 def readme_config() -> model_server_config_pb2.ModelServerConfig:
-    """The ``models.config`` that the README shows."""
-    blocks = re.findall(r"(?ms)^```\w*\n(model_config_list.*?)^```", README.read_text("utf-8"))
-    assert len(blocks) == 1, "the README shows one models.config"
+    """The ``models.config`` that the page on serving shows."""
+    blocks = re.findall(r"(?ms)^```\w*\n(model_config_list.*?)^```", PAGE.read_text("utf-8"))
+    assert len(blocks) == 1, "the page shows one models.config"
     return text_format.Parse(blocks[0], model_server_config_pb2.ModelServerConfig())
 
 
@@ -78,7 +78,7 @@ def free_ports(number: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def real_server(folder, genes, tmp_path_factory):
-    """Addresses of a server that was started as the README says."""
+    """Addresses of a server that was started as the page on serving says."""
     config = readme_config()
     (model,) = config.model_config_list.config
     model.base_path = str(folder.parent)
