@@ -51,7 +51,7 @@ class Readout(keras.layers.Layer):
         self.alignment = LatentAlignment(self.types, self.latent_size, name="alignment")
         self.alignment.build()
         self.temperature = self._state((), "temperature", "ones")
-        self.linear_share = self._state((), "linear_share", "zeros")
+        self.linear_shares = self._state((len(VIEWS),), "linear_shares", "zeros")
         shape = len(VIEWS), self.feature_size, self.types
         self.linear_kernels = self._state(shape, "linear_kernels", "zeros")
         self.linear_biases = self._state((len(VIEWS), self.types), "linear_biases", "zeros")
@@ -102,24 +102,25 @@ class Readout(keras.layers.Layer):
             "unknown": novelty > self.unknown_threshold,
         }
 
-    def set_linear(self, kernels, biases, share: float):
+    def set_linear(self, kernels, biases, shares):
         """Sets the linear guess and its share in the answer.
 
         Parameters
         ----------
         kernels, biases : coefficients [2, D, K] and offsets [2, K] on features and directions.
+        shares : of both in the answer [2]; the network has the rest to 1.
         """
         self.linear_kernels.assign(kernels)
         self.linear_biases.assign(np.maximum(biases, LEAST_LOGIT))
-        self.linear_share.assign(share)
+        self.linear_shares.assign(shares)
 
     def probabilities(self, logits, features):
         """The probabilities of the answer [B, K], from what `call` gets."""
         network = tf.nn.softmax(logits / self.temperature)
         views = tf.stack([features, tf.math.l2_normalize(features, axis=1, epsilon=1e-24)])
         guesses = tf.nn.softmax(tf.matmul(views, self.linear_kernels) + self.linear_biases[:, None])
-        linear = tf.reduce_mean(guesses, axis=0)
-        return (1 - self.linear_share) * network + self.linear_share * linear
+        linear = tf.tensordot(self.linear_shares, guesses, 1)
+        return (1 - tf.reduce_sum(self.linear_shares)) * network + linear
 
     def _uncertainty(self, probabilities):
         entropy = -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=1)

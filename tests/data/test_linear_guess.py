@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 
 from scadv_tf.data import linear_guess
-from scadv_tf.data.linear_guess import SHRINKAGE, Discriminant, LinearGuess
+from scadv_tf.data.linear_guess import SHRINKAGE, VIEW_SHARES, Discriminant, LinearGuess
 from scadv_tf.data.rows import DiskRows
 
 
@@ -53,13 +53,15 @@ def test_a_discriminant_is_bayes_rule_for_normal_types(types):
 
 
 @TYPES
-def test_the_guess_is_the_mean_of_both_views(types):
+def test_the_guess_is_the_weighted_mean_of_both_views(types):
     features, labels = cloud(types)
     others = 2 * cloud(types, seed=1)[0]
     found = LinearGuess.fit(features, labels, 6)(others)
     assert found.dtype == np.float32 and found.shape == (80, 6)
-    expected = twin(features, labels, others)
-    expected = (expected + twin(directions(features), labels, directions(others))) / 2
+    of_features = twin(features, labels, others)
+    of_directions = twin(directions(features), labels, directions(others))
+    assert sum(VIEW_SHARES) == 1
+    expected = VIEW_SHARES[0] * of_features + VIEW_SHARES[1] * of_directions
     np.testing.assert_allclose(found[:, types], expected, atol=1e-5)
 
 

@@ -48,7 +48,7 @@ def random_state():
         state.assign(random.normal(size=state.shape))
     fitted.alignment.width.assign(6.0)
     fitted.temperature.assign(1.7)
-    fitted.set_linear(random.normal(size=(2, 5, 4)), random.normal(size=(2, 4)), 0.3)
+    fitted.set_linear(random.normal(size=(2, 5, 4)), random.normal(size=(2, 4)), [0.2, 0.1])
     fitted.centers.assign(random.normal(size=(4, 5)))
     fitted.variances.assign(random.uniform(0.5, 2, size=5))
     fitted.uncertainty_knots.assign(np.sort(random.random(KNOTS)))
@@ -69,8 +69,8 @@ def joined_twin(readout, logits, features):
             views, readout.linear_kernels.numpy(), readout.linear_biases.numpy(), strict=True
         )
     ]
-    share = float(readout.linear_share)
-    return (1 - share) * network + share * np.mean(guesses, axis=0)
+    shares = readout.linear_shares.numpy()
+    return (1 - shares.sum()) * network + np.tensordot(shares, guesses, 1)
 
 
 def answer(readout, latent=LATENT, logits=LOGITS, features=FEATURES, modality="atac"):
@@ -108,7 +108,7 @@ def test_nothing_of_it_is_trained(readout):
         "cluster_matrices": (CLUSTERS, 2, 2),
         "cluster_offsets": (CLUSTERS, 2),
         "temperature": (),
-        "linear_share": (),
+        "linear_shares": (2,),
         "linear_kernels": (2, 3, 2),
         "linear_biases": (2, 2),
         "centers": (2, 3),
@@ -147,10 +147,11 @@ def test_the_linear_guess_joins_the_network_by_hand(readout, modality):
     # 1 : 1 and 4^(1 / root 41) : 1.
     features = np.array([[np.log(3) / 3, 0], [np.log(2) / 3, 0], [0, 0]])
     directions = np.array([[np.log(4), 0], [0, 0], [0, 0]])
-    readout.set_linear([features, directions], np.zeros((2, 2)), 0.25)
+    readout.set_linear([features, directions], np.zeros((2, 2)), [0.15, 0.1])
     found = answer(readout, modality=modality)["probabilities"]
     odds = np.array([[3, 1, 3 ** (1 / 3) * 4], [4, 1, 4 ** (1 / 41**0.5)]])
-    first = 0.75 * np.array([0.8, 0.5, 0.25]) + 0.25 * (odds / (1 + odds)).mean(axis=0)
+    guesses = odds / (1 + odds)
+    first = 0.75 * np.array([0.8, 0.5, 0.25]) + 0.15 * guesses[0] + 0.1 * guesses[1]
     np.testing.assert_allclose(found, np.stack([first, 1 - first], axis=1), rtol=1e-6)
 
 
@@ -159,17 +160,17 @@ def test_the_temperature_divides_the_network_alone(readout, share):
     random = np.random.default_rng(0)
     kernel, bias = random.normal(size=(3, 2)), random.normal(size=2)
     readout.temperature.assign(2.0)
-    readout.set_linear([kernel, 0 * kernel], [bias, 0 * bias], share)
+    readout.set_linear([kernel, 0 * kernel], [bias, 0 * bias], [0.75 * share, 0.25 * share])
     found = answer(readout)
     expected = (1 - share) * softmax(LOGITS / 2, axis=1)
-    expected += share * (softmax(FEATURES @ kernel + bias, axis=1) + 1 / 2) / 2
+    expected += share * (0.75 * softmax(FEATURES @ kernel + bias, axis=1) + 0.25 / 2)
     np.testing.assert_allclose(found["probabilities"], expected, rtol=1e-5)
     np.testing.assert_allclose(found["logits"], LOGITS / 2, rtol=1e-6)
     np.testing.assert_allclose(found["uncertainty"], entropy(expected.T, base=2), rtol=1e-4)
 
 
 def test_a_type_without_rna_cells_gets_nothing_from_the_linear_guess(readout):
-    readout.set_linear(np.zeros((2, 3, 2)), [[0.0, -np.inf]] * 2, 0.5)
+    readout.set_linear(np.zeros((2, 3, 2)), [[0.0, -np.inf]] * 2, [0.25, 0.25])
     assert np.isfinite(readout.linear_biases.numpy()).all()
     found = answer(readout)["probabilities"]
     network = np.exp(LOGITS)
@@ -178,18 +179,18 @@ def test_a_type_without_rna_cells_gets_nothing_from_the_linear_guess(readout):
 
 
 def test_a_reset_readout_forgets_the_linear_guess(readout):
-    readout.set_linear(np.ones((2, 3, 2)), [[0.0, 5.0]] * 2, 0.5)
+    readout.set_linear(np.ones((2, 3, 2)), [[0.0, 5.0]] * 2, [0.25, 0.25])
     assert np.abs(answer(readout)["probabilities"] - np.exp(LOGITS)).max() > 0.1
     readout.reset()
     np.testing.assert_allclose(answer(readout)["probabilities"], np.exp(LOGITS), rtol=1e-6)
-    for state in (readout.linear_share, readout.linear_kernels, readout.linear_biases):
+    for state in (readout.linear_shares, readout.linear_kernels, readout.linear_biases):
         assert not state.numpy().any()
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.9, 3.0, 20.0])
 def test_no_temperature_changes_a_label_of_the_network_alone(random_state, temperature):
     readout, cells = random_state
-    readout.linear_share.assign(0.0)
+    readout.linear_shares.assign([0.0, 0.0])
     readout.temperature.assign(temperature)
     found = answer(readout, *cells)["probabilities"]
     np.testing.assert_array_equal(found.argmax(axis=1), cells[1].argmax(axis=1))
@@ -400,7 +401,7 @@ def test_a_saved_model_answers_as_before(make_model, make_batch, tmp_path):
     expected = model.encode(cells, "atac")
     model.save_weights(tmp_path / "model.weights.h5")
     model.save(tmp_path / "model.keras")
-    assert float(model.readout.linear_share) > 0.4  # the linear guess is saved, too
+    assert model.readout.linear_shares.numpy().sum() > 0.4  # the linear guess is saved, too
     fresh = make_model(("cross_entropy",), seed=1)
     assert np.abs(fresh.encode(cells, "atac")["latent"] - expected["latent"]).max() > 0.01
     fresh.load_weights(tmp_path / "model.weights.h5")

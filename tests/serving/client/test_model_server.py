@@ -1,4 +1,4 @@
-"""The export as TF Serving loads it, and a real server with the configuration of docs/serving.md."""
+"""The export as TF Serving loads it, and a real server as configured in docs/serving.md."""
 
 from __future__ import annotations
 
