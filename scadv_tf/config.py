@@ -171,11 +171,11 @@ class LossConfig(Checked):
         0.0, "Weight of interpolation consistency between modalities.", minimum=0
     )
     centroid: float = option(
-        1.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
+        2.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
     )
     center: float = option(0.0, "Weight of the center loss (milestone 2).", minimum=0)
     modality_adversarial: float = option(
-        0.3, "Weight of the adversarial loss that mixes the modalities.", minimum=0
+        1.0, "Weight of the adversarial loss that mixes the modalities.", minimum=0
     )
     atac_adversarial: float = option(
         0.0, "Weight of the adversarial loss of generated ATAC.", minimum=0

@@ -11,7 +11,6 @@ LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 UNSUPERVISED = {
     "preprocessing": {"smoothing_hops": 0, "balance": False},
     "loss": {
-        "modality_adversarial": 1.0,
         "contrastive": 3.0,
         "contrastive_rna": 3.0,
         "noise": 1.0,

@@ -49,7 +49,7 @@ def test_a_route_that_agrees_on_too_few_cells_gives_a_warning(route):
     others = {"linear": 0.9, "svm": 0.9, "knn": 0.9}
     assert plain_warnings({"agreement": others | {route: 0.8}}, {}) == []
     (found,) = plain_warnings({"agreement": others | {route: 0.79}}, {})
-    names = {"linear": "regression", "svm": "an SVM", "knn": "nearest RNA cells"}
+    names = {"linear": "linear classifier", "svm": "an SVM", "knn": "nearest RNA cells"}
     told = [name for name in names if names[name] in found]
     assert told == [route] and "on 21% of the ATAC cells" in found
     assert "predictions.csv" in found and "marker genes" in found
@@ -59,7 +59,7 @@ def test_routes_that_disagree_share_one_warning():
     metrics = {"agreement": {"linear": 0.6, "svm": 0.75, "knn": 0.7, "classifier": 0.1}}
     (found,) = plain_warnings(metrics, {}, RNA, RNA)
     assert (
-        "a plain regression on the same features on 40%, an SVM on the latent vectors on 25% and "
+        "a linear classifier of the same features on 40%, an SVM on the latent vectors on 25% and "
         "the nearest RNA cells on 30% of the ATAC cells." in found
     )
 
