@@ -174,7 +174,7 @@ def join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:
     """Lets the linear guess take part in the model's answers.
 
     Of those that it learns from, too: soft labels are its answers, and a network that learns from
-    its own alone can drift with them (on pbmc, in one seed of three, with 5 % of the cells).
+    its own alone can drift with them (see docs/decisions.md).
     """
     if cells.balance is not None and config.training.supervised:
         parts = cells.balance.guess.parts

@@ -28,7 +28,7 @@ FLOORS = (
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Those that need no TensorFlow, so that they start fast: everything of theirs but these modules.
 WITHOUT_TENSORFLOW = ("data", "evaluation", "baselines", "scoring", "config", "flags", "console")
-WITH_TENSORFLOW = {"data.pipeline", "data.shuffling"}
+WITH_TENSORFLOW = {"data.pipeline"}
 
 
 def modules() -> dict[str, ast.Module]:

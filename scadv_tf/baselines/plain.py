@@ -86,9 +86,7 @@ def linear(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
-    latent = joint_components(cells)
-    rna, atac = np.split(latent, [cells.cells("rna")])
-    check_lengths("linear", rna=rna, rna_types=rna_types)
+    latent, rna, atac = _components("linear", cells, rna_types)
     return _regression(rna, rna_types, atac, INVERSE_PENALTY, latent)
 
 
@@ -108,13 +106,19 @@ def guess(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
-    latent = joint_components(cells)
-    rna, atac = np.split(latent, [cells.cells("rna")])
-    check_lengths("guess", rna=rna, rna_types=rna_types)
+    latent, rna, atac = _components("guess", cells, rna_types)
     names, labels = np.unique(np.asarray(rna_types, dtype=str), return_inverse=True)
     probabilities = LinearGuess.fit(rna, labels, len(names))(atac)
     probabilities = neighbor_mean(probabilities, cells.neighbors)
     return Transfer({HEADLINE: names[probabilities.argmax(axis=1)]}, probabilities, latent)
+
+
+def _components(name: str, cells: TrainingCells, rna_types: np.ndarray) -> tuple:
+    """The joint components of all cells, of the RNA cells and of the ATAC cells."""
+    latent = joint_components(cells)
+    rna, atac = np.split(latent, [cells.cells("rna")])
+    check_lengths(name, rna=rna, rna_types=rna_types)
+    return latent, rna, atac
 
 
 def _regression(
@@ -123,7 +127,7 @@ def _regression(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # on few columns threads only wait
+    with threadpool_limits(1):  # sums by several threads round differently
         model = LogisticRegression(C=inverse_penalty, max_iter=MOST_STEPS)
         probabilities = model.fit(rna, np.asarray(rna_types, dtype=str)).predict_proba(atac)
     return Transfer({HEADLINE: model.classes_[probabilities.argmax(axis=1)]}, probabilities, latent)

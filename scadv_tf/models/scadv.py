@@ -163,7 +163,7 @@ class ScAdv(keras.Model):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def classify(self, features, modality):
-        """The probabilities [B, K] of that answer alone, which take half the time."""
+        """The probabilities [B, K] of that answer alone, without the maps of latent vectors."""
         logits = self.classifier(self.encoder.encode(features, modality))
         return self.readout.probabilities(logits, features)
 
