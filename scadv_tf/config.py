@@ -59,9 +59,8 @@ class DataConfig(Checked):
     )
     memory_cells: int = option(
         30_000,
-        "Most cells of a modality that are held in memory; of a larger one, so many random cells "
-        "teach the preprocessing and denoise the others, and all are streamed from disk; 0: no "
-        "limit.",
+        "Most cells of a modality that are held in memory; a larger one is streamed from disk. No "
+        "answer depends on it. 0: no limit.",
         minimum=0,
     )
     synthetic_cells: int = option(

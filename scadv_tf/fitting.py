@@ -17,7 +17,6 @@ from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, histo
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
-from scadv_tf.data.rows import take
 from scadv_tf.errors import InputError
 from scadv_tf.models import optimizers
 from scadv_tf.models.callbacks import (
@@ -113,8 +112,7 @@ def fit(
     rna_labels, types : type codes of all RNA cells of the data, those without data among them, and
         the number of types; not looked at in the unsupervised mode, where all cells are of one
         type.
-    hooks : called with each epoch's predictions of the ATAC cells (see `AtacPredictions`), of those
-        that are followed: see `TrainingCells.followed`.
+    hooks : called with each epoch's predictions of the ATAC cells, see `AtacPredictions`.
     callbacks : further Keras callbacks.
     team : replicas and workers that train together; None for one replica. All workers call this
         with the same cells, and all get the same model.
@@ -158,7 +156,7 @@ class _Task:
         self.cells, self.rna_rows, self.rna_labels = cells, rna_rows, rna_labels
         self.config, self.model, self.team, self.identity = config, model, team, identity
         training = config.training
-        self.soft = np.zeros((len(cells.followed), model.types), dtype=np.float32)
+        self.soft = np.zeros((cells.cells("atac"), model.types), dtype=np.float32)
         self.one_pass = pass_of(cells, training, team.replicas)
         change = training.early_stopping_patience, training.early_stopping_change
         self.label_change = LabelChange(model, *change)
@@ -172,7 +170,6 @@ class _Task:
         if checkpoints:
             savers = [SavesTraining(checkpoints, self._tables, self.identity)]
         steps = self.one_pass.steps * len(self.model.phases)
-        followed = self._followed_features()
         with self.team.together():
             self.model.fit(
                 self.team.distributed(self._batches(first)),
@@ -181,9 +178,7 @@ class _Task:
                 steps_per_epoch=steps if self.team.endless else None,
                 callbacks=[
                     PhaseSchedule(self.one_pass.steps),
-                    AtacPredictions(
-                        lambda: self._predict(followed), [*self._label_hooks(), *hooks]
-                    ),
+                    AtacPredictions(self._predict, [*self._label_hooks(), *hooks]),
                     *callbacks,
                     *savers,
                     EpochSeconds(),
@@ -213,18 +208,14 @@ class _Task:
             first_epoch=first_epoch,
         )
 
-    def _predict(self, features) -> np.ndarray:
-        """Probabilities of the types of ATAC cells, of which each worker asks for a part."""
+    def _predict(self) -> np.ndarray:
+        """Probabilities of the types of the ATAC cells, of which each worker asks for a part."""
+        features = self.cells.features["atac"]
 
         def of(part: slice) -> np.ndarray:
             return probabilities(self.model, features[part], "atac")
 
         return self.team.shared(of, features.shape[0])
-
-    def _followed_features(self):
-        """Of the ATAC cells that are predicted after each epoch."""
-        features, rows = self.cells.features["atac"], self.cells.followed
-        return features if len(rows) == features.shape[0] else take(features, rows)
 
     def _label_hooks(self) -> list[Hook]:
         """What is made of each epoch's predicted types: soft labels in place, early stopping."""
@@ -238,10 +229,7 @@ class _Task:
             shares = shares / len(self.rna_rows)
         warmup = max(1, round(loss.centroid_warmup * self.config.training.epochs))
         settings = warmup, loss.prior_power, loss.sharpening
-        lists = self.cells.neighbors
-        if lists is not None and lists.sampled:
-            lists = None  # batches take means over the sample
-        update = SoftLabelUpdate(self.soft, lists, shares, *settings)
+        update = SoftLabelUpdate(self.soft, self.cells.neighbors, shares, *settings)
         return [update, self.label_change]
 
     def _rows(self) -> list[dict]:

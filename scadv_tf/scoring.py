@@ -40,28 +40,18 @@ SCORES = (
 )
 
 
-def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth, cells: np.ndarray) -> Callable:
-    """A hook that logs the classifier's macro F1 after each epoch; it only watches.
-
-    Parameters
-    ----------
-    cells : rows of the ATAC cells that are predicted.
-    """
+def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth) -> Callable:
+    """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
 
     def log(epoch, probabilities, logs):
-        logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth, cells)
+        logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth)
 
     return log
 
 
-def epoch_macro_f1(
-    codes: np.ndarray,
-    types: tuple[str, ...],
-    truth: AtacTruth,
-    cells: np.ndarray | slice = slice(None),
-) -> float | None:
-    """Macro F1 of predicted type codes of some ATAC cells; None if none of them has a label."""
-    scores = label_scores(truth.labels[cells], truth.coarsen(types)[codes])
+def epoch_macro_f1(codes: np.ndarray, types: tuple[str, ...], truth: AtacTruth) -> float | None:
+    """Macro F1 of predicted type codes of the ATAC cells; None if none of them has a label."""
+    scores = label_scores(truth.labels, truth.coarsen(types)[codes])
     return None if scores is None else scores["macro_f1"]
 
 

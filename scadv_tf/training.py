@@ -80,7 +80,7 @@ def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stage
     data, truth = _of_cells(cells, data, truth)
     with stages.stage("train", "Training"):
         watch = data.types and truth is not None
-        hooks = [learning_curve_hook(data.types, truth, cells.followed)] if watch else []
+        hooks = [learning_curve_hook(data.types, truth)] if watch else []
         reporters = fitting.reporters(config, folder)
         output = config.output
         kept = checkpoints.Checkpoints(
@@ -161,10 +161,8 @@ def _export(
         scores=found["metrics"],
         versions=versions(),
     )
-    vote, seed = config.evaluation.neighbor_vote, config.training.seed
-    answer = found["annotation"]
-    reference = None if cells.neighbors is None else cells.neighbors.reference
-    served = Served(model, cells.preprocessor, data.types, answer, vote, seed, reference)
+    vote, answer = config.evaluation.neighbor_vote, found["annotation"]
+    served = Served(model, cells.preprocessor, data.types, answer, vote)
     return export(served, folder, background, data.intervals)
 
 

@@ -159,18 +159,10 @@ def test_the_agreement_by_hand():
 
 def test_the_learning_curve_is_the_macro_f1_of_the_likeliest_types():
     logs = {}
-    learning_curve_hook(TYPES, TRUTH, np.arange(4))(0, PROBABILITIES, logs)
+    learning_curve_hook(TYPES, TRUTH)(0, PROBABILITIES, logs)
     # b: precision 1, recall 1/2; t: precision 1/2, recall 1.
     assert logs == {"macro_f1": pytest.approx(2 / 3)}
     assert epoch_macro_f1(np.array([0, 2, 2, 2]), TYPES, TRUTH) == logs["macro_f1"]
-
-
-def test_the_learning_curve_of_a_sample_of_the_cells():
-    logs = {}
-    rows = np.array([0, 2])
-    learning_curve_hook(TYPES, TRUTH, rows)(0, PROBABILITIES[rows], logs)
-    assert logs == {"macro_f1": 1.0}
-    assert epoch_macro_f1(np.array([0]), TYPES, TRUTH, np.array([3])) is None  # has no label
 
 
 def test_probabilities_of_a_coarse_type_may_add_up_to_more_than_one_by_rounding():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scadv_tf.data.neighbors import unit_rows
+from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows, blocks
 
 # Of the covariance: the more, the more the mean of a type alone decides. From .2 to .5 the scores

@@ -1,4 +1,8 @@
-"""The nearest ATAC cells of each ATAC cell, with their weights: for averages and for partners."""
+"""Each ATAC cell's nearest others, with weights: for averages and for partners.
+
+Neighbours weigh by how many neighbours they share, so that averages can be taken over more cells,
+and more than once, without the rare types fading.
+"""
 
 from __future__ import annotations
 
@@ -7,81 +11,84 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.data.rows import Rows, take
+from scadv_tf.data.rows import Rows
 
 CELLS_AT_ONCE = 4096
+FLAG_BYTES = 1 << 23  # 8 MB, which caches hold; a byte for each pair of some cells and all
 
 
 @dataclass(frozen=True, eq=False)
 class NeighborLists:
-    """Each of A cells has k - 1 neighbours among M reference cells; all cells, where they are few.
+    """Each of A cells has k - 1 neighbours among the others.
 
     Attributes
     ----------
-    reference : int64 [M], sorted rows of the reference cells among the A cells.
-    rows : int32 [A, k - 1], positions in `reference`.
+    rows : int32 [A, k - 1], the neighbours.
     weights : float32 [A, k - 1], what they weigh in an average; the cell itself weighs the rest
         to 1.
     """
 
-    reference: np.ndarray
     rows: Rows
     weights: Rows
 
     @classmethod
-    def of(cls, weights: sparse.csr_matrix) -> NeighborLists:
-        """Lists from weights [A, A] of k cells a row, the cell itself among them."""
-        cells = weights.shape[0]
-        near = weights.indices.reshape(cells, -1)
-        others = near != np.arange(cells)[:, None]
-        shape = (cells, near.shape[1] - 1)
-        return cls(
-            np.arange(cells),
-            near[others].reshape(shape).astype(np.int32),
-            weights.data.reshape(near.shape)[others].reshape(shape).astype(np.float32),
-        )
+    def of(
+        cls, neighbors: np.ndarray, rows: Rows | None = None, weights: Rows | None = None
+    ) -> NeighborLists:
+        """Weights by the Jaccard index of both cells' sets of neighbours (Levine et al. 2015).
+
+        A cell, which shares all with itself, weighs most; all are divided by their sum.
+
+        Parameters
+        ----------
+        neighbors : int [A, k], each cell the first of its own neighbours.
+        rows, weights : tables that the lists are written to; None for arrays.
+        """
+        cells, count = neighbors.shape
+        rows = np.empty((cells, count - 1), np.int32) if rows is None else rows
+        weights = np.empty((cells, count - 1), np.float32) if weights is None else weights
+        size = max(1, min(CELLS_AT_ONCE, FLAG_BYTES // cells))
+        listed = np.zeros((size, cells), dtype=np.uint8)  # whether a cell lists another
+        for start in range(0, cells, size):
+            own = neighbors[start : start + size]
+            flags = listed[: len(own)]
+            np.put_along_axis(flags, own, 1, axis=1)
+            places = neighbors[own] + np.arange(0, flags.size, cells)[:, None, None]
+            shared = flags.ravel()[places].sum(axis=2, dtype=np.int32)
+            np.put_along_axis(flags, own, 0, axis=1)
+            alike = (shared / (2 * count - shared)).astype(np.float32)
+            alike /= alike.sum(axis=1, keepdims=True)
+            part = slice(start, start + len(own))
+            rows[part], weights[part] = own[:, 1:], alike[:, 1:]
+        return cls(rows, weights)
 
     @property
     def cells(self) -> int:
         """The number A of cells."""
         return self.rows.shape[0]
 
-    @property
-    def sampled(self) -> bool:
-        """Whether only some of the cells are neighbours of others."""
-        return len(self.reference) < self.cells
-
     def mean(self, values: Rows) -> np.ndarray:
         """Weighted mean of each cell's own values and its neighbours', [A, W] from [A, W]."""
-        near = take(values, self.reference)
-        found = np.empty(values.shape, dtype=near.dtype)
+        values = values[:]
+        flat = values.reshape(len(values), -1)
+        found = np.empty_like(flat)
         for start in range(0, self.cells, CELLS_AT_ONCE):
             part = slice(start, min(start + CELLS_AT_ONCE, self.cells))
-            found[part] = averages(values[part], near, self.rows[part], self.weights[part])
-        return found
+            weights = self.weights[part]
+            others = np.matmul(weights[:, None, :], flat[self.rows[part]])[:, 0]
+            found[part] = (1 - weights.sum(axis=1, keepdims=True)) * flat[part] + others
+        return found.reshape(values.shape)
 
     def matrix(self) -> sparse.csr_matrix:
         """The weights as CSR [A, A], each cell's own among them; rows sum to 1."""
-        weights, cells = self.weights[:], np.arange(self.cells)
-        columns = np.hstack([cells[:, None], self.reference[self.rows[:]]])
+        weights, cells = self.weights[:], np.arange(self.cells, dtype=np.int32)
+        columns = np.hstack([cells[:, None], self.rows[:]])
         values = np.hstack([1 - weights.sum(axis=1, keepdims=True), weights])
-        places = np.repeat(cells, columns.shape[1]), columns.ravel()
-        return sparse.csr_matrix((values.ravel(), places), shape=(self.cells, self.cells))
-
-
-def averages(
-    own: np.ndarray, reference: np.ndarray, rows: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Weighted means of cells' own values [B, W] or [B] and of reference cells' [M, W] or [M].
-
-    Parameters
-    ----------
-    rows, weights : [B, k - 1], see `NeighborLists`.
-    """
-    shape = own.shape
-    own, reference = own.reshape(len(own), -1), reference.reshape(len(reference), -1)
-    others = np.matmul(weights[:, None, :], reference[rows])[:, 0]
-    return ((1 - weights.sum(axis=1, keepdims=True)) * own + others).reshape(shape)
+        pointers = np.arange(0, columns.size + 1, columns.shape[1])
+        shape = self.cells, self.cells
+        found = sparse.csr_matrix((values.ravel(), columns.ravel(), pointers), shape=shape)
+        found.sort_indices()
+        return found
 
 
 def neighbor_mean(values: np.ndarray, neighbors: NeighborLists | None) -> np.ndarray:
@@ -89,17 +96,8 @@ def neighbor_mean(values: np.ndarray, neighbors: NeighborLists | None) -> np.nda
     return values if neighbors is None else neighbors.mean(values)
 
 
-def mean_of_neighbors(values: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means [B, W] of the neighbours' values, from those of reference cells [M, W].
-
-    The cells' own are left out. For `rows` and `weights`, [B, k - 1], see `NeighborLists`.
-    """
-    total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    return np.matmul((weights / total)[:, None, :], values[rows])[:, 0]
-
-
 def partners(rows: np.ndarray, weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One neighbour of each cell, drawn by weight: a position in the reference, or -1 for itself.
+    """One neighbour of each cell, drawn by weight: its row, or -1 for the cell itself.
 
     Parameters
     ----------

@@ -1,19 +1,20 @@
-"""Which ATAC cells resemble each other: a latent semantic index of their peaks, beside joint genes.
-
-Peaks tell cells apart far better than gene activity does where there are enough of them, and the
-genes help where peaks are few; unit vectors of both, side by side, hold on both kinds of data.
-Without peaks the index is made of the genes' activity, which still beats the genes alone.
-"""
+"""The nearest ATAC cells of each ATAC cell, and how many are looked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
 
 import numpy as np
-from scipy import sparse
 
-CELLS_AT_ONCE = 5_000
-FLAGS_AT_ONCE = 256  # new cells, each with a byte for every training cell
+from scadv_tf.data.normalization import unit_rows
+
+# Of more cells an index finds nearly all of the nearest in a tenth of the time.
+EXACT_CELLS = 50_000
+# The index has 4 sqrt(A) groups of cells, and looks into so many of them for each cell: 97 % of the
+# 35 nearest of a million cells, 99 % of 100,000 (tests/benchmarks/bench_neighbors.py).
+GROUPS_SEARCHED = 64
+CELLS_A_GROUP = 40  # that teach where the groups lie
+CELLS_AT_ONCE = 65_536
 # The rule of the number of neighbours, see `number_of_neighbors`.
 CELLS_AND_TYPES = 1.2
 FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
@@ -41,90 +42,23 @@ def number_of_neighbors(atac_cells: int, rna_labels: np.ndarray | None) -> int:
     return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
 
 
-@dataclass(frozen=True, eq=False)
-class SemanticIndex:
-    """A latent semantic index (LSI) of peaks or genes, learned once and applied to any cell.
+def neighbors_with_self(vectors: np.ndarray, count: int) -> np.ndarray:
+    """Each cell itself, then its `count` - 1 nearest others, int32 [A, <= count].
 
-    A cell's vector is ``log(1 + 1e4 tf) * log(1 + A / df)`` on its open features, projected on the
-    leading right singular vectors of the training cells; the first is left out since it follows
-    the depth of a cell. Only whether a feature is open counts, not how often it was seen.
-
-    Attributes
-    ----------
-    inverse_frequency : float32 [P], ``log(1 + A / df)``; 0 for features of fewer than 5 cells.
-    components : float32 [P, D].
+    Nearest by the cosine, exactly up to `EXACT_CELLS` cells. The cell comes first even where others
+    have the same vector (or none at all).
     """
-
-    inverse_frequency: np.ndarray
-    components: np.ndarray
-
-    @classmethod
-    def fit(cls, counts: sparse.csr_matrix, size: int) -> SemanticIndex:
-        """Learns the index from counts [A, P]; fewer dimensions if the matrix is small."""
-        cells = np.asarray((counts > 0).sum(axis=0)).ravel()
-        frequency = np.where(cells >= min(5, counts.shape[0]), cells, np.inf)
-        index = cls(np.log1p(counts.shape[0] / frequency).astype(np.float32), np.empty((0, 0)))
-        weighted = index._weighted(counts)
-        size = max(1, min(size + 1, min(weighted.shape) - 1))
-        components = leading_directions(weighted, size)[1:]
-        return cls(index.inverse_frequency, components.T.astype(np.float32))
-
-    def transform(self, counts: sparse.csr_matrix) -> np.ndarray:
-        """Vectors of the cells, float32 [cells, D], from counts [cells, P]."""
-        return np.asarray(self._weighted(counts) @ self.components, dtype=np.float32)
-
-    def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        binary = sparse.csr_matrix(counts, dtype=np.float32, copy=True)
-        binary.data[:] = binary.data > 0
-        depth = np.maximum(np.asarray(binary.sum(axis=1)).ravel(), 1)
-        term_frequency = sparse.csr_matrix(sparse.diags(1e4 / depth) @ binary)
-        term_frequency.data = np.log1p(term_frequency.data)
-        return sparse.csr_matrix(
-            term_frequency @ sparse.diags(self.inverse_frequency), dtype=np.float32
-        )
-
-
-def leading_directions(matrix: sparse.csr_matrix, count: int) -> np.ndarray:
-    """The `count` leading right singular vectors, largest first [count, columns].
-
-    To full precision from a fixed start, not by a randomised method: its error would move cells
-    that lie between types from one seed to the next.
-    """
-    from scipy.sparse.linalg import svds
-
-    if not matrix.data.any():
-        return np.zeros((count, matrix.shape[1]))
-    if count >= min(matrix.shape):
-        return np.linalg.svd(matrix.toarray(), full_matrices=False)[2][:count]
-    start = np.ones(min(matrix.shape))
-    _, scale, directions = svds(matrix.astype(np.float64), count, v0=start)
-    return directions[np.argsort(-scale)]
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; rows of zeros stay."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
-
-
-class Search:
-    """Finds the `count` reference vectors [M, D] of highest cosine similarity, exactly.
-
-    Among vectors of length 1 the nearest have the highest cosine, and of plain distances
-    scikit-learn compares a million cells with 30,000 in two minutes on 2 cores: ten times faster
-    than of cosines.
-    """
-
-    def __init__(self, reference: np.ndarray, count: int):
-        from sklearn.neighbors import NearestNeighbors
-
-        count = min(count, len(reference))
-        search = NearestNeighbors(n_neighbors=count, metric="euclidean", algorithm="brute")
-        self._search = search.fit(_directions(reference))
-
-    def __call__(self, queries: np.ndarray) -> np.ndarray:
-        """Rows of the reference, nearest first, int64 [queries, <= count]."""
-        return self._search.kneighbors(_directions(queries), return_distance=False)
+    cells = len(vectors)
+    count = min(count, cells)
+    find = _exact if cells <= EXACT_CELLS else _indexed
+    found = find(_directions(vectors), count)
+    others = found != np.arange(cells, dtype=np.int32)[:, None]
+    # A cell that its twins pushed out of its own list drops the farthest instead.
+    others[others.all(axis=1), -1] = False
+    result = np.empty((cells, count), dtype=np.int32)
+    result[:, 0] = np.arange(cells)
+    result[:, 1:] = found[others].reshape(cells, count - 1)
+    return result
 
 
 def _directions(vectors: np.ndarray) -> np.ndarray:
@@ -136,100 +70,41 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
     return np.hstack([unit_rows(vectors), zero.astype(np.float32)])
 
 
-def nearest(queries: np.ndarray, reference: np.ndarray, count: int) -> np.ndarray:
-    """Rows of the `count` reference vectors of highest cosine similarity, int [queries, count]."""
-    return Search(reference, count)(queries)
+def _exact(directions: np.ndarray, count: int, of: np.ndarray | None = None) -> np.ndarray:
+    """The nearest cells, nearest first, of all cells or of those at `of`.
 
-
-def neighbors_with_self(vectors: np.ndarray, count: int) -> np.ndarray:
-    """Each cell itself, then its `count` - 1 nearest others, int [A, <= count].
-
-    The cell comes first even where others have the same vector (or none at all).
+    Among vectors of length 1 the nearest have the highest cosine, and scikit-learn compares plain
+    distances ten times faster than cosines.
     """
-    cells = len(vectors)
-    count = min(count, cells)
-    found = nearest(vectors, vectors, count)
-    others = found != np.arange(cells)[:, None]
-    # A cell that its twins pushed out of its own list drops the farthest instead.
-    others[others.all(axis=1), -1] = False
-    result = np.empty((cells, count), dtype=np.int64)
-    result[:, 0] = np.arange(cells)
-    result[:, 1:] = found[others].reshape(cells, count - 1)
-    return result
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=count, metric="euclidean", algorithm="brute")
+    search.fit(directions)
+    asked = directions if of is None else directions[of]
+    return search.kneighbors(asked, return_distance=False).astype(np.int32)
 
 
-def membership(neighbors: np.ndarray, cells: int) -> sparse.csr_matrix:
-    """The sparse matrix [queries, cells] with 1 where a cell is in a query's list."""
-    queries, count = neighbors.shape
-    pointers = np.arange(0, queries * count + 1, count)
-    ones = np.ones(queries * count, dtype=np.float32)
-    return sparse.csr_matrix((ones, neighbors.ravel(), pointers), shape=(queries, cells))
+def _indexed(directions: np.ndarray, count: int) -> np.ndarray:
+    """The same, nearly, by an inverted file: cells in groups, of which the nearest are searched."""
+    logging.getLogger("faiss.loader").setLevel(
+        logging.WARNING
+    )  # it tells which of its parts it tries
+    import faiss
 
-
-def shared_neighbor_weights(
-    neighbors: np.ndarray, training_neighbors: np.ndarray
-) -> sparse.csr_matrix:
-    """How alike each cell and its neighbours are: the share of neighbours that they share.
-
-    The Jaccard index of the two cells' sets of neighbours (Levine et al. 2015). A neighbour of
-    another type shares few, so that averages can be taken over more cells, and more than once,
-    without the rare types fading.
-
-    Parameters
-    ----------
-    neighbors : int [B, k'], rows of training cells near each cell.
-    training_neighbors : int [A, k], the same of the training cells, each its own first neighbour.
-
-    Returns
-    -------
-    CSR [B, A] with numbers in [0, 1], k' a row; sets count as having k members.
-    """
-    cells, count = training_neighbors.shape
-    listed_by = membership(training_neighbors, cells).T.tocsc()
-    parts = []
-    for start in range(0, len(neighbors), CELLS_AT_ONCE):  # the product has many more entries
-        own = membership(neighbors[start : start + CELLS_AT_ONCE], cells)
-        parts.append((own @ listed_by).multiply(own).tocsr())
-    shared = sparse.vstack(parts, format="csr")
-    shared.data /= 2 * count - shared.data
-    return shared
-
-
-def weights_of_new(neighbors: np.ndarray, training_neighbors: np.ndarray) -> np.ndarray:
-    """What its nearest training cells weigh in the average of a new cell; the rest to 1 is its own.
-
-    A neighbour weighs the Jaccard index, see `shared_neighbor_weights`; the cell itself, which
-    shares all its neighbours with itself, weighs 1; and all are divided by their sum.
-
-    Parameters
-    ----------
-    neighbors : int [B, k'], rows of training cells near each cell.
-    training_neighbors : int [A, k], the same of the training cells, each its own first neighbour.
-
-    Returns
-    -------
-    float32 [B, k'].
-    """
-    cells, count = training_neighbors.shape
-    shared = np.empty(neighbors.shape, dtype=np.float32)
-    for start in range(0, len(neighbors), FLAGS_AT_ONCE):
-        near = neighbors[start : start + FLAGS_AT_ONCE]
-        listed = np.zeros((len(near), cells), dtype=np.uint8)
-        np.put_along_axis(listed, near, 1, axis=1)
-        places = training_neighbors[near] + np.arange(0, listed.size, cells)[:, None, None]
-        shared[start : start + len(near)] = listed.ravel()[places].sum(axis=2, dtype=np.int32)
-    weights = shared / (2 * count - shared)
-    return weights / (1 + weights.sum(axis=1, keepdims=True))
-
-
-def averaging_weights(neighbors: np.ndarray) -> sparse.csr_matrix:
-    """Weights of each training cell's neighbours, itself included; CSR [A, A], rows sum to 1."""
-    return row_shares(shared_neighbor_weights(neighbors, neighbors))
-
-
-def row_shares(weights: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Rows divided by their sums, float32, columns in rising order."""
-    totals = np.asarray(weights.sum(axis=1)).ravel()
-    shares = sparse.csr_matrix(sparse.diags(1 / totals) @ weights, dtype=np.float32)
-    shares.sort_indices()
-    return shares
+    cells, width = directions.shape
+    groups = int(4 * np.sqrt(cells))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, groups, faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = GROUPS_SEARCHED
+    random = np.random.default_rng(0)
+    taught = random.choice(cells, min(cells, CELLS_A_GROUP * groups), replace=False)
+    index.train(directions[np.sort(taught)])
+    index.add(directions)
+    found = np.empty((cells, count), dtype=np.int32)
+    for start in range(0, cells, CELLS_AT_ONCE):
+        part = slice(start, start + CELLS_AT_ONCE)
+        found[part] = index.search(directions[part], count)[1]
+    # The groups searched can hold too few cells where many have the same vector.
+    short = np.flatnonzero((found < 0).any(axis=1))
+    if len(short):
+        found[short] = _exact(directions, count, short)
+    return found

@@ -91,7 +91,7 @@ def moments(
 
 def _dense_moments(values: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same in double precision, a chunk of cells at a time: a copy would be twice as large."""
-    parts = _slices(len(values))
+    parts = chunks(len(values))
     mean = sum(shares[part] @ values[part].astype(np.float64) for part in parts)
     squares = sum(shares[part] @ np.square(values[part] - mean) for part in parts)
     return mean, np.sqrt(squares)
@@ -116,12 +116,22 @@ def joint_components(covariances: list[np.ndarray], size: int) -> np.ndarray:
     size = min(size, len(mean) - 1)
     start = np.full(len(mean), len(mean) ** -0.5)  # a fixed start keeps the result the same
     vectors = eigsh(mean, k=size, v0=start)[1]
-    return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
+    return np.ascontiguousarray(signed(vectors[:, ::-1]), dtype=np.float32)
+
+
+def signed(vectors: np.ndarray) -> np.ndarray:
+    """Columns [N, D], each with its largest number above 0.
+
+    An eigenvector is one in either direction, and which one is found can depend on the processor
+    and the number of threads.
+    """
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])]
+    return np.where(largest < 0, -vectors, vectors)
 
 
 def project(values: sparse.csr_matrix, scale: Scale, components: np.ndarray) -> np.ndarray:
     """Standardised cells on components, float32 [cells, D], a chunk of cells at a time."""
-    rows = _slices(values.shape[0])
+    rows = chunks(values.shape[0])
     return np.concatenate([scale.apply(dense(values[part])) @ components for part in rows])
 
 
@@ -136,7 +146,7 @@ def covariance(
     """
     total = np.zeros((values.shape[1], values.shape[1]), dtype=np.float32)
     shares = _shares(values.shape[0], weights).astype(np.float32)[:, None]
-    for part in _slices(values.shape[0]):
+    for part in chunks(values.shape[0]):
         cells = scale.apply(dense(values[part]))
         total += (cells * shares[part]).T @ cells
     return total
@@ -156,9 +166,15 @@ def averages(
     if first.nnz <= DENSE_SHARE * first.shape[0] * first.shape[1]:
         return sparse.csr_matrix(weights @ values)
     found = np.empty((weights.shape[0], values.shape[1]), dtype=first.dtype)
-    for part in _slices(weights.shape[0]):
+    for part in chunks(weights.shape[0]):
         found[part] = (weights[part] @ values).toarray()
     return found
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1, float32; rows of zeros stay."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(length, 1e-12)).astype(np.float32)
 
 
 def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:
@@ -166,5 +182,6 @@ def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:
     return values.toarray() if sparse.issparse(values) else np.asarray(values)
 
 
-def _slices(cells: int) -> list[slice]:
+def chunks(cells: int) -> list[slice]:
+    """Slices of `CHUNK` cells, one at least."""
     return [slice(start, start + CHUNK) for start in range(0, max(cells, 1), CHUNK)]

@@ -9,9 +9,8 @@ from itertools import count
 import numpy as np
 import tensorflow as tf
 
-from scadv_tf.data.neighbor_lists import mean_of_neighbors, partners
+from scadv_tf.data.neighbor_lists import partners
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
-from scadv_tf.data.rows import take
 from scadv_tf.data.shuffling import Batch, Shard, Table
 
 ALONE = Shard()
@@ -70,9 +69,7 @@ def training_batches(
     ----------
     rna_rows : sorted rows of the RNA cells to train on.
     rna_labels : type codes int32 [R] of all RNA cells.
-    atac_soft_labels : float32 [A, K]; or, of cells whose neighbours are a sample, of those that are
-        the neighbours [M, K], whose weighted means the batches have. Read when a batch is made, so
-        changes between epochs count.
+    atac_soft_labels : float32 [A, K]. Read when a batch is made, so changes between epochs count.
     passes : phases of an epoch.
     mixing_alpha : both parameters of the Beta distribution of ``mixing_weight``; 0: none is drawn.
     with_partners : whether each ATAC cell comes with one of its neighbours, drawn at random.
@@ -136,35 +133,24 @@ class _AtacBatches:
     """What batches of ATAC cells are read from, and what is made of them then."""
 
     def __init__(self, cells: TrainingCells, soft_labels: np.ndarray, with_partners: bool):
-        lists = cells.neighbors
-        self.soft_labels, self.with_partners = soft_labels, with_partners
-        self.sampled = lists is not None and lists.sampled
-        self.columns = {"features": cells.features["atac"]}
-        if not self.sampled:
-            self.columns["soft_label"] = soft_labels
-        self.reference = None
-        if lists is not None and (with_partners or self.sampled):
-            self.columns |= {"near": lists.rows, "weights": lists.weights}
-            self.reference = take(cells.features["atac"], lists.reference)
+        self.columns = {"features": cells.features["atac"], "soft_label": soft_labels}
+        self.with_partners, self.everyone = with_partners, None
+        if with_partners and cells.neighbors is not None:
+            self.columns |= {"near": cells.neighbors.rows, "weights": cells.neighbors.weights}
+            self.everyone = cells.features["atac"][:]  # a partner can be any cell
 
     def completed(self, rows: Batch) -> Batch:
         """The ATAC part of a batch, from rows of the columns."""
-        batch = {"atac": rows["features"]}
-        if self.sampled:
-            batch["atac_soft_label"] = mean_of_neighbors(
-                self.soft_labels, rows["near"], rows["weights"]
-            )
-        else:
-            batch["atac_soft_label"] = rows["soft_label"]
+        batch = {"atac": rows["features"], "atac_soft_label": rows["soft_label"]}
         if self.with_partners:
             batch["atac_partner"] = self._partners(rows)
         return batch
 
     def _partners(self, rows: Batch) -> np.ndarray:
-        if self.reference is None:
+        if self.everyone is None:
             return rows["features"]
         drawn = partners(rows["near"], rows["weights"], rows["uniform"])
-        return np.where((drawn < 0)[:, None], rows["features"], self.reference[drawn])
+        return np.where((drawn < 0)[:, None], rows["features"], self.everyone[drawn])
 
 
 def _adds_mixing_weight(alpha: float, size: int, shard: Shard):

@@ -8,34 +8,36 @@ modality's own mean and deviation, of cells weighed so that both modalities have
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
-from scadv_tf.data import emptiness, streaming
-from scadv_tf.data.composition import Balance, Composition, balanced
-from scadv_tf.data.denoising import Neighborhood, fit_neighborhood
+from scadv_tf.data import cell_blocks, emptiness
+from scadv_tf.data.cell_blocks import MODALITIES, CellBlocks
+from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.neighbor_space import NeighborSpace
+from scadv_tf.data.neighborhood import Neighborhood, averaged
 from scadv_tf.data.neighbors import TWICE_FROM, number_of_neighbors
 from scadv_tf.data.normalization import (
     Scale,
-    averages,
+    chunks,
     covariance,
     dense,
     joint_components,
     log_normalize,
-    project,
     variable_genes,
 )
 from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.reference import Reference
 from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.errors import InputError
-
-MODALITIES = ("rna", "atac")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,8 @@ class Preprocessor:
     scales : the scale of each modality's log-normalised (for ATAC: denoised) genes.
     components : joint principal components [G, D] of the input, for the encoder's first layer, or
         None.
-    neighborhood : how the neighbours of ATAC cells are found; None without neighbours.
+    averages : how often ATAC cells are averaged with their neighbours.
+    reference : training cells that new ATAC cells are averaged with; None without neighbours.
     least_open : how many features a cell with data has open, by kind: genes of 'rna' and 'atac';
         'peaks' for genes and peaks of ATAC cells together. See `scadv_tf.data.emptiness`.
     """
@@ -56,18 +59,25 @@ class Preprocessor:
     genes: np.ndarray
     scales: dict[str, Scale]
     components: np.ndarray | None
-    neighborhood: Neighborhood | None = None
+    averages: int = 0
+    reference: Reference | None = None
     least_open: dict[str, int] = field(default_factory=dict)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
-        """Standardised rows of log-normalised values, float32 [cells, G]."""
-        return self.scales[modality].apply(dense(values))
+        """Standardised rows of log-normalised values, float32 [cells, G].
+
+        Single cells are cut at 10 standard deviations. Averages are not: few genes of theirs lie
+        beyond, and what is not cut may be averaged after the projection as well as before it.
+        """
+        scale, values = self.scales[modality], dense(values)
+        return scale.uncut(values) if self.averages and modality == "atac" else scale.apply(values)
 
     def features(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """What the trained layers start from, float32 [cells, D], of log-normalised values."""
-        if self.components is None:
-            return self.scale(values, modality)
-        return project(values, self.scales[modality], self.components)
+        parts = (self.scale(values[part], modality) for part in chunks(values.shape[0]))
+        if self.components is not None:
+            parts = (part @ self.components for part in parts)
+        return np.concatenate(list(parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +89,7 @@ class TrainingCells:
     features : modality -> standardised cells on the joint components [cells, D], or their genes
         [cells, G] without components; float32, in memory or on disk.
     neighbors : of the ATAC cells; None without neighbours.
-    values : modality -> log-normalised (for ATAC: denoised) genes, CSR or dense [cells, G]; empty
-        for cells that are not held in memory.
+    held : modality -> counts of its cells, where these are in memory.
     scratch : folder of what is too large for memory; None where all is held.
     balance : the composition of both modalities, and what each cell weighs for it; None where that
         is not looked at.
@@ -91,7 +100,7 @@ class TrainingCells:
     preprocessor: Preprocessor
     features: dict[str, Rows]
     neighbors: NeighborLists | None
-    values: dict[str, sparse.csr_matrix | np.ndarray] = field(default_factory=dict)
+    held: dict[str, CellBlocks] = field(default_factory=dict)
     scratch: Path | None = None
     balance: Balance | None = None
     with_data: dict[str, np.ndarray] = field(default_factory=dict)
@@ -113,19 +122,16 @@ class TrainingCells:
         """Width D (or G) of the features."""
         return self.features["rna"].shape[1]
 
-    @property
-    def followed(self) -> np.ndarray:
-        """Sorted rows of the ATAC cells whose predicted types are followed in training.
+    def values(self, modality: str) -> sparse.csr_matrix | np.ndarray:
+        """Log-normalised (for ATAC: averaged) genes of held cells, CSR or dense [cells, G]."""
+        genes = self.held[modality].genes()
+        if modality == "rna" or not self.preprocessor.averages:
+            return genes
+        return averaged(genes, self.neighbors, self.preprocessor.averages)
 
-        All of them; where a sample are the neighbours of all others, that sample.
-        """
-        if self.neighbors is not None and self.neighbors.sampled:
-            return self.neighbors.reference
-        return np.arange(self.cells("atac"))
-
-    def genes(self, modality: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Standardised genes of held cells, float32 [B, G]."""
-        return self.preprocessor.scale(self.values[modality][rows], modality)
+    def genes(self, modality: str) -> np.ndarray:
+        """Standardised genes of held cells, float32 [cells, G]."""
+        return self.preprocessor.scale(self.values(modality), modality)
 
     def table(self, name: str, cells: int, width: int) -> Rows:
         """Room for float32 numbers of each cell [cells, width]: in memory, or on disk."""
@@ -144,8 +150,9 @@ def fit(
     """Learns the preprocessing from paired data and applies it to the same cells.
 
     With ``neighbors`` 1 there are no neighbours, with 0 as many as `number_of_neighbors` says; with
-    ``smoothing_hops`` 0 there are, but the cells are not averaged. Of a modality on disk, a random
-    sample of `memory_cells` teaches, and the features of all its cells go to disk.
+    ``smoothing_hops`` 0 there are, but the cells are not averaged. Of many cells, a random sample
+    teaches scales and components; neighbours are found among all. A modality that is stored on
+    disk, with more cells than `memory_cells`, stays there, and so do its features.
 
     Parameters
     ----------
@@ -156,10 +163,90 @@ def fit(
     ------
     InputError : there is no such folder, or the disk is full.
     """
-    rows = streaming.sampled_rows(data, memory_cells, seed)
-    streamed = {name: r for name, r in rows.items() if len(r) < len(getattr(data, name))}
-    if not streamed:
-        return _learn(streaming.held(data, rows), config)[1]
+    streamed = cell_blocks.streamed_modalities(data, memory_cells)
+    if streamed:
+        _check_streamed(data, config, streamed, scratch, memory_cells)
+    data = cell_blocks.held(data, streamed)
+    rows = cell_blocks.sampled_rows(data, seed)
+    sample = cell_blocks.sample(data, rows)
+    chosen, least, kept = _with_data(sample, config)
+    sample = emptiness.part_of(sample, kept)
+    cells = {
+        name: CellBlocks(data, name, chosen, least, rows[name][kept[name]]) for name in MODALITIES
+    }
+    folder = Path(scratch) if streamed else None
+    folders = {name: folder if name in streamed else None for name in MODALITIES}
+    preprocessor, neighborhood, balance = _learn(sample, chosen, cells, config, folders["atac"])
+    preprocessor = replace(preprocessor, least_open=least)
+
+    features = {}
+    for name in MODALITIES:
+        features_of = partial(preprocessor.features, modality=name)
+        if name == "atac" and neighborhood:
+            found, reference = neighborhood.features(cells[name], features_of, seed)
+            preprocessor, parts = replace(preprocessor, reference=reference), [found]
+        else:
+            parts = (features_of(logged) for logged, _ in cells[name].blocks("projecting"))
+        features[name] = _joined(parts, folders[name], f"{name}_features")
+    lists = neighborhood.lists if neighborhood else None
+    with_data = {name: cells[name].with_data for name in MODALITIES}
+    if balance and any(len(c.taught) < features[name].shape[0] for name, c in cells.items()):
+        balance = balance.of_all(data.rna_labels[with_data["rna"]], features["atac"], lists)
+    held = {name: cells[name] for name in MODALITIES if name not in streamed}
+    return TrainingCells(preprocessor, features, lists, held, folder, balance, with_data)
+
+
+def _learn(
+    sample: PairedData,
+    chosen: np.ndarray,
+    cells: dict[str, CellBlocks],
+    config: PreprocessingConfig,
+    folder: Path | None,
+) -> tuple[Preprocessor, Neighborhood | None, Balance | None]:
+    """What the cells of a sample teach, and the neighbours of all.
+
+    Parameters
+    ----------
+    sample : counts of the cells that teach.
+    chosen : columns of the chosen genes.
+    cells : modality -> all its cells.
+    folder : where the neighbours of the ATAC cells go; None for memory.
+    """
+    values = {name: log_normalize(getattr(sample, name)[:, chosen]) for name in MODALITIES}
+    neighborhood, lists, averages = None, None, 0
+    if config.neighbors != 1:
+        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config)
+        size_of = partial(_size, config, sample.rna_labels)
+        neighborhood = Neighborhood.find(space, cells["atac"], size_of, folder)
+        taught, averages = cells["atac"].taught, neighborhood.hops
+        values["atac"] = neighborhood.genes(cells["atac"], taught, values["atac"])
+        lists = neighborhood.lists_among(taught)
+    first = Preprocessor(sample.genes[chosen], *_space(values, config), averages)
+    preprocessor, balance = _balanced(first, values, sample, config, lists)
+    return preprocessor, neighborhood, balance
+
+
+def _size(config: PreprocessingConfig, labels: np.ndarray | None, cells: int) -> tuple[int, int]:
+    """How many neighbours so many ATAC cells have, themselves included, and how many averages."""
+    if config.neighbors:
+        return config.neighbors, config.smoothing_hops
+    count = number_of_neighbors(cells, labels)
+    return count, min(config.smoothing_hops, 2 if count >= TWICE_FROM else 1)
+
+
+def _joined(parts: Iterable[np.ndarray], folder: Path | None, name: str) -> Rows:
+    """Blocks of rows as one table: in memory, or in a folder."""
+    if folder is None:
+        return np.concatenate(list(parts))
+    table = None
+    for part in parts:
+        if table is None:
+            table = DiskRows(folder / name, part.shape[1])
+        table[len(table) : len(table) + len(part)] = part
+    return table
+
+
+def _check_streamed(data, config, streamed, scratch, memory_cells) -> None:
     if scratch is None:
         raise InputError(
             what="More cells are to be preprocessed than may be held in memory.",
@@ -167,46 +254,49 @@ def fit(
             received=f"none, and memory_cells={memory_cells}",
             advice="Give a folder on a disk with space, or read the data with memory_cells=0.",
         )
-    streaming.check_space(data, streamed, config, Path(scratch))
-    columns, cells = _learn(streaming.held(data, rows), config)
-    return streaming.streamed(cells, data, columns, streamed, Path(scratch))
+    averaged = config.neighbors != 1 and config.smoothing_hops
+    if "atac" in streamed and averaged and not config.projection_size:
+        raise InputError(
+            what="Averages of all genes need all ATAC cells in memory.",
+            expected="ATAC cells on few components (projection_size), or in memory",
+            received=f"projection_size=0, {len(data.atac):,} ATAC cells, memory_cells="
+            f"{memory_cells:,}",
+            advice="Leave --projection_size at its default, or give --memory_cells=0.",
+        )
+    cell_blocks.check_space(data, streamed, config, Path(scratch))
 
 
-def _learn(data: PairedData, config: PreprocessingConfig) -> tuple[np.ndarray, TrainingCells]:
-    """The columns of the chosen genes, and held cells as they teach and see the preprocessing."""
-    chosen, least, with_data = _with_data(data, config)
-    data = emptiness.part_of(data, with_data)
-    labels, config = data.rna_labels, _with_neighbors(config, data)
-    rna, atac = (log_normalize(counts[:, chosen]) for counts in (data.rna, data.atac))
-    neighborhood = weights = None
-    if config.neighbors > 1:
-        neighborhood = fit_neighborhood(rna, atac, data.peaks, config)
-        weights = neighborhood.weights
-    if neighborhood is not None and neighborhood.levels:
-        atac = averages(weights, neighborhood.levels[-1])
-    lists = None if weights is None else NeighborLists.of(weights)
-    values = {"rna": rna, "atac": atac}
-    preprocessor = Preprocessor(data.genes[chosen], *_space(values, config), neighborhood, least)
-    balance = None
-    if config.balance and labels is not None and preprocessor.components is not None:
-        types = len(data.types)
-        composition, of_cells = _balance(preprocessor, values, labels, types, lists)
-        scales, components = _space(values, config, of_cells)
-        preprocessor = replace(preprocessor, scales=scales, components=components)
-        guess = LinearGuess.fit(preprocessor.features(rna, "rna"), labels, types)
-        balance = Balance(composition, guess, of_cells)
-    features = {name: preprocessor.features(values[name], name) for name in MODALITIES}
-    cells = TrainingCells(preprocessor, features, lists, values, None, balance, with_data)
-    return chosen, cells
+def _balanced(
+    first: Preprocessor,
+    values: dict,
+    sample: PairedData,
+    config: PreprocessingConfig,
+    lists: NeighborLists | None,
+) -> tuple[Preprocessor, Balance | None]:
+    """The preprocessor of cells that are weighed so that both modalities have one composition.
 
+    Parameters
+    ----------
+    first : of cells of equal weights.
+    values : modality -> log-normalised (for ATAC: denoised) genes of the cells that teach.
+    sample : these cells' labels, and the types.
+    lists : of those ATAC cells among themselves.
+    """
+    labels, types = sample.rna_labels, len(sample.types)
+    if not config.balance or labels is None or first.components is None:
+        return first, None
 
-def _with_neighbors(config: PreprocessingConfig, data: PairedData) -> PreprocessingConfig:
-    """The settings with a number of neighbours, by the rule where none is given."""
-    if config.neighbors:
-        return config
-    count = number_of_neighbors(data.atac.shape[0], data.rna_labels)
-    hops = config.smoothing_hops if count >= TWICE_FROM else min(config.smoothing_hops, 1)
-    return replace(config, neighbors=count, smoothing_hops=hops)
+    def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        # The components stay: they cost far more than scales, and it is these that shares move.
+        scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
+        weighed = replace(first, scales=scales)
+        return tuple(weighed.features(values[name], name) for name in MODALITIES)
+
+    composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
+    scales, components = _space(values, config, weights)
+    found = replace(first, scales=scales, components=components)
+    guess = LinearGuess.fit(found.features(values["rna"], "rna"), labels, types)
+    return found, Balance(composition, guess, weights)
 
 
 def _space(
@@ -219,20 +309,6 @@ def _space(
         return scales, None
     covariances = [covariance(values[m], scales[m], weights[m]) for m in MODALITIES]
     return scales, joint_components(covariances, config.projection_size)
-
-
-def _balance(
-    first: Preprocessor, values: dict, labels: np.ndarray, types: int, lists: NeighborLists | None
-) -> tuple[Composition, dict[str, np.ndarray]]:
-    """What the cells weigh, by what the first, unweighted preprocessing makes of them."""
-
-    def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        # The components stay: they cost far more than scales, and it is these that shares move.
-        scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
-        weighed = replace(first, scales=scales)
-        return tuple(weighed.features(values[name], name) for name in MODALITIES)
-
-    return balanced(features_of, labels, types, lists, values["atac"].shape[0])
 
 
 def _with_data(

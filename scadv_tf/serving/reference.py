@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from scadv_tf.data.denoising import Neighborhood
-from scadv_tf.data.neighbors import neighbors_with_self, unit_rows
+from scadv_tf.data.normalization import unit_rows
+from scadv_tf.data.reference import Reference
 from scadv_tf.serving.arrays import FixedScale, constant
-
-REFERENCE_CELLS = 20_000  # at most so many are kept, which bounds the size and time of a request
 
 
 @dataclass(frozen=True)
@@ -39,39 +37,26 @@ class ReferenceCells(tf.Module):
     """Finds the nearest training cells of new ATAC cells, as the training found its own.
 
     Nearest: cosine similarity of the semantic index and of the joint components (see
-    `scadv_tf.data.denoising`). A new cell has no list of neighbours of its own but these, and a
-    neighbour weighs the Jaccard index of both lists.
+    `scadv_tf.data.neighbor_space`). A new cell has no list of neighbours of its own but these, and
+    a neighbour weighs the Jaccard index of both lists.
 
     Parameters
     ----------
-    neighborhood : learned from the training cells.
-    levels : the kept training cells as the network sees them, after each average but the last,
-        [A, D] each.
-    answers : what the model says of them by themselves: probabilities [A, K], novelty [A].
-    rows : int [A], which training cells are kept.
+    reference : the training cells that are kept.
+    answers : what the model says of them by themselves: probabilities [M, K], novelty [M].
     """
 
-    def __init__(
-        self,
-        neighborhood: Neighborhood,
-        levels: tuple[np.ndarray, ...],
-        answers: tuple[np.ndarray, np.ndarray],
-        rows: np.ndarray,
-    ):
+    def __init__(self, reference: Reference, answers: tuple[np.ndarray, np.ndarray]):
         super().__init__()
-        self.count = len(rows)
-        self.indices = {kind: ServedIndex(i) for kind, i in neighborhood.indices.items()}
-        features = neighborhood.features
-        self.features = {kind: constant(unit_rows(f[rows])) for kind, f in features.items()}
-        self.gene_scale = FixedScale(neighborhood.gene_scale)
-        self.component_scale = FixedScale(neighborhood.component_scale)
-        self.gene_components = constant(neighborhood.gene_components)
-        lists = neighborhood.neighbors
-        if len(rows) < len(lists):  # lists of kept cells, as long as before
-            kind = "peaks" if "peaks" in self.indices else "genes"
-            lists = neighbors_with_self(features[kind][rows], lists.shape[1])
-        self.lists = tf.Variable(lists.astype(np.int32), trainable=False)
-        self.levels = [constant(level) for level in levels]
+        space = reference.space
+        self.count = len(reference.rows)
+        self.indices = {kind: ServedIndex(index) for kind, index in space.indices.items()}
+        self.features = {k: constant(unit_rows(v)) for k, v in reference.vectors.items()}
+        self.gene_scale = FixedScale(space.gene_scale)
+        self.component_scale = FixedScale(space.component_scale)
+        self.gene_components = constant(space.gene_components)
+        self.lists = tf.Variable(reference.lists.astype(np.int32), trainable=False)
+        self.levels = [constant(level) for level in reference.levels]
         self.probabilities, self.novelty = (constant(values) for values in answers)
 
     @property
@@ -137,13 +122,6 @@ class ServedIndex(tf.Module):
         values *= tf.gather(self.inverse_frequency, features)
         weighted = tf.SparseTensor(opened.indices, values, opened.dense_shape)
         return tf.sparse.sparse_dense_matmul(weighted, self.components)
-
-
-def kept_rows(cells: int, seed: int) -> np.ndarray:
-    """Rows of the training cells that a served model keeps: all, or a random choice, sorted."""
-    if cells <= REFERENCE_CELLS:
-        return np.arange(cells)
-    return np.sort(np.random.default_rng(seed).choice(cells, REFERENCE_CELLS, replace=False))
 
 
 def _unit_rows(vectors):

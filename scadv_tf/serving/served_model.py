@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 
 from scadv_tf.annotation import Annotation
-from scadv_tf.data.normalization import COUNTS_PER_CELL, dense
+from scadv_tf.data.normalization import COUNTS_PER_CELL
 from scadv_tf.data.preprocessing import MODALITIES, Preprocessor
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.serving.arrays import FixedScale
-from scadv_tf.serving.reference import ReferenceCells, kept_rows
+from scadv_tf.serving.reference import ReferenceCells
 
-CELLS_AT_ONCE = 2048
 GENERATOR_LOSSES = {"atac_adversarial", "cycle"}
 PARTS = ("encoder", "classifier", "readout")
 
@@ -46,7 +44,6 @@ class Served:
     types : K names; empty if no type was taught.
     annotation : of the training cells; new ATAC cells are outvoted by the nearest of them.
     neighbor_vote : share of the final probabilities that is the neighbours'.
-    reference : which ATAC cells the preprocessing's neighbourhood is of; None for all.
     """
 
     model: ScAdv
@@ -54,8 +51,6 @@ class Served:
     types: tuple[str, ...]
     annotation: Annotation
     neighbor_vote: float
-    seed: int = 0
-    reference: np.ndarray | None = None
 
 
 class ServedModel(tf.Module):
@@ -81,26 +76,13 @@ class ServedModel(tf.Module):
         self.peaks = 0 if self.reference is None else self.reference.peaks
 
     def _reference_cells(self, served: Served) -> ReferenceCells | None:
-        neighborhood = served.preprocessor.neighborhood
-        if neighborhood is None or neighborhood.neighbors.shape[1] == 1:
+        reference, atac = served.preprocessor.reference, served.annotation.atac
+        if reference is None or reference.lists.shape[1] == 1:
             return None
-        if not (served.types or neighborhood.levels):
+        if not (served.types or reference.levels):
             return None  # no label to vote on, and no average
-        rows = kept_rows(len(neighborhood.neighbors), served.seed)
-        levels = tuple(self._projected(level[rows]) for level in neighborhood.levels)
-        atac = served.annotation.atac
-        among_all = rows if served.reference is None else served.reference[rows]
-        answers = atac.probabilities[among_all], atac.novelty[among_all]
-        return ReferenceCells(neighborhood, levels, answers, rows)
-
-    def _projected(self, level) -> np.ndarray:
-        """Log-normalised training cells [A, G] as the trained layers see them [A, D]."""
-        starts = range(0, level.shape[0], CELLS_AT_ONCE)
-        parts = (dense(level[start : start + CELLS_AT_ONCE]) for start in starts)
-        scale = self.scales["atac"]
-        return np.concatenate(
-            [self.model.encoder.project(scale.uncut(part)).numpy() for part in parts]
-        )
+        answers = atac.probabilities[reference.rows], atac.novelty[reference.rows]
+        return ReferenceCells(reference, answers)
 
     def annotate(self, counts, modality: str, open_peaks=None) -> dict:
         """The answer for cells, each by itself; one without data is unknown and of any type alike.

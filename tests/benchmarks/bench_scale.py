@@ -9,7 +9,8 @@ the main job on them in a fresh process. A line a number of cells:
   through both phases of the training. With --epochs=6 the median of five: the first, in which
   functions are traced, is left out where there are others;
 - `peak_memory_mb` of the whole job, and `peak_memory_trained_mb` until the end of the training;
-- `macro_f1`, and the seconds and the peak memory at the end of each stage.
+- `macro_f1`, the F1 of the last type, which --rare_share makes rare, and the seconds and the peak
+  memory at the end of each stage.
 
 The last line gives the ratios of the largest number to the one before: cost a cell, peak memory.
 
@@ -31,14 +32,18 @@ from main_job import ROOT, run_app, run_main_job
 
 sys.path.insert(0, str(ROOT))
 
-from scale_files import write_pair  # noqa: E402
+from scale_files import LAST_TYPE, write_pair  # noqa: E402
 
 
 def measure(cells: int, arguments: list[str], folder: Path) -> dict:
     """The line of one number of cells."""
-    files = write_pair(folder, cells, flags.FLAGS.genes)
+    files = write_pair(folder, cells, flags.FLAGS.genes, rare_share=flags.FLAGS.rare_share)
     given = [f"--{modality}={path}" for modality, path in files.items()]
-    given += [f"--epochs={flags.FLAGS.epochs}", "--max_pass_steps=0", *arguments]
+    given += [
+        f"--epochs={flags.FLAGS.epochs}",
+        f"--max_pass_steps={flags.FLAGS.pass_steps}",
+        *arguments,
+    ]
     with tempfile.TemporaryDirectory() as results:
         metrics = run_main_job(given, Path(results))
         history = pd.read_csv(Path(results) / "run" / "history.csv")
@@ -52,6 +57,7 @@ def measure(cells: int, arguments: list[str], folder: Path) -> dict:
         "peak_memory_mb": max(metrics["memory_mb"].values()),
         "peak_memory_trained_mb": metrics["memory_mb"]["train"],
         "macro_f1": round(metrics["label_transfer"]["macro_f1"], 4),
+        "f1_of_last_type": round(metrics["label_transfer"]["per_type"][LAST_TYPE]["f1"], 4),
         "stage_seconds": metrics["seconds"],
         "stage_memory_mb": metrics["memory_mb"],
     }
@@ -84,5 +90,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("cells", "10000,100000,1000000", "Cells of each modality.")
     flags.DEFINE_integer("genes", 2000, "Genes.", lower_bound=100)
     flags.DEFINE_integer("epochs", 1, "Epochs of the training.", lower_bound=1)
+    flags.DEFINE_integer("pass_steps", 0, "Most batches of a pass; 0: all cells.", lower_bound=0)
+    flags.DEFINE_float("rare_share", 0, "Share of the last type; 0: as the tissue has it.")
     flags.DEFINE_string("folder", "", "Where to keep the files; default: nowhere.")
     run_app(main)

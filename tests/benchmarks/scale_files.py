@@ -22,13 +22,21 @@ from scadv_tf.files import whole_file
 logger = logging.getLogger("scadv_tf.scale_files")
 
 TYPES, DIFFICULTY = 12, 0.5
+LAST_TYPE = synthetic.type_name(TYPES - 1)
 COUNTS_PER_GENE = 0.13  # of a cell: some 10 % of the genes are not zero then
 CHUNK = 2**16  # entries of the file that are read at once: 256 KB
 MODALITIES = ("rna", "atac")
 
 
-def write_pair(folder: Path, cells: int, genes: int, seed: int = 0) -> dict[str, Path]:
-    """Modality -> the file of so many cells; what is there already is used again."""
+def write_pair(
+    folder: Path, cells: int, genes: int, seed: int = 0, rare_share: float = 0.0
+) -> dict[str, Path]:
+    """Modality -> the file of so many cells; what is there already is used again.
+
+    Parameters
+    ----------
+    rare_share : share of the last type in both modalities; 0 for what the tissue has.
+    """
     rng = np.random.default_rng(seed)
     tissue = synthetic.draw_tissue(genes, TYPES, DIFFICULTY, rng)
     features = pd.DataFrame(index=pd.Index(tissue.gene_table["gene"], name=None))
@@ -36,17 +44,26 @@ def write_pair(folder: Path, cells: int, genes: int, seed: int = 0) -> dict[str,
     shares = {"rna": tissue.rna_shares, "atac": tissue.atac_shares}
     paths = {}
     for number, modality in enumerate(MODALITIES):
-        paths[modality] = path = folder / f"{modality}_{cells}.h5ad"
+        ending = f"_{rare_share:g}" if rare_share else ""
+        paths[modality] = path = folder / f"{modality}_{cells}{ending}.h5ad"
         if path.exists() and shape_of(path) == (cells, genes):
             continue
         logger.info("writing %s …", path)
         rng = np.random.default_rng([seed, number, cells])
-        types = synthetic.draw_types(cells, shares[modality], rng)
+        types = synthetic.draw_types(cells, with_rare(shares[modality], rare_share), rng)
         sizes = synthetic.draw_sizes(cells, COUNTS_PER_GENE * genes, modality, rng)
         blocks = synthetic.draw_counts(rates[modality], types, sizes, modality, rng)
         with whole_file(path) as part:
             _write(part, blocks, _cells_table(modality, types), features)
     return paths
+
+
+def with_rare(shares: np.ndarray, share: float) -> np.ndarray:
+    """The shares of the types, the last one's as given."""
+    if not share:
+        return shares
+    others = shares[:-1] / shares[:-1].sum()
+    return np.append((1 - share) * others, share)
 
 
 def shape_of(path: Path) -> tuple[int, ...]:

@@ -35,11 +35,11 @@ def logged(counts) -> np.ndarray:
     return np.log1p(1e4 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12))
 
 
-def scaled(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Z-scores by the columns of the reference, cut as the package does."""
+def scaled(values: np.ndarray, reference: np.ndarray, largest=LARGEST_VALUE) -> np.ndarray:
+    """Z-scores by the columns of the reference, cut as the package does for single cells."""
     deviation = reference.std(axis=0)
     deviation[deviation < 1e-6] = 1
-    return np.clip((values - reference.mean(axis=0)) / deviation, -LARGEST_VALUE, LARGEST_VALUE)
+    return np.clip((values - reference.mean(axis=0)) / deviation, -largest, largest)
 
 
 def jaccard(first: set, second: set) -> float:

@@ -244,7 +244,7 @@ def lists_of_pairs(labels: np.ndarray) -> NeighborLists:
         (cells,) = np.nonzero(labels == code)
         near[cells] = np.roll(cells, 1)
     weights = np.full((len(labels), 1), 0.5, np.float32)
-    return NeighborLists(np.arange(len(labels)), near[:, None].astype(np.int32), weights)
+    return NeighborLists(near[:, None].astype(np.int32), weights)
 
 
 def test_guesses_are_averaged_over_neighbours(pair):
@@ -281,7 +281,7 @@ def test_weights_go_into_scales_and_components(tissue):
     plain, found = (fit(tissue, settings(balance=on)) for on in (False, True))
     assert plain.balance is None and plain.weights("rna") is None
     for name in MODALITIES:
-        expected = Scale.of(found.values[name], found.weights(name))
+        expected = Scale.of(found.values(name), found.weights(name))
         np.testing.assert_array_equal(found.preprocessor.scales[name].mean, expected.mean)
         np.testing.assert_array_equal(found.preprocessor.scales[name].deviation, expected.deviation)
         assert found.weights(name).shape == (found.cells(name),)
@@ -292,7 +292,7 @@ def test_weights_go_into_scales_and_components(tissue):
     # The directions that the components span hold most of what the weighed cells vary by.
     scales = found.preprocessor.scales
     joint = np.mean(
-        [covariance(found.values[n], scales[n], found.weights(n)) for n in MODALITIES], axis=0
+        [covariance(found.values(n), scales[n], found.weights(n)) for n in MODALITIES], axis=0
     )
     components = found.preprocessor.components.astype(float)
     kept = np.trace(components.T @ joint @ components)

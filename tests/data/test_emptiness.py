@@ -11,8 +11,8 @@ from scipy import sparse
 
 from scadv_tf.data import emptiness
 from scadv_tf.data.emptiness import least_open, opened, spread, warnings, with_data
-from scadv_tf.data.neighbors import SemanticIndex
 from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.errors import InputError
 
 
@@ -139,7 +139,7 @@ def test_cells_without_data_change_nothing_to_the_bit(tissue, options, keep_peak
         if expected.balance is not None:
             np.testing.assert_array_equal(found.weights(name), expected.weights(name))
     if expected.neighbors is not None:
-        for part in ("reference", "rows", "weights"):
+        for part in ("rows", "weights"):
             np.testing.assert_array_equal(
                 getattr(found.neighbors, part), getattr(expected.neighbors, part)
             )
@@ -175,6 +175,8 @@ def test_a_modality_of_hardly_any_cell_is_refused(tissue, name):
 
 def test_the_index_of_peaks_is_of_the_cells_with_data(tissue, monkeypatch):
     monkeypatch.setattr(emptiness, "LEAST_SHARE", 0.1)
-    learned = fit(with_droplets(tissue)[0], settings()).preprocessor.neighborhood.indices["peaks"]
+    learned = fit(with_droplets(tissue)[0], settings()).preprocessor.reference.space.indices[
+        "peaks"
+    ]
     expected = SemanticIndex.fit(tissue.peaks, 6)
     np.testing.assert_array_equal(learned.inverse_frequency, expected.inverse_frequency)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from scadv_tf.config import PreprocessingConfig, TrainingConfig
-from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells, fit
 from scadv_tf.data.shuffling import Shard
@@ -198,7 +197,7 @@ def test_partners_are_neighbours_of_their_cells(cells):
     different = 0
     for batch in epoch(data_set(cells, with_partners=True)):
         _, atac = rows_of(batch)
-        neighbors = cells.preprocessor.neighborhood.neighbors[atac]
+        neighbors = cells.preprocessor.reference.lists[atac]
         allowed = cells.features["atac"][neighbors]
         found = (allowed == batch["atac_partner"][:, None]).all(axis=2).any(axis=1)
         assert found.all()
@@ -212,41 +211,6 @@ def test_without_neighbours_a_cell_is_its_own_partner(cells):
     lonely = dataclasses.replace(cells, neighbors=None)
     for batch in epoch(data_set(lonely, with_partners=True)):
         np.testing.assert_array_equal(batch["atac_partner"], batch["atac"])
-
-
-def with_few_neighbors(cells):
-    """Each cell has the cells 11 and 44 near, of which these two alone are neighbours of others.
-
-    They weigh 1/2 and 1/4 for the first half of the cells and 0 for the second. Features are the
-    numbers of the rows.
-    """
-    near = np.tile(np.array([[0, 1]], np.int32), (70, 1))
-    weights = (np.arange(70)[:, None] < 35) * np.array([[0.5, 0.25]], np.float32)
-    lists = NeighborLists(np.array([11, 44]), near, weights.astype(np.float32))
-    numbered = np.arange(70, dtype=np.float32)[:, None] + np.zeros(cells.feature_size, np.float32)
-    features = cells.features | {"atac": numbered}
-    return dataclasses.replace(cells, neighbors=lists, features=features)
-
-
-def test_partners_are_reference_cells_where_these_are_fewer(cells):
-    few, drawn = with_few_neighbors(cells), set()
-    soft = np.zeros((2, KINDS), np.float32)
-    for batch in epoch(data_set(few, soft=soft, with_partners=True)):
-        for own, partner in zip(batch["atac"][:, 0], batch["atac_partner"][:, 0], strict=True):
-            assert partner == own if own >= 35 else partner in (own, 11, 44)
-            drawn |= {partner} - {own}
-    assert drawn == {11, 44}
-
-
-def test_soft_labels_are_means_of_the_reference_cells_where_these_are_fewer(cells):
-    few = with_few_neighbors(cells)
-    assert few.followed.tolist() == [11, 44] and cells.followed.tolist() == list(range(70))
-    soft = np.zeros((2, KINDS), np.float32)
-    soft[0, 0] = soft[1, 2] = 1
-    for batch in epoch(data_set(few, soft=soft)):
-        for features, label in zip(batch["atac"], batch["atac_soft_label"], strict=True):
-            expected = [2 / 3, 0, 1 / 3] if features[0] < 35 else [0, 0, 0]
-            np.testing.assert_allclose(label[:3], expected, atol=1e-6)
 
 
 def test_a_pass_over_very_many_cells_sees_a_part_of_them_drawn_anew(cells):

@@ -10,17 +10,17 @@ from preprocessing_twins import averaging, logged, scaled, settings, without_pea
 from scipy import sparse
 
 from scadv_tf.data import normalization
-from scadv_tf.data.denoising import averaged_levels
-from scadv_tf.data.neighbors import membership
 from scadv_tf.data.normalization import (
     LARGEST_VALUE,
     Scale,
     dense,
     joint_components,
     log_normalize,
+    signed,
+    unit_rows,
     variable_genes,
 )
-from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.preprocessing import MODALITIES, Preprocessor, fit
 from scadv_tf.data.rows import DiskRows
 
 
@@ -102,6 +102,17 @@ def test_joint_components_are_the_leading_eigenvectors_of_the_mean():
     np.testing.assert_array_equal(joint_components(covariances, 3), found)
 
 
+def test_unit_rows_by_hand():
+    found = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [-1, 0]], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_directions_have_a_sign_by_hand():
+    found = signed(np.array([[1.0, -3, 0], [-2, 2, 0]]))
+    np.testing.assert_array_equal(found, [[-1, 3, 0], [2, -2, 0]])
+
+
 def test_there_are_fewer_joint_components_than_genes():
     assert joint_components([np.eye(4), np.diag([4.0, 3.0, 2.0, 1.0])], 50).shape == (4, 3)
 
@@ -136,31 +147,33 @@ def test_the_input_of_rna_is_its_z_scores(tissue):
 def test_denoised_cells_are_averages_of_averages(tissue, hops, keep_peaks):
     data = tissue if keep_peaks else without_peaks(tissue)
     cells = fit(data, settings(smoothing_hops=hops))
-    neighbors = cells.preprocessor.neighborhood.neighbors
+    neighbors = cells.preprocessor.reference.lists
     assert neighbors.shape == (70, 5)
     np.testing.assert_array_equal(neighbors[:, 0], np.arange(70))
     weights = averaging(neighbors)
     lists = cells.neighbors
-    np.testing.assert_array_equal(lists.reference, np.arange(70))
     np.testing.assert_allclose(lists.matrix().toarray(), weights, rtol=1e-5, atol=1e-7)
     expected = np.linalg.matrix_power(weights, hops) @ logged(tissue.atac)
-    np.testing.assert_allclose(dense(cells.values["atac"]), expected, atol=1e-4)
-    genes = scaled(expected, expected)
+    np.testing.assert_allclose(dense(cells.values("atac")), expected, atol=1e-4)
+    genes = scaled(expected, expected, np.inf)
     np.testing.assert_allclose(cells.genes("atac"), genes, rtol=1e-3, atol=1e-3)
 
 
-def test_averaged_levels_by_hand():
-    cells = sparse.csr_matrix(np.array([[4.0], [0.0], [8.0]], dtype=np.float32))
-    weights = sparse.csr_matrix(np.array([[0.5, 0.5, 0], [0.25, 0.75, 0], [0.25, 0, 0.75]]))
-    levels = averaged_levels(cells, weights, 3)
-    found = [dense(level).ravel().tolist() for level in levels]
-    assert found == [[4, 0, 8], [2, 1, 7], [1.5, 1.25, 5.75]]
+def test_single_cells_are_cut_and_averages_are_not(tissue):
+    """What is cut could not be averaged after the projection."""
+    scale = {"rna": Scale(np.zeros(3), np.full(3, 0.01)), "atac": Scale(np.zeros(3), np.ones(3))}
+    for averages, largest in ((0, 10), (1, 40)):
+        found = Preprocessor(np.array(["a", "b", "c"]), scale, np.eye(3), averages)
+        values = np.array([[0.0, 40, -2]])
+        np.testing.assert_allclose(found.scale(values, "atac"), [[0, largest, -2]])
+        np.testing.assert_allclose(found.features(values, "atac"), [[0, largest, -2]])
+        np.testing.assert_allclose(found.scale(values, "rna"), [[0, 10, -10]])
 
 
 def test_neighbours_are_of_the_same_type(tissue):
     """The peaks tell the types apart, so that an average does not blur them."""
     types = tissue.atac_obs["cell_type"].to_numpy()
-    neighbors = fit(tissue, settings()).preprocessor.neighborhood.neighbors
+    neighbors = fit(tissue, settings()).preprocessor.reference.lists
     agreement = np.mean(types[neighbors[:, 1:]] == types[neighbors[:, :1]])
     assert agreement > 0.9 > 2 * np.mean(types[:, None] == types[None, :])
 
@@ -169,7 +182,8 @@ def test_wide_averages_keep_more_of_the_own_type_than_plain_ones(tissue):
     """With 20 neighbours, more than the smaller types have cells, a plain mean blurs the types."""
     types = tissue.atac_obs["cell_type"].to_numpy()
     cells = fit(tissue, settings(neighbors=20))
-    plain = membership(cells.preprocessor.neighborhood.neighbors, 70).toarray() / 20
+    plain = np.zeros((70, 70))
+    np.put_along_axis(plain, cells.preprocessor.reference.lists, 1 / 20, axis=1)
 
     def own_type(weights):
         return np.sum(weights * (types[:, None] == types), axis=1).mean()
@@ -182,21 +196,22 @@ def test_wide_averages_keep_more_of_the_own_type_than_plain_ones(tissue):
 @pytest.mark.parametrize("changed", [{"neighbors": 1}, {"smoothing_hops": 0}])
 def test_denoising_can_be_turned_off(tissue, changed):
     cells = fit(tissue, settings(**changed))
-    neighborhood = cells.preprocessor.neighborhood
-    assert neighborhood is None if "neighbors" in changed else neighborhood.levels == ()
+    reference = cells.preprocessor.reference
+    assert cells.preprocessor.averages == 0
+    assert reference is None if "neighbors" in changed else reference.levels == ()
     values = logged(tissue.atac)
     np.testing.assert_allclose(cells.genes("atac"), scaled(values, values), rtol=1e-3, atol=1e-4)
 
 
 def test_one_neighbour_is_no_neighbour(tissue):
     cells = fit(tissue, settings(neighbors=1))
-    assert cells.neighbors is None and cells.preprocessor.neighborhood is None
+    assert cells.neighbors is None and cells.preprocessor.reference is None
 
 
 def test_neighbours_are_known_also_where_cells_are_not_averaged(tissue):
     """For the contrastive pairs, the soft labels and the vote: the same as with the averages."""
     found, denoised = (fit(tissue, settings(smoothing_hops=hops)) for hops in (0, 2))
-    for name in ("reference", "rows", "weights"):
+    for name in ("rows", "weights"):
         lists = [getattr(cells.neighbors, name) for cells in (found, denoised)]
         np.testing.assert_array_equal(*lists)
     assert found.neighbors.rows.shape == (70, 4) and (found.neighbors.weights > 0).all()
@@ -213,17 +228,6 @@ def test_only_the_chosen_genes_are_used(tissue):
     np.testing.assert_array_equal(cells.preprocessor.genes, tissue.genes[chosen])
     values = logged(tissue.rna[:, chosen])
     np.testing.assert_allclose(cells.genes("rna"), scaled(values, values), rtol=1e-3, atol=1e-4)
-
-
-def test_genes_can_be_had_of_some_cells(tissue):
-    cells = fit(tissue, settings())
-    for modality in MODALITIES:
-        everything = cells.genes(modality)
-        assert everything.shape == (cells.cells(modality), 120)
-        rows = np.array([5, 0, 5, 69])
-        np.testing.assert_array_equal(cells.genes(modality, rows), everything[rows])
-        np.testing.assert_array_equal(cells.genes(modality, slice(3, 9)), everything[3:9])
-        assert cells.genes(modality, rows).dtype == np.float32
 
 
 @pytest.mark.parametrize("chunk", [7, 2048])
@@ -243,7 +247,7 @@ def test_features_are_the_genes_where_there_are_no_components(tissue):
     cells = fit(tissue, settings(projection_size=0))
     assert cells.feature_size == 120
     for modality in MODALITIES:
-        np.testing.assert_array_equal(cells.features[modality], cells.genes(modality))
+        np.testing.assert_allclose(cells.features[modality], cells.genes(modality), atol=1e-4)
         assert cells.features[modality].dtype == np.float32
 
 
@@ -273,7 +277,7 @@ def test_a_constant_gene_is_zero_in_the_input(tissue):
 def test_chunks_and_density_change_nothing(tissue, monkeypatch):
     def everything():
         cells = fit(tissue, settings(smoothing_hops=3))
-        return sparse.issparse(cells.values["atac"]), cells.genes("atac"), cells.features["atac"]
+        return sparse.issparse(cells.values("atac")), cells.genes("atac"), cells.features["atac"]
 
     monkeypatch.setattr(normalization, "DENSE_SHARE", -1)
     is_sparse, *first = everything()

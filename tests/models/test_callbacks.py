@@ -78,7 +78,7 @@ def test_soft_labels_stay_zero_in_the_warmup_and_then_change_in_place():
     labels = np.zeros((2, 2), dtype=np.float32)
     held = labels  # as the data set holds it
     others, weights = np.array([[1], [0]]), np.array([[0.25], [0.0]])
-    near, shares = NeighborLists(np.arange(2), others, weights), np.array([0.3, 0.7])
+    near, shares = NeighborLists(others, weights), np.array([0.3, 0.7])
     update = SoftLabelUpdate(labels, near, shares, 3, 0.5, 2.0)
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
     for epoch in (1, 2):

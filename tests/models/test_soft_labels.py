@@ -16,7 +16,7 @@ def weights_of(*rows):
     """Lists in which each cell has all others as neighbours, with the weights [A, A] given."""
     weights, cells = np.array(rows, dtype=np.float32), np.arange(len(rows))
     others = np.array([np.delete(cells, cell) for cell in cells], dtype=np.int32)
-    return NeighborLists(cells, others, np.take_along_axis(weights, others, axis=1))
+    return NeighborLists(others, np.take_along_axis(weights, others, axis=1))
 
 
 def test_neighbor_mean_by_hand():

@@ -197,8 +197,9 @@ def pbmc(tmp_path_factory) -> Exported:
 
 def clear_cells(trained: Trained) -> np.ndarray:
     """Rows of the ATAC cells whose last neighbour is nearer than the next cell, roundings aside."""
-    data, neighborhood = trained.data, trained.cells.preprocessor.neighborhood
-    twin, count = AtacTwin(trained, np.arange(data.atac.shape[0])), neighborhood.neighbors.shape[1]
+    data = trained.data
+    twin = AtacTwin(trained, np.arange(data.atac.shape[0]))
+    count = twin.lists.shape[1]
     gaps = []
     for peaks in (None, data.peaks):
         vectors = unit(twin.features(twin.counts, peaks))

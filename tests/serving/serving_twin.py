@@ -82,23 +82,28 @@ class AtacTwin:
         chosen = np.isin(self.trained.data.genes, self.trained.cells.preprocessor.genes)
         return self.trained.data.atac[:, chosen]
 
+    @property
+    def lists(self) -> np.ndarray:
+        """Each training cell and its neighbours among all [A, k]."""
+        rows = self.trained.cells.neighbors.rows
+        return np.hstack([np.arange(len(rows))[:, None], rows])
+
     def features(self, counts, peaks) -> np.ndarray:
         """Vectors by which cells are near each other [B, F]."""
-        neighborhood = self.trained.cells.preprocessor.neighborhood
+        space = self.trained.cells.preprocessor.reference.space
         training = logged(self.counts)
-        components = neighborhood.gene_components.astype(float)
+        components = space.gene_components.astype(float)
         projected = cut(standardized(training, training)) @ components
         joint = cut(standardized(logged(counts), training)) @ components
         joint = cut(standardized(joint, projected))
         kind, given = ("genes", counts) if peaks is None else ("peaks", peaks)
-        return np.hstack([unit(semantic(neighborhood.indices[kind], given)), unit(joint)])
+        return np.hstack([unit(semantic(space.indices[kind], given)), unit(joint)])
 
     def weights(self, counts, peaks) -> tuple[np.ndarray, np.ndarray]:
         """Weights of new cells [B, 1] and, of the kept training cells, [B, A]."""
-        data, neighborhood = self.trained.data, self.trained.cells.preprocessor.neighborhood
+        data, lists = self.trained.data, self.lists
         queries = unit(self.features(counts, peaks))
         kept = unit(self.features(self.counts, None if peaks is None else data.peaks)[self.rows])
-        lists = neighborhood.neighbors
         if len(self.rows) < len(lists):
             own = unit(self.features(self.counts, data.peaks)[self.rows])
             lists = most_similar(own, own, min(lists.shape[1], len(self.rows)))
@@ -106,14 +111,14 @@ class AtacTwin:
 
     def network_input(self, counts, weights) -> np.ndarray:
         """Averaged genes, standardised but not cut, on the joint components [B, D]."""
-        neighborhood = self.trained.cells.preprocessor.neighborhood
-        level, mean = logged(self.counts), averaging(neighborhood.neighbors)
+        averages = self.trained.cells.preprocessor.averages
+        level, mean = logged(self.counts), averaging(self.lists)
         values = logged(counts)
-        for _ in neighborhood.levels:
+        for _ in range(averages):
             values = weights[0] * values + weights[1] @ level[self.rows]
             level = mean @ level
         scaled = standardized(values, level, self.trained.cells.weights("atac"))
-        if not neighborhood.levels:
+        if not averages:
             scaled = cut(scaled)
         components = self.trained.cells.preprocessor.components
         return scaled if components is None else scaled @ components
@@ -137,7 +142,7 @@ class AtacTwin:
         def opened(*parts):
             return sum((part.toarray() > 0).sum(axis=1) for part in parts)
 
-        averaged = bool(self.trained.cells.preprocessor.neighborhood.levels)
+        averaged = self.trained.cells.preprocessor.averages > 0
         if peaks is None or not averaged:
             return opened(counts) < least_open(opened(self.counts))
         return opened(counts, peaks) < least_open(opened(self.counts, self.trained.data.peaks))

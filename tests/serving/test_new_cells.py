@@ -11,20 +11,21 @@ from same_answers import assert_close, assert_same_answers
 from scipy import sparse
 from serving_twin import (
     AtacTwin,
+    averaging,
     averaging_of_new,
     dense,
     entries,
     floored,
+    logged,
     network_answer,
     opened,
     training_answer,
     values_of,
 )
 
-from scadv_tf.data import normalization
-from scadv_tf.data.neighbors import averaging_weights
-from scadv_tf.serving import reference, served_model
-from scadv_tf.serving.reference import Neighbors, ReferenceCells, ServedIndex, kept_rows
+from scadv_tf.data import normalization, reference
+from scadv_tf.data.reference import kept_rows
+from scadv_tf.serving.reference import Neighbors, ReferenceCells, ServedIndex
 from scadv_tf.serving.served_model import ServedModel, log_normalized
 
 
@@ -81,8 +82,9 @@ def test_new_atac_cells_by_their_twin(train, new_tissue, settings, kind):
 def test_of_many_training_cells_some_are_kept(train, new_tissue, monkeypatch):
     """Averages are of all, but neighbours are found among the kept ones, with new lists."""
     monkeypatch.setattr(reference, "REFERENCE_CELLS", 33)
-    trained = train(neighbors=7)
-    rows = kept_rows(70, seed=0)
+    trained = train(neighbors=7, unknown_share=0.06)  # settings of its own, so a fit of its own
+    rows = trained.cells.preprocessor.reference.rows
+    np.testing.assert_array_equal(rows, kept_rows(70, seed=0))
     assert len(rows) == 33
     for peaks in (new_tissue.peaks, None):
         expected = AtacTwin(trained, rows).answer(new_tissue.atac, peaks)
@@ -95,7 +97,7 @@ def test_of_many_training_cells_some_are_kept(train, new_tissue, monkeypatch):
 
 def test_fewer_kept_cells_than_neighbours(train, new_tissue, monkeypatch):
     monkeypatch.setattr(reference, "REFERENCE_CELLS", 3)
-    trained = train(neighbors=7)
+    trained = train(neighbors=7, unknown_share=0.07)
     found = ask(trained, new_tissue.atac, new_tissue.peaks)
     twin = AtacTwin(trained, kept_rows(70, seed=0))
     assert_twins(found, twin.answer(new_tissue.atac, new_tissue.peaks))
@@ -281,16 +283,16 @@ def test_a_training_cell_met_again_is_close_to_what_training_saw(exported, tissu
 def test_chunks_and_density_of_the_training_cells_change_nothing(train, new_tissue, monkeypatch):
     def answers(seed):  # it matters to the latent vectors alone, and makes a model of its own
         trained = train(seed=seed)
-        kinds = {sparse.issparse(level) for level in trained.cells.preprocessor.neighborhood.levels}
-        return kinds, ask(trained, new_tissue.atac, new_tissue.peaks)
+        found = ask(trained, new_tissue.atac, new_tissue.peaks)
+        return sparse.issparse(trained.cells.values("atac")), found
 
     monkeypatch.setattr(normalization, "DENSE_SHARE", -1)
-    kinds, expected = answers(1)
-    assert kinds == {True, False}  # the first are the counts
+    is_sparse, expected = answers(1)
+    assert not is_sparse
     monkeypatch.setattr(normalization, "DENSE_SHARE", 2)
-    monkeypatch.setattr(served_model, "CELLS_AT_ONCE", 7)
-    kinds, found = answers(2)
-    assert kinds == {True}
+    monkeypatch.setattr(normalization, "CHUNK", 7)
+    is_sparse, found = answers(2)
+    assert is_sparse
     np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-4)
 
 
@@ -340,9 +342,9 @@ def test_the_neighbours_of_a_new_cell_by_hand():
 
 def test_peaks_decide_the_neighbours_where_there_are_some(exported, in_memory, new_tissue):
     reference_cells = in_memory(exported.trained).reference
-    logged = log_normalized(tf.constant(new_tissue.atac.toarray()))
-    by_genes = reference_cells.neighbors(logged)
-    by_peaks = reference_cells.neighbors(logged, opened(new_tissue.peaks))
+    given = log_normalized(tf.constant(new_tissue.atac.toarray()))
+    by_genes = reference_cells.neighbors(given)
+    by_peaks = reference_cells.neighbors(given, opened(new_tissue.peaks))
     assert (by_genes.rows.numpy() != by_peaks.rows.numpy()).any(axis=1).mean() > 0.5
     for found in (by_genes, by_peaks):
         total = found.own + tf.reduce_sum(found.weights, axis=1)
@@ -351,7 +353,7 @@ def test_peaks_decide_the_neighbours_where_there_are_some(exported, in_memory, n
 
 
 def test_the_served_index_is_the_trained_one(exported, new_tissue):
-    indices = exported.trained.cells.preprocessor.neighborhood.indices
+    indices = exported.trained.cells.preprocessor.reference.space.indices
     counts = {"genes": new_tissue.atac, "peaks": new_tissue.peaks}
     for kind, matrix in counts.items():
         served, expected = ServedIndex(indices[kind]), indices[kind].transform(matrix)
@@ -361,15 +363,16 @@ def test_the_served_index_is_the_trained_one(exported, new_tissue):
         np.testing.assert_allclose(by_entries, found, rtol=1e-4, atol=1e-4)
 
 
-def test_training_cells_weigh_among_themselves_as_in_training(exported):
-    """The lists and levels that are served are those of the training."""
-    neighborhood = exported.trained.cells.preprocessor.neighborhood
-    saved = exported.loaded.reference
-    np.testing.assert_array_equal(saved.lists, neighborhood.neighbors)
-    model, scale = exported.trained.served.model, exported.trained.cells.preprocessor.scales
-    weights = averaging_weights(neighborhood.neighbors)
-    for level, served in zip(neighborhood.levels, saved.levels, strict=True):
-        values = np.asarray(level.todense() if hasattr(level, "todense") else level)
-        scaled = (values - scale["atac"].mean) / scale["atac"].deviation
-        np.testing.assert_allclose(served, model.encoder.project(scaled), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+def test_the_reference_is_that_of_the_training(exported):
+    """The lists that are served, and the cells' features before each average."""
+    cells, saved = exported.trained.cells, exported.loaded.reference
+    twin = AtacTwin(exported.trained, everything(70))
+    np.testing.assert_array_equal(saved.lists, twin.lists)
+    values, mean = logged(twin.counts), averaging(twin.lists)
+    scale = cells.preprocessor.scales["atac"]
+    for served in saved.levels:
+        expected = (values - scale.mean) / scale.deviation @ cells.preprocessor.components
+        np.testing.assert_allclose(served, expected, rtol=1e-3, atol=1e-3)
+        values = mean @ values
+    expected = (values - scale.mean) / scale.deviation @ cells.preprocessor.components
+    np.testing.assert_allclose(cells.features["atac"], expected, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,191 @@
+"""All cells of a modality, some at a time, whether they are held in memory or lie on disk.
+
+What is learned of counts is taught by a random sample where there are many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.data import emptiness
+from scadv_tf.data.neighbors import MOST_NEIGHBORS
+from scadv_tf.data.normalization import log_normalize
+from scadv_tf.data.pairing import Counts, PairedData
+from scadv_tf.data.stored_counts import StoredCounts, open_features
+from scadv_tf.errors import InputError
+from scadv_tf.progress import CellProgress
+
+if TYPE_CHECKING:
+    from scadv_tf.config import PreprocessingConfig
+
+logger = logging.getLogger(__name__)
+
+MODALITIES = ("rna", "atac")
+CELLS_AT_ONCE = 4096
+# Of each modality, so many random cells teach scales and components as well as more do.
+TAUGHT_CELLS = 20_000
+# Of the scratch disk's free space, at most so much is taken: the latent vectors go there, too.
+SPACE_SHARE = 0.8
+
+Rows = dict[str, np.ndarray]
+# Log-normalised chosen genes [B, G] and counts of peaks [B, P] of some cells.
+Block = tuple[sparse.csr_matrix, sparse.csr_matrix | None]
+
+
+class CellBlocks:
+    """The cells of a modality that have data, in their order, read anew in each pass.
+
+    Parameters
+    ----------
+    data : of which they are a modality, `name`; held or stored.
+    columns : of the chosen genes among those of the data.
+    least : how many features a cell with data has open, see `Preprocessor.least_open`.
+    sample : ascending rows among all cells of the data of those that teach; all have data.
+
+    Attributes
+    ----------
+    with_data : which of all cells have data, bool [all cells]; known after a pass.
+    """
+
+    def __init__(
+        self,
+        data: PairedData,
+        name: str,
+        columns: np.ndarray,
+        least: dict[str, int],
+        sample: np.ndarray,
+    ):
+        self._counts: Counts = getattr(data, name)
+        self._peaks = data.peaks if name == "atac" else None
+        self._name, self._columns, self._least, self._sample = name, columns, least, sample
+        self.with_data = np.zeros(self._counts.shape[0], dtype=bool)
+
+    @property
+    def taught(self) -> np.ndarray:
+        """Ascending positions of those that teach among the cells with data."""
+        return (np.cumsum(self.with_data) - 1)[self._sample]
+
+    def blocks(self, doing: str) -> Iterator[Block]:
+        """One block after the other; `doing` is what a pass over a file is told as."""
+        cells, progress = self._counts.shape[0], contextlib.nullcontext()
+        if isinstance(self._counts, StoredCounts):
+            progress = CellProgress(cells, f"{doing} {self._name.upper()}")
+        with progress as told:
+            for start in range(0, cells, CELLS_AT_ONCE):
+                part = slice(start, min(start + CELLS_AT_ONCE, cells))
+                counts = self._counts[part][:, self._columns]
+                peaks = None if self._peaks is None else self._peaks[part]
+                kept = self.with_data[part] = self._have_data(counts, peaks)
+                yield log_normalize(counts[kept]), None if peaks is None else peaks[kept]
+                if told:
+                    told.update(part.stop - start)
+
+    def genes(self) -> sparse.csr_matrix:
+        """Log-normalised chosen genes of all these cells, CSR [cells, G]."""
+        return sparse.vstack([logged for logged, _ in self.blocks("reading")], format="csr")
+
+    def _have_data(self, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
+        found, kind = open_features(counts), self._name
+        if peaks is not None and "peaks" in self._least:
+            found, kind = found + open_features(peaks), "peaks"
+        return found >= self._least[kind]
+
+
+def streamed_modalities(data: PairedData, memory_cells: int) -> tuple[str, ...]:
+    """Which modalities stay on disk: those stored there of more cells than may be held.
+
+    Parameters
+    ----------
+    memory_cells : at most so many of each modality are held; 0 for all.
+    """
+    stored = [name for name in MODALITIES if isinstance(getattr(data, name), StoredCounts)]
+    return tuple(name for name in stored if 0 < memory_cells < len(getattr(data, name)))
+
+
+def held(data: PairedData, streamed: tuple[str, ...]) -> PairedData:
+    """The same with the counts of the modalities that are not streamed in memory."""
+    tables = [name for name in MODALITIES if name not in streamed]
+    if "atac" in tables and data.peaks is not None:
+        tables.append("peaks")
+    counts = {name: getattr(data, name) for name in tables}
+    return replace(
+        data, **{n: c[:] if isinstance(c, StoredCounts) else c for n, c in counts.items()}
+    )
+
+
+def sampled_rows(data: PairedData, seed: int) -> Rows:
+    """Modality -> ascending rows of the cells that teach: all, or `TAUGHT_CELLS` random ones.
+
+    Where not all can be, cells without data are not among them.
+    """
+    rows, found = {}, None
+    for number, name in enumerate(MODALITIES):
+        rows[name] = np.arange(getattr(data, name).shape[0])
+        if len(rows[name]) > TAUGHT_CELLS:
+            if found is None:
+                found = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
+            of_use = np.flatnonzero(found[name])
+            size = min(TAUGHT_CELLS, len(of_use))
+            random = np.random.default_rng([seed, number])
+            rows[name] = np.sort(random.choice(of_use, size, replace=False))
+    return rows
+
+
+def sample(data: PairedData, rows: Rows) -> PairedData:
+    """Some of the cells, with counts in memory.
+
+    Of names and tables nothing is chosen: they are still those of all cells.
+    """
+    counts = {name: getattr(data, name) for name in MODALITIES}
+    if data.peaks is not None:
+        counts["peaks"] = data.peaks
+    chosen = {}
+    for name, table in counts.items():
+        of_table = rows["rna" if name == "rna" else "atac"]
+        every = len(of_table) == table.shape[0] and not isinstance(table, StoredCounts)
+        chosen[name] = table if every else table[of_table]
+    if data.rna_labels is not None:
+        chosen["rna_labels"] = data.rna_labels[rows["rna"]]
+    return replace(data, **chosen)
+
+
+def check_space(
+    data: PairedData, streamed: tuple[str, ...], config: PreprocessingConfig, folder: Path
+) -> None:
+    """Says what is to be streamed, and refuses if the disk is too small for it.
+
+    Raises
+    ------
+    InputError : the features and the lists of neighbours would take most of the free space.
+    """
+    genes = config.variable_genes or len(data.genes)
+    width = config.projection_size or min(genes, len(data.genes))
+    needed = 0
+    for name in streamed:
+        cells = len(getattr(data, name))
+        near = config.neighbors or MOST_NEIGHBORS
+        lists = 2 * (near - 1) if name == "atac" else 0
+        needed += 4 * cells * (width + lists)
+        logger.info(
+            "%s of %s %s cells, drawn at random, teach the preprocessing",
+            f"{min(cells, TAUGHT_CELLS):,}", f"{cells:,}", name.upper(),
+        )  # fmt: skip
+    free = shutil.disk_usage(folder).free
+    if needed > SPACE_SHARE * free:
+        raise InputError(
+            what="The disk has no room for the cells' features.",
+            expected=f"{needed / SPACE_SHARE / 1e9:,.1f} GB free for a temporary folder: {folder}",
+            received=f"{free / 1e9:,.1f} GB free",
+            advice="Free some space, give another --output_dir, or hold all cells in memory by "
+            "--memory_cells=0.",
+        )
+    logger.info("%s MB of features go to %s", f"{needed / 1e6:,.0f}", folder)

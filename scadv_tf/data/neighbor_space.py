@@ -1,0 +1,82 @@
+"""In what space ATAC cells resemble each other: a semantic index of peaks beside joint genes.
+
+Peaks tell cells apart far better than gene activity does where there are enough of them, and the
+genes help where peaks are few; unit vectors of both, side by side, hold on both kinds of data.
+Without peaks the index is made of the genes' activity, which still beats the genes alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.config import PreprocessingConfig
+from scadv_tf.data.normalization import Scale, covariance, joint_components, project, unit_rows
+from scadv_tf.data.semantic_index import SemanticIndex
+
+
+@dataclass(frozen=True, eq=False)
+class NeighborSpace:
+    """Vectors of ATAC cells whose cosine says how alike they are; learned once, for any cell.
+
+    Attributes
+    ----------
+    indices : 'genes' and, where the training cells have peaks, 'peaks' -> the latent semantic
+        index of that kind of feature.
+    gene_components : joint principal components [G, D] of single cells' genes.
+    gene_scale : the scale of single ATAC cells' genes.
+    component_scale : the scale of the ATAC cells' joint principal components.
+    """
+
+    indices: dict[str, SemanticIndex]
+    gene_components: np.ndarray
+    gene_scale: Scale
+    component_scale: Scale
+
+    @classmethod
+    def fit(
+        cls,
+        rna: sparse.csr_matrix,
+        atac: sparse.csr_matrix,
+        peaks: sparse.csr_matrix | None,
+        config: PreprocessingConfig,
+    ) -> NeighborSpace:
+        """Learns from cells that are held.
+
+        Parameters
+        ----------
+        rna, atac : log-normalised chosen genes [R, G] and [A, G].
+        peaks : counts [A, P], or None.
+        """
+        rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
+        components = joint_components(
+            [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size
+        )
+        counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
+        indices = {kind: SemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}
+        component_scale = Scale.of(project(atac, atac_scale, components))
+        return cls(indices, components, atac_scale, component_scale)
+
+    def kind(self, peaks: sparse.csr_matrix | None) -> str:
+        """What tells cells apart: 'peaks' where training and these cells have some, or 'genes'."""
+        return "genes" if peaks is None or "peaks" not in self.indices else "peaks"
+
+    def vectors(self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
+        """Unit vectors of the index and of the joint components of any ATAC cells, side by side.
+
+        Parameters
+        ----------
+        normalized : log-normalised chosen genes [cells, G].
+        peaks : counts [cells, P], or None.
+
+        Returns
+        -------
+        float32 [cells, F].
+        """
+        kind = self.kind(peaks)
+        # The index looks at which features are open: counts and their logarithms are the same.
+        semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
+        projected = project(normalized, self.gene_scale, self.gene_components)
+        return np.hstack([unit_rows(semantic), unit_rows(self.component_scale.apply(projected))])
