@@ -9,8 +9,10 @@ import importlib
 
 _HOMES = {
     "AtacTruth": "scadv_tf.data.pairing",
+    "CellAnswers": "scadv_tf.data.answers",
+    "Client": "scadv_tf.client.client",
     "DatasetSource": "scadv_tf.data.datasets",
-    "ExportedModel": "scadv_tf.serving.exported",
+    "ExportedModel": "scadv_tf.client.exported",
     "InputError": "scadv_tf.errors",
     "PairedData": "scadv_tf.data.pairing",
     "Preprocessor": "scadv_tf.data.preprocessing",

@@ -7,7 +7,7 @@ The input is an .h5ad, an .h5mu, a 10x .h5 or a 10x folder with raw counts; its 
 any order. Of ATAC, peaks or gene activity. Cells are read and written some at a time, so that
 memory does not grow with their number. The output is an .h5ad (labels in obs, latent vectors in
 obsm['X_scadv'], no counts) or, if its name ends so, a .csv (cell, label, confidence,
-accepted_label, novelty); it appears whole or not at all.
+accepted_label, novelty, unknown); it appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING
 from scadv_tf import console
 from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
-from scadv_tf.files import whole_file
+from scadv_tf.files import existing_folder, whole_file
 from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
-    from scadv_tf.data.annotated_files import AnnotatedFile
+    from scadv_tf.client.exported import ExportedModel
+    from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
+    from scadv_tf.data.answers import CellAnswers
     from scadv_tf.data.chunks import CellFile
-    from scadv_tf.serving.exported import ExportedModel
 
 logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
 
@@ -79,16 +80,15 @@ class Summary:
     start: float = 0.0
     seconds: float = 0.0
 
-    def add(self, answer: dict) -> None:
+    def add(self, answers: CellAnswers) -> None:
         """Counts some more cells."""
-        self.cells += len(answer["latent"])
-        if "label" in answer:
-            self.unknown += int(answer["unknown"].sum())
-            probabilities = answer["probabilities"]
+        self.cells += len(answers.latent)
+        if answers.label is not None:
+            self.unknown += int(answers.unknown.sum())
             # Nothing but a cell without data is of any type alike.
-            alike = probabilities.max(axis=1) == probabilities.min(axis=1)
-            self.empty += int((alike & answer["unknown"]).sum())
-            self.types.update(answer["label"].tolist())
+            alike = answers.confidence == answers.probabilities.min(axis=1)
+            self.empty += int((alike & answers.unknown).sum())
+            self.types.update(answers.label.tolist())
 
     def lines(self) -> list[str]:
         """For the user."""
@@ -119,14 +119,14 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     """
     start = time.perf_counter()
     output = _checked_output(config)
+    from scadv_tf.client.exported import ExportedModel
+    from scadv_tf.client.input_columns import input_columns
     from scadv_tf.data.chunks import open_cells
     from scadv_tf.progress import quiet_start
-    from scadv_tf.serving.exported import ExportedModel
-    from scadv_tf.serving.input_columns import input_columns
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
-    scratch = _existing_folder(output)
+    scratch = existing_folder(output.parent)
     with open_cells(config.input, config.modality, config.layer, scratch) as source:
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = input_columns(source.var, config.modality, model)
@@ -152,16 +152,18 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
         for chunk in source.chunks(config.batch_size):
             counts = columns.genes(chunk.counts)
             if model.types:
-                answer = model.annotate(counts, config.modality, columns.peaks(chunk.counts))
+                answers = model.annotate(counts, config.modality, columns.peaks(chunk.counts))
             else:
-                answer = model.embed(counts, config.modality)
-            file.write(chunk.cells, answer)
-            summary.add(answer)
+                answers = model.embed(counts, config.modality)
+            file.write(chunk.cells, answers)
+            summary.add(answers)
             progress.update(len(chunk.cells))
     return summary
 
 
-def _opened(path: Path, source: CellFile, model: ExportedModel, modality: str) -> AnnotatedFile:
+def _opened(
+    path: Path, source: CellFile, model: ExportedModel, modality: str
+) -> AnnotatedTable | AnnotatedH5ad:
     """The output, ready for answers."""
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
     from scadv_tf.data.readers import readable
@@ -190,17 +192,12 @@ def _checked_output(config: AnnotateConfig) -> Path:
             received=f"--output={config.output}",
             advice="Give another --output.",
         )
-    existing = _existing_folder(output)
+    existing = existing_folder(output.parent)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise _not_writable(
             output, f"{existing} is {'read-only' if existing.is_dir() else 'a file'}"
         )
     return output
-
-
-def _existing_folder(output: Path) -> Path:
-    """The folder of the output, or the innermost around it that is there already."""
-    return next(folder for folder in output.absolute().parents if folder.exists())
 
 
 @contextlib.contextmanager

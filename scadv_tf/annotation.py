@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scadv_tf.config import RunConfig
-from scadv_tf.data.emptiness import spread
+from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.data.neighbor_lists import neighbor_mean
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
-from scadv_tf.data.rows import JoinedRows, Rows, SpreadRows, blocks, take
+from scadv_tf.data.rows import JoinedRows, Rows, blocks, take
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
@@ -24,76 +24,25 @@ NUMBERS = ("uncertainty", "distance", "novelty")
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
-    """What a trained model says of each cell by itself; see `Readout`.
-
-    Attributes
-    ----------
-    latent : [cells, Z], in memory or on disk.
-    probabilities : of the types [cells, K].
-    uncertainty, distance, novelty : [cells].
-    """
-
-    latent: Rows
-    probabilities: np.ndarray
-    uncertainty: np.ndarray
-    distance: np.ndarray
-    novelty: np.ndarray
-
-    def of_all(self, kept: np.ndarray) -> Encoded:
-        """Also of the cells without data: any type alike, as novel as can be, a latent vector of 0.
-
-        Parameters
-        ----------
-        kept : which of all cells these are, bool [all cells].
-        """
-        if kept.all():
-            return self
-        return Encoded(
-            SpreadRows(self.latent, kept),
-            spread(self.probabilities, kept, 1 / self.probabilities.shape[1]),
-            spread(self.uncertainty, kept, 1),
-            spread(self.distance, kept, np.nan),
-            spread(self.novelty, kept, 1),
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Annotation:
-    """What a trained model says of the cells, the ATAC cells with the vote of their neighbours.
+    """What a trained model says of the cells of both modalities.
 
     Attributes
     ----------
-    rna, atac : each cell by itself.
-    probabilities : of the ATAC cells [A, K], joined by their neighbours'.
-    novelty : of the ATAC cells [A], the mean over their neighbours.
-    unknown : bool [A], whether that is above the threshold.
-    rna_unknown : bool [R], the cells without data; None if there are none. An RNA cell has a label
-        of its own, so no other is called unknown.
-    linear : type codes of the ATAC cells [A] by the linear guess of them and their neighbours
-        alone; None without one.
+    rna : the RNA cells, each by itself. They have labels of their own: those with data are never
+        called unknown.
+    atac : the ATAC cells, each by itself.
+    voted : the same with the vote of their neighbours, which is the answer.
     """
 
-    rna: Encoded
-    atac: Encoded
-    probabilities: np.ndarray
-    novelty: np.ndarray
-    unknown: np.ndarray
-    rna_unknown: np.ndarray | None = None
-    linear: np.ndarray | None = None
+    rna: CellAnswers
+    atac: CellAnswers
+    voted: CellAnswers
 
-    def of_all(self, with_data: dict[str, np.ndarray]) -> Annotation:
-        """Also of the cells without data, which are unknown: see `TrainingCells.with_data`."""
-        kept = with_data["atac"]
-        return Annotation(
-            self.rna.of_all(with_data["rna"]),
-            self.atac.of_all(kept),
-            spread(self.probabilities, kept, 1 / self.probabilities.shape[1]),
-            spread(self.novelty, kept, 1),
-            spread(self.unknown, kept, True),
-            ~with_data["rna"],
-            None if self.linear is None else spread(self.linear, kept, 0),
-        )
+    @property
+    def answers(self) -> dict[str, CellAnswers]:
+        """Modality -> the answer for its cells."""
+        return {"rna": self.rna, "atac": self.voted}
 
     @property
     def latent(self) -> Rows:
@@ -101,6 +50,13 @@ class Annotation:
         parts = self.rna.latent, self.atac.latent
         held = all(isinstance(part, np.ndarray) for part in parts)
         return np.concatenate(parts) if held else JoinedRows(*parts)
+
+    def of_all(self, with_data: dict[str, np.ndarray]) -> Annotation:
+        """Also of the cells without data: see `CellAnswers.of_all`, `TrainingCells.with_data`."""
+        kept = with_data["atac"]
+        return Annotation(
+            self.rna.of_all(with_data["rna"]), self.atac.of_all(kept), self.voted.of_all(kept)
+        )
 
 
 def answers(model: ScAdv, features: Rows, modality: str) -> Iterator[tuple[slice, dict]]:
@@ -118,13 +74,20 @@ def probabilities(model: ScAdv, features: Rows, modality: str) -> np.ndarray:
     return found
 
 
-def encode(model: ScAdv, features: Rows, modality: str, latent: Rows | None = None) -> Encoded:
-    """What the model says of cells.
+def encode(
+    model: ScAdv,
+    features: Rows,
+    modality: str,
+    latent: Rows | None = None,
+    types: tuple[str, ...] = (),
+) -> CellAnswers:
+    """What the model says of cells, each by itself.
 
     Parameters
     ----------
     features : [cells, D], see `TrainingCells`.
     latent : where the latent vectors [cells, Z] go; None for an array.
+    types : names of the K types; without, there are no labels.
     """
     cells = features.shape[0]
     if latent is None:
@@ -137,37 +100,50 @@ def encode(model: ScAdv, features: Rows, modality: str, latent: Rows | None = No
         latent[part] = answer["latent"]
         for name, values in each.items():
             values[part] = answer[name]
-    return Encoded(latent, **each)
+    unknown = each["novelty"] > float(model.readout.unknown_threshold)
+    label = most_probable(each["probabilities"], types)
+    return CellAnswers(latent, unknown=unknown, label=label, **each)
 
 
-def annotate_cells(model: ScAdv, cells: TrainingCells, config: RunConfig) -> Annotation:
+def annotate_cells(
+    model: ScAdv, cells: TrainingCells, config: RunConfig, types: tuple[str, ...] = ()
+) -> Annotation:
     """The answer for the training cells, those of the data that have data.
 
     ``annotate_cells(…).of_all(cells.with_data)`` is that for all cells of the data.
+
+    Parameters
+    ----------
+    types : names of the K types; without, there are no labels.
     """
 
-    def encoded(modality: str) -> Encoded:
+    def encoded(modality: str) -> CellAnswers:
         latent = cells.table(f"{modality}_latent", cells.cells(modality), model.latent_size)
-        return encode(model, cells.features[modality], modality, latent)
+        return encode(model, cells.features[modality], modality, latent, types)
 
     rna, atac = (encoded(modality) for modality in MODALITIES)
+    rna = replace(rna, unknown=np.zeros_like(rna.unknown))
+    return Annotation(rna, atac, _voted(atac, model, cells, config, types))
+
+
+def _voted(
+    alone: CellAnswers,
+    model: ScAdv,
+    cells: TrainingCells,
+    config: RunConfig,
+    types: tuple[str, ...],
+) -> CellAnswers:
+    """The ATAC cells with the vote of their neighbours; `linear` is the linear guess of them."""
     vote, neighbors = config.evaluation.neighbor_vote, cells.neighbors
-    novelty = neighbor_mean(atac.novelty, neighbors)
-    return Annotation(
-        rna,
-        atac,
-        final_probabilities(atac.probabilities, neighbors, vote),
-        novelty,
-        novelty > float(model.readout.unknown_threshold),
-        linear=_linear_types(cells),
-    )
-
-
-def _linear_types(cells: TrainingCells) -> np.ndarray | None:
-    if cells.balance is None:
-        return None
-    guessed = cells.balance.guess(cells.features["atac"])
-    return neighbor_mean(guessed, cells.neighbors).argmax(axis=1)
+    probabilities = final_probabilities(alone.probabilities, neighbors, vote)
+    novelty = neighbor_mean(alone.novelty, neighbors)
+    unknown = novelty > float(model.readout.unknown_threshold)
+    routes = {}
+    if types and cells.balance is not None:
+        linear = cells.balance.guess.voted(cells.features["atac"], neighbors)
+        routes["linear"] = np.asarray(most_probable(linear, types), dtype=object)
+    label = most_probable(probabilities, types)
+    return CellAnswers(alone.latent, probabilities, novelty, unknown, label, routes)
 
 
 def join_linear(model: ScAdv, cells: TrainingCells, config: RunConfig) -> None:

@@ -41,3 +41,9 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     with whole_file(path) as part:
         part.write_bytes(content)
     return Path(path)
+
+
+def existing_folder(folder: Path) -> Path:
+    """The folder, or the innermost around it, that is there already; it may be a file."""
+    absolute = folder.absolute()
+    return next(path for path in (absolute, *absolute.parents) if path.exists())

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.config import RunConfig
+from scadv_tf.data.answers import DIGITS, HEADLINE
 from scadv_tf.data.emptiness import spread
-from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
@@ -26,6 +25,7 @@ from scadv_tf.scoring import at_level
 
 if TYPE_CHECKING:
     from scadv_tf.annotation import Annotation
+    from scadv_tf.data.answers import CellAnswers
 
 PACKAGES = (
     "scadv_tf",
@@ -56,9 +56,7 @@ class Results:
 
     Attributes
     ----------
-    routes : route of label transfer -> predicted types of the ATAC cells [A]; empty in the
-        unsupervised mode.
-    annotation : what the model says of all cells.
+    annotation : what the model says of all cells; without labels in the unsupervised mode.
     umap : RNA cells first [R + A, 2].
     history : a row an epoch.
     metrics : the content of metrics.json.
@@ -68,7 +66,6 @@ class Results:
     config: RunConfig
     data: PairedData
     truth: AtacTruth | None
-    routes: dict[str, np.ndarray]
     annotation: Annotation
     umap: np.ndarray
     history: pd.DataFrame
@@ -76,31 +73,22 @@ class Results:
     export: Path
 
     @property
-    def confidence(self) -> np.ndarray:
-        """Probability of the headline label of each ATAC cell [A]."""
-        return self.annotation.probabilities.max(axis=1)
+    def answers(self) -> CellAnswers:
+        """What is said of the ATAC cells."""
+        return self.annotation.voted
+
+    @property
+    def routes(self) -> dict[str, np.ndarray]:
+        """Route of label transfer -> types of the ATAC cells [A]; empty if unsupervised."""
+        return self.answers.routes
 
     def of_all(
         self, data: PairedData, truth: AtacTruth | None, with_data: dict[str, np.ndarray]
     ) -> Results:
-        """Also of the cells without data: unknown, with no place on the UMAP.
-
-        Their label is the first of the types, all of which are as probable, and that of the other
-        routes 'unknown'.
-        """
-        kept = with_data["atac"]
-        first = dict.fromkeys((HEADLINE, "classifier"), next(iter(data.types), UNKNOWN))
-        return replace(
-            self,
-            data=data,
-            truth=truth,
-            routes={
-                name: spread(labels, kept, first.get(name, UNKNOWN))
-                for name, labels in self.routes.items()
-            },
-            annotation=self.annotation.of_all(with_data),
-            umap=spread(self.umap, np.concatenate([with_data["rna"], kept]), np.nan),
-        )
+        """Also of the cells without data, which have no place on the UMAP; see `CellAnswers`."""
+        places = np.concatenate([with_data["rna"], with_data["atac"]])
+        annotation, umap = self.annotation.of_all(with_data), spread(self.umap, places, np.nan)
+        return replace(self, data=data, truth=truth, annotation=annotation, umap=umap)
 
 
 def versions() -> dict[str, str]:
@@ -129,28 +117,14 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
     of_all = of_all or results
     write_whole(folder / "config.json", results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
-    if results.routes:
+    if of_all.data.types:
         write_predictions(folder / "predictions.csv", of_all)
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
-    spaces = of_all.annotation.latent, of_all.umap
-    write_integrated(folder / "integrated.h5ad", of_all.data, *_predicted(of_all), *spaces)
+    found = of_all.annotation.answers
+    write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap)
     pictures = write_figures(folder / "figures", results)
     write_report(folder / "report.html", report_content(results, pictures))
-
-
-def _predicted(results: Results) -> tuple:
-    """Labels, confidence and unknown cells of both modalities for the integrated file."""
-    if not results.routes:
-        return None, None, None
-    types = np.array(results.data.types, dtype=object)  # of one text in memory each
-    rna = results.annotation.rna.probabilities
-    labels = {"rna": types[rna.argmax(axis=1)], "atac": results.routes["label_transfer"]}
-    confidence = {"rna": rna.max(axis=1), "atac": results.confidence}
-    of_rna = results.annotation.rna_unknown
-    of_rna = np.zeros(len(rna), dtype=bool) if of_rna is None else of_rna
-    unknown = {"rna": of_rna, "atac": results.annotation.unknown}
-    return labels, confidence, unknown
 
 
 def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_ONCE) -> None:
@@ -163,46 +137,38 @@ def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_
 
 
 def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
-    """A row an ATAC cell: label, confidence, runner-up, and the labels of the other routes.
+    """A row an ATAC cell: the columns of the answers, runner-up, the labels of the other routes.
 
     Parameters
     ----------
     rows : the cells that are wanted; the columns are the same for any.
     """
-    types, probabilities = np.array(results.data.types), results.annotation.probabilities[rows]
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    labels = results.routes["label_transfer"]
+    answers = results.answers
+    probabilities = answers.probabilities[rows]
+    second = np.argsort(-probabilities, axis=1, kind="stable")[:, 1:2]
+    second_confidence = np.take_along_axis(probabilities, second, axis=1)[:, 0]
     table = {
         "cell": results.data.atac_cells[rows],
-        "label": labels[rows],
-        "confidence": probabilities.max(axis=1).round(6),
-        "accepted_label": accepted(results, rows),
-        "novelty": results.annotation.novelty[rows].round(6),
-        "second_label": types[order[:, 1]],
-        "second_confidence": np.take_along_axis(probabilities, order, axis=1)[:, 1].round(6),
+        **answers.table(rows),
+        "second_label": answers.label.categories[second[:, 0]],
+        "second_confidence": second_confidence.round(DIGITS),
+        **{name: labels[rows] for name, labels in answers.other_routes.items()},
     }
-    others = (name for name in results.routes if name != "label_transfer")
-    table |= {name: results.routes[name][rows] for name in others}
     if results.truth is not None:
+        labels = answers.routes[HEADLINE]
         coarse = at_level(results.truth, labels)
         if np.any(coarse != labels):
             table["coarse_label"] = coarse[rows]
     return pd.DataFrame(table)
 
 
-def accepted(results: Results, rows: slice = slice(None)) -> np.ndarray:
-    """The headline label of the ATAC cells [A], 'unknown' where one resembles no known type."""
-    labels = results.routes["label_transfer"][rows]
-    return np.where(results.annotation.unknown[rows], UNKNOWN, labels)
-
-
 def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
     matching = results.data.matching.to_dict()
     labels = ()
-    if results.routes:
-        predicted = results.routes["label_transfer"]
-        labels = results.data.known_rna_types(), predicted, results.confidence
+    if routes := results.routes:
+        known = results.data.known_rna_types()
+        labels = known, routes[HEADLINE], results.answers.confidence
     found = plain_warnings(results.metrics, matching, *labels)
     return found + [text for text in matching["warnings"] if text not in found]
 
@@ -248,7 +214,7 @@ def _summary(results: Results) -> list[str]:
         ]
     summary.append(
         f"Half of the ATAC cells have a label with a confidence over "
-        f"{np.median(results.confidence):.2f}."
+        f"{np.median(results.answers.confidence):.2f}."
     )
     if results.truth is None:
         summary.append("No ATAC labels were given, so nothing can be said about accuracy.")

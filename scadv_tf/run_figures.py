@@ -91,9 +91,9 @@ def _losses(history: pd.DataFrame) -> pd.DataFrame:
 
 def _confidence(results: Results) -> Figure:
     if results.truth is None:
-        return figures.confidence_histogram(results.confidence)
+        return figures.confidence_histogram(results.answers.confidence)
     labelled = results.truth.labels != ""
     coarse = at_level(results.truth, results.routes["label_transfer"])
-    confidence = results.truth.confidence(results.annotation.probabilities, results.data.types)
+    confidence = results.truth.confidence(results.answers.probabilities, results.data.types)
     correct = coarse == results.truth.labels
     return figures.confidence_histogram(confidence[labelled], correct[labelled])

@@ -6,12 +6,13 @@ The known labels of ATAC cells come in here and nowhere before: they score, they
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.config import RunConfig
+from scadv_tf.data.answers import HEADLINE, CellAnswers
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.data.rows import Rows
@@ -55,10 +56,8 @@ def epoch_macro_f1(codes: np.ndarray, types: tuple[str, ...], truth: AtacTruth) 
     return None if scores is None else scores["macro_f1"]
 
 
-def transfer(
-    annotation: Annotation, types: tuple[str, ...], rna_labels: np.ndarray, config: RunConfig
-) -> dict[str, np.ndarray]:
-    """Route -> types of the ATAC cells [A], objects of str: 8 bytes a cell.
+def transfer(annotation: Annotation, rna_labels: np.ndarray, config: RunConfig) -> CellAnswers:
+    """The answer for the ATAC cells with the types of all routes, objects of str: 8 bytes a cell.
 
     ``label_transfer``, the headline, is the classifier joined by the vote of each cell's
     neighbours; ``classifier`` is the model without that vote; ``svm`` and ``knn`` learn on the
@@ -67,29 +66,26 @@ def transfer(
 
     Parameters
     ----------
-    types : the K names of the types.
+    annotation : with labels.
     rna_labels : type codes of the RNA cells [R].
     """
-    names, seed = np.array(types, dtype=object), config.training.seed
-    rna, atac, rna_types = annotation.rna.latent, annotation.atac.latent, names[rna_labels]
-    linear = {} if annotation.linear is None else {"linear": names[annotation.linear]}
-    return {
-        HEADLINE: names[annotation.probabilities.argmax(axis=1)],
-        "classifier": names[annotation.atac.probabilities.argmax(axis=1)],
-        "svm": _few_texts(svm_transfer(rna, rna_types, atac, seed)),
-        "knn": _few_texts(
-            knn_transfer(rna, rna_types, atac, config.evaluation.knn_neighbors, seed)
-        ),
-        **linear,
+    voted, alone, seed = annotation.voted, annotation.atac, config.training.seed
+    rna_types = np.asarray(voted.label.categories, dtype=object)[rna_labels]
+    given = annotation.rna.latent, rna_types, alone.latent
+    neighbors = config.evaluation.knn_neighbors
+    routes = {
+        "classifier": np.asarray(alone.label, dtype=object),
+        "svm": _few_texts(svm_transfer(*given, seed)),
+        "knn": _few_texts(knn_transfer(*given, neighbors, seed)),
     }
+    return replace(voted, other_routes=routes | voted.other_routes)
 
 
-def type_shares(
-    annotation: Annotation, types: tuple[str, ...], rna_labels: np.ndarray
-) -> dict[str, dict[str, float]]:
+def type_shares(answers: CellAnswers, rna_labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Type -> its share of the RNA cells, and what is estimated of the ATAC cells."""
+    types = answers.label.categories
     rna = np.bincount(rna_labels, minlength=len(types)) / len(rna_labels)
-    atac = annotation.probabilities.mean(axis=0, dtype=np.float64)
+    atac = answers.probabilities.mean(axis=0, dtype=np.float64)
     return {
         name: {"rna": round(float(r), 6), "atac": round(float(a), 6)}
         for name, r, a in zip(types, rna, atac, strict=True)

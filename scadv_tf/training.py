@@ -21,6 +21,7 @@ from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import umap_2d
+from scadv_tf.files import existing_folder
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
 from scadv_tf.scoring import (
@@ -122,21 +123,22 @@ def _evaluate(
 
     seed = config.training.seed
     with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
-        annotation = annotate_cells(model, cells, config)
-        routes, answers = {}, (None, None)
+        annotation = annotate_cells(model, cells, config, data.types)
         if data.types:
-            routes = transfer(annotation, data.types, data.rna_labels, config)
-            answers = annotation.probabilities, annotation.unknown
+            answers = transfer(annotation, data.rna_labels, config)
+            annotation = dataclasses.replace(annotation, voted=answers)
     with stages.stage("umap", "Drawing the UMAP"):
         umap = umap_2d(annotation.latent, seed, config.evaluation.umap_neighbors)
     with stages.stage("score", "Scoring"):
-        probabilities, unknown = answers
         spaces = annotation.latent, umap
-        metrics = score(routes, probabilities, *spaces, data, truth, seed, unknown)
-        if routes:
-            shares = type_shares(annotation, data.types, data.rna_labels)
+        if not data.types:
+            metrics = score({}, None, *spaces, data, truth, seed)
+        else:
+            routes, given = answers.routes, (*spaces, data, truth, seed, answers.unknown)
+            metrics = score(routes, answers.probabilities, *given)
+            shares = type_shares(answers, data.rna_labels)
             metrics |= {"type_shares": shares, "agreement": agreement(routes)}
-    return {"routes": routes, "annotation": annotation, "umap": umap, "metrics": metrics}
+    return {"annotation": annotation, "umap": umap, "metrics": metrics}
 
 
 def _export(
@@ -170,7 +172,7 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
     """Writes everything, `metrics.json` last, and says where it is."""
     metrics, export = results.metrics, results.export
     if metrics["unknown_share"] is not None:
-        metrics["unknown_share"] = float(of_all.annotation.unknown.mean())
+        metrics["unknown_share"] = float(of_all.annotation.voted.unknown.mean())
     metrics |= {"epochs_trained": len(results.history), "export": str(export)}
     with stages.stage("write", f"Writing results to {folder}"):
         metrics |= {"seconds": stages.seconds, "memory_mb": stages.memory_mb}
@@ -241,22 +243,14 @@ def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, At
 @contextlib.contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
     """A folder on the disk of the results for what does not fit into memory; it goes at the end."""
-    existing = _existing(folder)
+    existing = existing_folder(folder)
     with tempfile.TemporaryDirectory(prefix=".scadv-", dir=existing) as scratch:
         yield Path(scratch)
 
 
-def _existing(folder: Path) -> Path:
-    """The folder, or the innermost around it that is there already."""
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    return existing
-
-
 def check_writable(folder: Path) -> None:
     """Fails before any work if results could not be written."""
-    existing = _existing(folder)
+    existing = existing_folder(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(
             what="Results cannot be written there.",

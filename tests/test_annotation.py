@@ -41,6 +41,7 @@ CONFIG = RunConfig(
     evaluation=EvaluationConfig(unknown_share=0.1),
 )
 MODALITIES = ("rna", "atac")
+SAID = ("latent", "probabilities", "uncertainty", "distance", "novelty")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
 
     model = train(cells)
     assert float(model.readout.temperature) == 1
-    assert not annotate_cells(model, cells, config).unknown.any()
+    assert not annotate_cells(model, cells, config).voted.unknown.any()
     assert not same_networks(model, train(with_zeros(cells, held_out[:1])))
 
 
@@ -239,7 +240,7 @@ def test_the_share_of_held_out_cells_is_above_the_threshold(tissue, fitted, shar
 
 
 def test_a_higher_share_calls_more_atac_cells_unknown(tissue, fitted):
-    unknown = [fitted(tissue[2], unknown_share=share)[1].unknown for share in (0.1, 0.3, 0.6)]
+    unknown = [fitted(tissue[2], unknown_share=share)[1].voted.unknown for share in (0.1, 0.3, 0.6)]
     assert 0 < unknown[0].sum() < unknown[1].sum() < unknown[2].sum() < 330
     assert all((more | ~less).all() for less, more in zip(unknown, unknown[1:], strict=False))
 
@@ -247,7 +248,7 @@ def test_a_higher_share_calls_more_atac_cells_unknown(tissue, fitted):
 def test_without_held_out_cells_nothing_is_unknown(fitted):
     model, found = fitted(np.empty(0, np.int64))
     assert float(model.readout.temperature) == float(model.readout.unknown_threshold) == 1
-    assert not found.unknown.any()
+    assert not found.voted.unknown.any()
 
 
 def test_annotate_by_twins(tissue, trained):
@@ -257,14 +258,15 @@ def test_annotate_by_twins(tissue, trained):
     rna, atac = (encode(trained, cells.features[name], name) for name in MODALITIES)
     vote = CONFIG.evaluation.neighbor_vote
     expected = (1 - vote) * atac.probabilities + vote * weights @ atac.probabilities
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    voted = found.voted
+    np.testing.assert_allclose(voted.probabilities, expected, atol=1e-5)
     novelty = weights @ atac.novelty
-    np.testing.assert_allclose(found.novelty, novelty, atol=1e-5)
+    np.testing.assert_allclose(voted.novelty, novelty, atol=1e-5)
     threshold = float(trained.readout.unknown_threshold)
     clear = np.abs(novelty - threshold) > 1e-4
-    np.testing.assert_array_equal(found.unknown[clear], (novelty > threshold)[clear])
-    assert 0 < found.unknown[clear].mean() < 1
-    assert (found.unknown != (atac.novelty > threshold)).any()  # neighbours have their say
+    np.testing.assert_array_equal(voted.unknown[clear], (novelty > threshold)[clear])
+    assert 0 < voted.unknown[clear].mean() < 1
+    assert (voted.unknown != atac.unknown).any()  # neighbours have their say
     np.testing.assert_array_equal(found.latent, np.concatenate([rna.latent, atac.latent]))
 
 
@@ -287,10 +289,10 @@ def test_the_size_of_the_parts_and_where_they_lie_change_nothing(
         encode(trained, stored, modality, latent),
     ):
         assert isinstance(found.probabilities, np.ndarray)
-        for one in dataclasses.fields(expected):
-            values = getattr(expected, one.name)
+        for name in SAID:
+            values = getattr(expected, name)
             np.testing.assert_allclose(
-                getattr(found, one.name)[:], values, rtol=1e-4, atol=1e-5, err_msg=one.name
+                getattr(found, name)[:], values, rtol=1e-4, atol=1e-5, err_msg=name
             )
     assert found.latent is latent and latent.shape == (330, 16)
     alone = annotation.probabilities(trained, stored, modality)
@@ -314,7 +316,7 @@ def test_cells_on_disk_get_the_answer_of_cells_in_memory(tissue, trained, fitted
     assert not isinstance(found.latent, np.ndarray) and found.latent.shape == (660, 16)
     np.testing.assert_array_equal(found.latent[300:400], expected.latent[300:400])
     for name in ("probabilities", "novelty", "unknown"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(found.voted, name), getattr(expected.voted, name))
 
 
 def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeypatch):
@@ -323,15 +325,15 @@ def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeyp
     seen = []
     real = annotation.encode
 
-    def spy(model, features, modality, latent=None):
+    def spy(model, features, *others):
         seen.append(len(features))
-        return real(model, features, modality, latent)
+        return real(model, features, *others)
 
     monkeypatch.setattr(annotation, "READOUT_CELLS", 250)
     monkeypatch.setattr(annotation, "encode", spy)
     found, answer = fitted(held_out)
     assert seen[:2] == [250, 250] and max(seen) == 330  # all of them are answered
-    assert answer.probabilities.shape[0] == 330
+    assert answer.voted.probabilities.shape[0] == 330
     # As many held-out cells as before: of all cells, 250 give much the same.
     assert len(held_out) < 250
     assert float(found.readout.temperature) == float(expected.readout.temperature)
@@ -399,11 +401,11 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
     modality = np.repeat(MODALITIES, 330)
     before, after = (modality_mixing(found.latent, modality) for found in (plain, aligned))
     assert after > before + 0.1 and after > 0.6
-    np.testing.assert_array_equal(plain.probabilities, aligned.probabilities)
+    np.testing.assert_array_equal(plain.voted.probabilities, aligned.voted.probabilities)
     for name in ("probabilities", "uncertainty", "distance", "novelty"):
         one, other = (getattr(found.atac, name) for found in (plain, aligned))
         np.testing.assert_array_equal(one, other, err_msg=name)
-    np.testing.assert_array_equal(plain.unknown, aligned.unknown)
+    np.testing.assert_array_equal(plain.voted.unknown, aligned.voted.unknown)
 
 
 # Files.
@@ -422,14 +424,14 @@ def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained,
     for modality in MODALITIES:
         features = cells.features[modality]
         expected = encode(trained, features, modality)
-        for one in dataclasses.fields(expected):
-            values = getattr(encode(again, features, modality), one.name)
-            np.testing.assert_array_equal(values, getattr(expected, one.name), err_msg=one.name)
+        for name in SAID:
+            values = getattr(encode(again, features, modality), name)
+            np.testing.assert_array_equal(values, getattr(expected, name), err_msg=name)
         expression = tf.constant(cells.genes(modality, some))
         answer = served.signatures[modality](expression=expression)
-        for one in dataclasses.fields(expected):
-            values = getattr(expected, one.name)[some]
-            np.testing.assert_allclose(answer[one.name], values, rtol=1e-4, atol=1e-4)
+        for name in SAID:
+            values = getattr(expected, name)[some]
+            np.testing.assert_allclose(answer[name], values, rtol=1e-4, atol=1e-4)
         logits = trained.encode(features[some], modality)["logits"]
         np.testing.assert_allclose(answer["logits"], logits, rtol=1e-4, atol=1e-4)
         threshold = float(trained.readout.unknown_threshold)

@@ -64,7 +64,7 @@ def answered(rna, peaks, table):
     data, truth = assemble(rna, peaks, DatasetSource(label_key="cell_type"), table)
     cells = preprocessing.fit(data, config.preprocessing)
     model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
-    return data, history, annotate_cells(model, cells, config).of_all(cells.with_data)
+    return data, history, annotate_cells(model, cells, config, data.types).of_all(cells.with_data)
 
 
 def test_cells_without_data_change_no_other_answer(tissue):
@@ -74,12 +74,16 @@ def test_cells_without_data_change_no_other_answer(tissue):
     empty = np.char.startswith(data.atac_cells, "empty")
     assert empty.sum() == EMPTY["atac"]
     for name in ("probabilities", "novelty", "unknown"):
-        ours, theirs = getattr(found, name)[~empty], getattr(expected, name)
+        ours, theirs = getattr(found.voted, name)[~empty], getattr(expected.voted, name)
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4, err_msg=name)
-    np.testing.assert_array_equal(found.probabilities[empty], np.float32(1 / TYPES))
-    assert found.unknown[empty].all() and (found.novelty[empty] == 1).all()
+    voted = found.voted
+    np.testing.assert_array_equal(voted.probabilities[empty], np.float32(1 / TYPES))
+    assert voted.unknown[empty].all() and (voted.novelty[empty] == 1).all()
+    assert (voted.label[empty] == data.types[0]).all()
+    assert (voted.accepted_label[empty] == "unknown").all()
+    assert all((labels[empty] == "unknown").all() for labels in voted.other_routes.values())
     of_rna = np.char.startswith(data.rna_cells, "empty")
-    np.testing.assert_array_equal(found.rna_unknown, of_rna)
+    np.testing.assert_array_equal(found.rna.unknown, of_rna)
     np.testing.assert_array_equal(found.rna.probabilities[of_rna], np.float32(1 / TYPES))
     latent = found.latent[:]
     places = np.concatenate([of_rna, empty])

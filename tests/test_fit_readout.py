@@ -57,7 +57,9 @@ def test_a_second_fit_changes_nothing(untrained):
     assert_same(first, state_after(untrained, held_out))
     again = annotate_cells(model, cells, CONFIG)
     np.testing.assert_allclose(again.latent, answer.latent, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(again.probabilities, answer.probabilities, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        again.voted.probabilities, answer.voted.probabilities, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_fit_with_other_settings_keeps_nothing_of_the_one_before(untrained):

@@ -10,7 +10,7 @@ import pytest
 from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, annotation, fit, load_dataset
-from scadv_tf.annotation import Encoded, annotate_cells, fit_readout
+from scadv_tf.annotation import annotate_cells, fit_readout
 from scadv_tf.config import (
     EvaluationConfig,
     LossConfig,
@@ -19,6 +19,7 @@ from scadv_tf.config import (
     TrainingConfig,
 )
 from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.fitting import build_model
 from scadv_tf.models import callbacks
@@ -48,7 +49,7 @@ def test_labels_of_an_easy_tissue_are_found(tissue):
     data, truth, cells = tissue
     model, history = fit(cells, data.rna_labels, len(data.types), CONFIG)
     annotation = annotate_cells(model, cells, CONFIG)
-    predicted = np.array(data.types)[annotation.probabilities.argmax(axis=1)]
+    predicted = np.array(data.types)[annotation.voted.probabilities.argmax(axis=1)]
     assert np.mean(truth.coarsen(predicted) == truth.labels) > 0.8
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert history["cross_entropy"].iloc[-1] < history["cross_entropy"].iloc[0] / 2
@@ -85,11 +86,11 @@ def without_denoising(data, **changes):
 
 def annotated(cells, own, doubt, monkeypatch, vote):
     """The answer for ATAC cells of which the model by itself says this."""
-    encoded = Encoded(np.zeros((330, 2)), own, doubt**2, 9 * doubt, novelty=doubt)
+    encoded = CellAnswers(np.zeros((330, 2)), own, novelty=doubt, unknown=doubt > 0.5)
     monkeypatch.setattr(annotation, "encode", lambda *_: encoded)
     model = SimpleNamespace(readout=SimpleNamespace(unknown_threshold=0.5), latent_size=2)
     config = dataclasses.replace(CONFIG, evaluation=EvaluationConfig(neighbor_vote=vote))
-    return annotate_cells(model, cells, config)
+    return annotate_cells(model, cells, config).voted
 
 
 @pytest.fixture
@@ -168,15 +169,17 @@ def test_soft_labels_are_pulled_to_the_guessed_shares_else_to_those_of_the_rna(
 
 def test_the_linear_guess_takes_part_in_the_answer_where_cells_are_balanced(tissue):
     data, _, cells = tissue
-    codes = annotation._linear_types(cells)
     guessed = cells.balance.guess(cells.features["atac"])
     means = cells.neighbors.matrix().toarray().astype(float) @ guessed
-    np.testing.assert_array_equal(codes, means.argmax(axis=1))
+    types = np.array(data.types)
     unweighed = without_denoising(data, balance=False)
-    assert annotation._linear_types(unweighed) is None
     for given, share in ((cells, CONFIG.evaluation.linear_share), (unweighed, 0.0)):
         model = build_model(given, len(data.types), CONFIG)
         fit_readout(model, given, data.rna_labels, np.empty(0, np.int64), CONFIG)
+        routes = annotate_cells(model, given, CONFIG, data.types).voted.other_routes
+        assert list(routes) == (["linear"] if share else [])
+        for labels in routes.values():
+            np.testing.assert_array_equal(labels, types[means.argmax(axis=1)])
         readout = model.readout
         assert readout.linear_shares.numpy() == pytest.approx(share * np.array(VIEW_SHARES))
         if share:

@@ -16,7 +16,7 @@ FLOORS = (
     ("console", "settings"),
     ("config",),
     ("data", "flags"),
-    ("cluster", "evaluation", "models"),
+    ("client", "cluster", "evaluation", "models"),
     ("annotation", "baselines", "checkpoints", "team"),
     ("fitting", "scoring", "serving"),
     ("annotate", "run_figures"),
@@ -27,8 +27,10 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Those that need no TensorFlow, so that they start fast: everything of theirs but these modules.
-WITHOUT_TENSORFLOW = ("data", "evaluation", "baselines", "scoring", "config", "flags", "console")
-WITH_TENSORFLOW = {"data.pipeline"}
+WITHOUT_TENSORFLOW = (
+    *("data", "client", "evaluation", "baselines", "scoring", "config", "flags", "console"),
+)
+WITH_TENSORFLOW = {"data.pipeline", "client.exported", "client.grpc_transport"}
 
 
 def modules() -> dict[str, ast.Module]:

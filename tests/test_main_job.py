@@ -204,7 +204,10 @@ def test_pbmc_integrated_cells(pbmc, truth):
         assert np.isfinite(cells.obsm[name]).all() and cells.obsm[name].std(axis=0).max() > 0
     table = pd.read_csv(results / "predictions.csv")
     assert cells.obs["scadv_label"].tolist()[rna:] == table["label"].tolist()
-    np.testing.assert_allclose(cells.obs["scadv_confidence"][rna:], table["confidence"], atol=1e-5)
+    assert cells.obs["scadv_accepted_label"].tolist()[rna:] == table["accepted_label"].tolist()
+    assert cells.obs["scadv_unknown"].tolist()[rna:] == table["unknown"].tolist()
+    for name in ("confidence", "novelty"):
+        np.testing.assert_allclose(cells.obs[f"scadv_{name}"][rna:], table[name], atol=1e-5)
     known = cells.obs["cell_type"][:rna].astype(str)
     assert np.mean(known == cells.obs["scadv_label"][:rna].astype(str)) > 0.8
     np.testing.assert_array_equal(cells.X[:5].toarray(), data.rna[:5].toarray())

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from scadv_tf.data.answers import CellAnswers, most_probable
+from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import AtacTruth
-from scadv_tf.results import UNKNOWN, Results, accepted, predictions, write_predictions
+from scadv_tf.results import Results, predictions, write_predictions
 from scadv_tf.scoring import ROUTES
 
 TYPES = ("b1", "b2", "t")
@@ -21,17 +23,19 @@ def results():
     """A maker of the results for three ATAC cells: results(unknown=[…], truth=…)."""
 
     def make(unknown=(False, False, True), truth=None) -> Results:
-        annotation = SimpleNamespace(
+        answers = CellAnswers(
+            latent=np.zeros((3, 2)),
             probabilities=PROBABILITIES,
             novelty=np.array([0.12345678, 0.0, 0.9]),
             unknown=np.array(unknown),
+            label=most_probable(PROBABILITIES, TYPES),
+            other_routes=dict.fromkeys(ROUTES[1:], LABELS),
         )
         return Results(
             config=None,
             data=SimpleNamespace(types=TYPES, atac_cells=np.array(["x", "y", "z"])),
             truth=truth,
-            routes=dict.fromkeys(ROUTES, LABELS),
-            annotation=annotation,
+            annotation=SimpleNamespace(voted=answers),
             umap=None,
             history=None,
             metrics={},
@@ -49,6 +53,7 @@ def test_the_columns_of_the_predictions(results):
         "confidence",
         "accepted_label",
         "novelty",
+        "unknown",
         "second_label",
         "second_confidence",
         "classifier",
@@ -73,7 +78,8 @@ def test_the_columns_of_the_predictions(results):
 )
 def test_an_unknown_cell_is_accepted_as_no_type_but_keeps_its_label(results, unknown, expected):
     table = predictions(results(unknown))
-    assert table["accepted_label"].tolist() == expected == accepted(results(unknown)).tolist()
+    assert table["accepted_label"].tolist() == expected
+    assert table["unknown"].tolist() == unknown
     assert table["label"].tolist() == ["b1", "t", "t"]
 
 
@@ -102,4 +108,3 @@ def test_the_file_of_predictions_does_not_depend_on_how_many_rows_are_written_at
 def test_some_rows_are_those_of_all(results):
     some, full = predictions(results(), slice(1, 3)), predictions(results())
     assert some.equals(full[1:3].reset_index(drop=True))
-    assert accepted(results(), slice(2, 3)).tolist() == [UNKNOWN]

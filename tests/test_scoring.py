@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scadv_tf.config import RunConfig
+from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.pairing import AtacTruth
 from scadv_tf.scoring import (
     SCORES,
@@ -113,37 +114,42 @@ def test_every_score_has_its_place_whatever_is_known():
     assert not any(value is not None for value in bare.values())
 
 
-@pytest.mark.parametrize("linear", [None, np.array([2, 0])], ids=["unweighed", "balanced"])
+def answers(probabilities, latent=None, **routes) -> CellAnswers:
+    label = most_probable(probabilities, TYPES)
+    return CellAnswers(latent, probabilities, label=label, other_routes=routes)
+
+
+@pytest.mark.parametrize(
+    "linear", [{}, {"linear": np.array(["t", "b1"])}], ids=["unweighed", "balanced"]
+)
 def test_the_routes_of_our_model(linear):
     """The vote decides the headline, the cell by itself the classifier, the latent space the rest.
 
     The first ATAC cell is at the RNA cells of b1, its own probabilities say b2, its neighbours t.
-    The regression, where cells are balanced, has its own codes.
+    The linear guess, where cells are balanced, is there already.
     """
     random = np.random.default_rng(0)
     codes = np.repeat([0, 1, 2], 20)
     centers = 10 * np.eye(3)
     rna = SimpleNamespace(latent=centers[codes] + random.normal(size=(60, 3)))
     own = np.array([[0.1, 0.8, 0.1], [0.2, 0.1, 0.7]])
-    atac = SimpleNamespace(latent=centers[[0, 2]], probabilities=own)
-    joined = np.array([[0.1, 0.3, 0.6], [0.2, 0.1, 0.7]])
-    annotation = SimpleNamespace(rna=rna, atac=atac, probabilities=joined, linear=linear)
-    routes = transfer(annotation, TYPES, codes, RunConfig())
+    atac = answers(own, centers[[0, 2]])
+    voted = answers(np.array([[0.1, 0.3, 0.6], [0.2, 0.1, 0.7]]), atac.latent, **linear)
+    found = transfer(SimpleNamespace(rna=rna, atac=atac, voted=voted), codes, RunConfig())
+    assert found.probabilities is voted.probabilities
     expected = {
         "label_transfer": ["t", "t"],
         "classifier": ["b2", "t"],
         "svm": ["b1", "t"],
         "knn": ["b1", "t"],
     }
-    if linear is not None:
-        expected["linear"] = ["t", "b1"]
-    assert {name: labels.tolist() for name, labels in routes.items()} == expected
+    expected |= {name: labels.tolist() for name, labels in linear.items()}
+    assert {name: labels.tolist() for name, labels in found.routes.items()} == expected
 
 
 def test_the_shares_of_the_types_by_hand():
     """Of the RNA cells by their labels, of the ATAC cells by the mean of their probabilities."""
-    annotation = SimpleNamespace(probabilities=PROBABILITIES.astype(np.float32))
-    found = type_shares(annotation, (*TYPES[:2], "t"), np.array([0, 2, 2]))
+    found = type_shares(answers(PROBABILITIES.astype(np.float32)), np.array([0, 2, 2]))
     assert found == {
         "b1": {"rna": 0.333333, "atac": 0.3},
         "b2": {"rna": 0.0, "atac": 0.175},

@@ -207,7 +207,8 @@ def latent_of(data, seed=0) -> np.ndarray:
     assert not {"macro_f1", "atac_label_change", *LABEL_LOSSES} & set(history.columns)
     assert np.isfinite(history[["contrastive", "contrastive_rna"]]).all(axis=None)
     found = annotate_cells(model, cells, config)
-    assert not found.unknown.any() and np.allclose(found.probabilities, 1)
+    assert not found.voted.unknown.any() and np.allclose(found.voted.probabilities, 1)
+    assert found.voted.label is None
     assert model.readout.temperature == 1 and model.readout.unknown_threshold == 1
     return found.latent
 

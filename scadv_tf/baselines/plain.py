@@ -11,7 +11,6 @@ import numpy as np
 
 from scadv_tf.baselines.transfer import HEADLINE, Transfer, joint_components
 from scadv_tf.data.linear_guess import LinearGuess
-from scadv_tf.data.neighbor_lists import neighbor_mean
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.evaluation.label_transfer import svm_transfer
 from scadv_tf.evaluation.metrics import check_lengths
@@ -108,8 +107,7 @@ def guess(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     del seed
     latent, rna, atac = _components("guess", cells, rna_types)
     names, labels = np.unique(np.asarray(rna_types, dtype=str), return_inverse=True)
-    probabilities = LinearGuess.fit(rna, labels, len(names))(atac)
-    probabilities = neighbor_mean(probabilities, cells.neighbors)
+    probabilities = LinearGuess.fit(rna, labels, len(names)).voted(atac, cells.neighbors)
     return Transfer({HEADLINE: names[probabilities.argmax(axis=1)]}, probabilities, latent)
 
 

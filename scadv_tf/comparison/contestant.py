@@ -11,7 +11,7 @@ import numpy as np
 from scadv_tf.baselines import Transfer
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import RunConfig
-from scadv_tf.data.emptiness import spread
+from scadv_tf.data.emptiness import spread, spread_fields
 from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessing import TrainingCells
@@ -93,9 +93,10 @@ def _ours(given: Given, config: RunConfig) -> Taken:
         watched.append(probabilities.argmax(axis=1).astype(np.int16))
 
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])
-    found = annotate_cells(model, cells, config)
-    routes = transfer(found, types, cells.chosen("rna", given.rna_labels), config)
-    result = Transfer(routes, found.probabilities, found.latent, history, found.unknown)
+    found = annotate_cells(model, cells, config, types)
+    answers = transfer(found, cells.chosen("rna", given.rna_labels), config)
+    unknown = answers.unknown
+    result = Transfer(answers.routes, answers.probabilities, found.latent, history, unknown)
     kept = cells.with_data["atac"]
     codes = np.array([spread(codes, kept, 0) for codes in watched])
     return Taken(_of_all(result, cells), codes)
@@ -104,20 +105,7 @@ def _ours(given: Given, config: RunConfig) -> Taken:
 def _of_all(found: Transfer, cells: TrainingCells) -> Transfer:
     """Also of the cells without data, of which no system sees anything."""
     kept = cells.with_data["atac"]
-    if all(part.all() for part in cells.with_data.values()):
-        return found
     share = None if found.probabilities is None else 1 / found.probabilities.shape[1]
-    places = np.concatenate([cells.with_data["rna"], kept])
-
-    def full(values: np.ndarray | None, places: np.ndarray, fill) -> np.ndarray | None:
-        return None if values is None else spread(values, places, fill)
-
-    return dataclasses.replace(
-        found,
-        routes={
-            name: full(np.asarray(r, object), kept, UNKNOWN) for name, r in found.routes.items()
-        },
-        probabilities=full(found.probabilities, kept, share),
-        latent=full(found.latent, places, 0),
-        unknown=full(found.unknown, kept, True),
-    )
+    fills = {"routes": UNKNOWN, "probabilities": share, "unknown": True}
+    found = spread_fields(found, kept, fills)
+    return spread_fields(found, np.concatenate([cells.with_data["rna"], kept]), {"latent": 0})

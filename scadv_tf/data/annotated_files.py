@@ -4,61 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.answers import LATENT, PREFIX, CellAnswers, Column, obs_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
-from scadv_tf.data.labels import UNKNOWN
 
 if TYPE_CHECKING:
     import h5py
 
-DIGITS = 6  # of numbers in a table
-
-
-class AnnotatedFile(Protocol):
-    """A file that is open for the answers of a model; to be used in a with statement."""
-
-    def write(self, cells: np.ndarray, answer: dict[str, np.ndarray]) -> None:
-        """Adds cells: their names [n], and ``latent`` [n, Z] and, of a model that knows types,
-        ``label``, ``confidence``, ``novelty`` and ``unknown`` [n]."""
-
-    def __enter__(self) -> AnnotatedFile: ...
-
-    def __exit__(self, *error) -> None: ...
-
-
-def accepted_label(answer: dict[str, np.ndarray]) -> np.ndarray:
-    """The labels [n], text, 'unknown' where a cell resembles no known type."""
-    return np.where(answer["unknown"], UNKNOWN, answer["label"])
+_NAME = "cell"  # of the array of names
 
 
 class AnnotatedTable:
-    """A .csv: cell, label, confidence, accepted_label, novelty; or the latent vectors, scadv_1, ….
+    """A .csv: the cells' names and the columns of the answers, `scadv_tf.data.answers.COLUMNS`.
 
-    The latter is for models that know no types.
+    Of models that know no types, the latent vectors, scadv_1, ….
     """
 
     def __init__(self, path: Path):
         self._file = open(path, "w", encoding="utf-8", newline="")
         self._head = True
 
-    def write(self, cells: np.ndarray, answer: dict[str, np.ndarray]) -> None:
-        """See `AnnotatedFile`."""
-        table = {"cell": cells}
-        if "label" in answer:
-            table |= {
-                "label": answer["label"],
-                "confidence": answer["confidence"].round(DIGITS),
-                "accepted_label": accepted_label(answer),
-                "novelty": answer["novelty"].round(DIGITS),
-            }
-        else:
-            columns = enumerate(answer["latent"].T, start=1)
-            table |= {f"scadv_{number}": values for number, values in columns}
-        pd.DataFrame(table).to_csv(self._file, header=self._head, index=False)
+    def write(self, cells: np.ndarray, answers: CellAnswers) -> None:
+        """Adds cells: their names [n], and what is said of them."""
+        vectors = enumerate(answers.latent.T, start=1)
+        table = answers.table() or {f"{PREFIX}{number}": values for number, values in vectors}
+        pd.DataFrame({"cell": cells} | table).to_csv(self._file, header=self._head, index=False)
         self._head = False
 
     def __enter__(self) -> AnnotatedTable:
@@ -71,9 +45,8 @@ class AnnotatedTable:
 class AnnotatedH5ad:
     """An .h5ad without X: ``obsm['X_scadv']``, the input's ``obs``, and the answers in it.
 
-    These are ``scadv_label`` and ``scadv_accepted_label`` (categories), ``scadv_confidence``,
-    ``scadv_novelty`` and ``scadv_unknown``; older columns of these names give way. Every array is
-    made as long as it will be and filled in part by part.
+    These are columns such as ``scadv_label``, see `scadv_tf.data.answers`; older ones of their
+    names give way. Every array is made as long as it will be and filled in part by part.
 
     Parameters
     ----------
@@ -97,23 +70,19 @@ class AnnotatedH5ad:
 
         self._file = h5py.File(path, "w")
         self._cells, self._written = cells, 0
-        self._labels = pd.Index([*types, *({UNKNOWN} - set(types))], dtype=object)
         try:
             self._arrays = self._skeleton(types, latent_size, notes, obs)
         except BaseException:
             self._file.close()
             raise
 
-    def write(self, cells: np.ndarray, answer: dict[str, np.ndarray]) -> None:
-        """See `AnnotatedFile`."""
+    def write(self, cells: np.ndarray, answers: CellAnswers) -> None:
+        """Adds cells: their names [n], and what is said of them."""
         part = slice(self._written, self._written + len(cells))
-        values = {"latent": answer["latent"], "cell": cells.astype(object)}
-        if "label" in answer:
-            values |= {name: answer[name] for name in ("confidence", "novelty", "unknown")}
-            values["label"] = self._labels.get_indexer(answer["label"])
-            values["accepted_label"] = self._labels.get_indexer(accepted_label(answer))
+        values = {_NAME: cells.astype(object), LATENT: answers.latent, **obs_columns(answers)}
         for name, array in self._arrays.items():
-            array[part] = values[name]
+            found = values[name]
+            array[part] = found.codes if isinstance(found, pd.Categorical) else found
         self._written = part.stop
 
     def __enter__(self) -> AnnotatedH5ad:
@@ -134,22 +103,19 @@ class AnnotatedH5ad:
         arrays = {}
         if obs is None:
             index = self._file["obs"].attrs["_index"]
-            arrays["cell"] = lengthened(self._file["obs"], index, (self._cells,))
+            arrays[_NAME] = lengthened(self._file["obs"], index, (self._cells,))
         else:
             del self._file["obs"]
             _copy_obs(obs, self._file)
         obs = self._file["obs"]
-        if types:
-            empty = pd.Categorical.from_codes([], self._labels)
-            for name in ("label", "accepted_label"):
-                column = _new_column(obs, name, empty)
-                arrays[name] = lengthened(column, "codes", (self._cells,))
-            for name, kind in (("confidence", "f4"), ("novelty", "f4"), ("unknown", bool)):
-                _new_column(obs, name, np.empty(0, dtype=kind))
-                arrays[name] = lengthened(obs, f"scadv_{name}", (self._cells,))
+        nothing = CellAnswers.of_no_cells(types, latent_size)
+        for name, empty in obs_columns(nothing).items():
+            column = _new_column(obs, name, empty)
+            group, key = (column, "codes") if isinstance(empty, pd.Categorical) else (obs, name)
+            arrays[name] = lengthened(group, key, (self._cells,))
         obsm = self._file["obsm"]
-        write_elem(obsm, "X_scadv", np.empty((0, latent_size), dtype=np.float32))
-        arrays["latent"] = lengthened(obsm, "X_scadv", (self._cells, latent_size))
+        write_elem(obsm, LATENT, nothing.latent)
+        arrays[LATENT] = lengthened(obsm, LATENT, (self._cells, latent_size))
         return arrays
 
 
@@ -162,12 +128,11 @@ def _copy_obs(obs: h5py.Group, file: h5py.File) -> None:
         file.copy(obs, file, name="obs")
 
 
-def _new_column(obs: h5py.Group, name: str, empty) -> h5py.Group | h5py.Dataset:
+def _new_column(obs: h5py.Group, name: str, empty: Column) -> h5py.Group | h5py.Dataset:
     """Adds a column without rows, as anndata writes it, in place of an older one."""
     from anndata.io import write_elem
     from h5py import string_dtype
 
-    name = f"scadv_{name}"
     if name in obs:
         del obs[name]
     write_elem(obs, name, empty)

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.rows import SpreadRows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 
@@ -98,13 +100,41 @@ def rows_of(counts: Counts, kept: np.ndarray) -> Counts:
     return counts.chosen(rows) if isinstance(counts, StoredCounts) else counts[rows]
 
 
-def spread(values: np.ndarray, kept: np.ndarray, fill) -> np.ndarray:
-    """Values of the kept cells [n, …] at their places among all cells; `fill` for the others."""
+def spread(values, kept: np.ndarray, fill):
+    """Values of the kept cells [n, …] at their places among all cells; `fill` for the others.
+
+    Parameters
+    ----------
+    values : an array; categories, and `fill` the number of one; or `Rows` on disk, and `fill` 0.
+    kept : bool [all cells], n of them True.
+    """
     if kept.all():
         return values
-    found = np.full((len(kept), *values.shape[1:]), fill, dtype=values.dtype)
+    if isinstance(values, pd.Categorical):
+        return pd.Categorical.from_codes(spread(values.codes, kept, fill), dtype=values.dtype)
+    if not isinstance(values, np.ndarray):
+        return SpreadRows(values, kept)
+    kind = object if values.dtype.kind == "U" else values.dtype  # a longer text would be cut
+    found = np.full((len(kept), *values.shape[1:]), fill, dtype=kind)
     found[kept] = values
     return found
+
+
+def spread_fields(record, kept: np.ndarray, fills: dict):
+    """A record of the kept cells as one of all: `spread` of some of its fields.
+
+    Parameters
+    ----------
+    record : a dataclass whose fields are such values, dicts of them, or None.
+    fills : name of a field -> what the other cells get.
+    """
+
+    def full(values, fill):
+        if isinstance(values, dict):
+            return {name: full(each, fill) for name, each in values.items()}
+        return None if values is None else spread(values, kept, fill)
+
+    return replace(record, **{name: full(getattr(record, name), fills[name]) for name in fills})
 
 
 def check_enough(kept: dict[str, np.ndarray]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows, blocks
 
@@ -94,3 +95,7 @@ class LinearGuess:
             guesses = [part(view) for part, view in zip(self.parts, views, strict=True)]
             found[start : start + len(block)] = np.tensordot(VIEW_SHARES, guesses, 1)
         return found
+
+    def voted(self, features: Rows, neighbors: NeighborLists | None) -> np.ndarray:
+        """The same, of each cell the mean over it and its neighbours."""
+        return neighbor_mean(self(features), neighbors)

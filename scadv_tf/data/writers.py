@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.answers import LATENT, CellAnswers, obs_columns
 from scadv_tf.data.h5ad_parts import start_h5ad, write_counts, write_rows
 from scadv_tf.data.joint_obs import write_joint_obs
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.rows import Rows
+from scadv_tf.data.rows import JoinedRows
 from scadv_tf.files import whole_file
 
 MODALITIES = ("rna", "atac")
@@ -23,18 +24,15 @@ CELLS_AT_ONCE = 2_048  # whose counts are held
 def write_integrated(
     path: str | Path,
     data: PairedData,
-    labels: dict[str, np.ndarray] | None,
-    confidence: dict[str, np.ndarray] | None,
-    unknown: dict[str, np.ndarray] | None,
-    latent: np.ndarray | Rows,
+    answers: dict[str, CellAnswers],
     umap: np.ndarray,
 ) -> None:
     """Writes both modalities as one .h5ad, RNA cells first, whole or not at all.
 
-    ``X`` holds the counts of the shared genes. ``obs`` holds ``modality``, ``scadv_label``,
-    ``scadv_confidence``, ``scadv_unknown``, the cell's own name as ``cell``, and the columns of
-    both inputs. Text that repeats becomes categories, as anndata makes them, unless there are more
-    than 100,000 of them (for ``cell``, in a file of more than 200,000 cells).
+    ``X`` holds the counts of the shared genes. ``obs`` holds ``modality``, the columns of the
+    answers (see `scadv_tf.data.answers`), the cell's own name as ``cell``, and the columns of both
+    inputs. Text that repeats becomes categories, as anndata makes them, unless there are more than
+    100,000 of them (for ``cell``, in a file of more than 200,000 cells).
 
     Counts and latent vectors are written some cells at a time and ``obs`` column by column, so
     that no more is held than the inputs hold.
@@ -42,27 +40,23 @@ def write_integrated(
     Parameters
     ----------
     data : its counts may be stored: whatever gives CSR rows for a slice will do.
-    labels, confidence : modality -> predicted type and its probability [cells].
-    unknown : modality -> whether the cell resembles no known type, bool [cells].
-        All three are None, and their columns left out, where no label was transferred.
-    latent : [R + A, Z], an array or on disk.
+    answers : modality -> what is said of its cells; their columns are left out, and the latent
+        vectors are not, where no label was transferred.
     umap : [R + A, 2].
     """
     import h5py
 
     cells = {modality: getattr(data, f"{modality}_cells") for modality in MODALITIES}
     tables = {modality: getattr(data, f"{modality}_obs") for modality in MODALITIES}
-    added = {"modality": _modality(cells)}
-    if labels is not None:
-        added["scadv_label"] = pd.Categorical(_joined(labels).astype(object))
-        added["scadv_confidence"] = _joined(confidence).astype(np.float32)
-        added["scadv_unknown"] = _joined(unknown)
+    found = [answers[modality] for modality in MODALITIES]
+    added = {"modality": _modality(cells), **obs_columns(*found)}
+    latent = JoinedRows(*(each.latent for each in found))
     shape = sum(map(len, cells.values())), len(data.genes)
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         start_h5ad(file, pd.Index(data.genes.astype(str)), {}, **COMPRESSION)
         write_counts(file, "X", _counts(data), shape, **COMPRESSION)
         write_joint_obs(file["obs"], cells, tables, added, **COMPRESSION)
-        write_rows(file["obsm"], "X_scadv", latent, **COMPRESSION)
+        write_rows(file["obsm"], LATENT, latent, **COMPRESSION)
         write_rows(file["obsm"], "X_umap", umap, **COMPRESSION)
 
 
@@ -77,7 +71,3 @@ def _modality(cells: dict[str, np.ndarray]) -> pd.Categorical:
     names = sorted(cells)
     codes = np.array([names.index(modality) for modality in cells], dtype=np.int8)
     return pd.Categorical.from_codes(np.repeat(codes, [*map(len, cells.values())]), names)
-
-
-def _joined(values: dict[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([values[modality] for modality in MODALITIES])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
 
-import pandas as pd
 import tensorflow as tf
 
+from scadv_tf.client.assets import Assets
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.serving.manifest import Background, manifest, model_card
 from scadv_tf.serving.served_model import Served, ServedModel
@@ -71,11 +70,9 @@ def _write(
     functions = signatures(model)
     content = manifest(background, functions, _sizes(model), version)
     content["upstream"] = intervals.upstream if intervals is not None else None
-    texts = _tables(served, intervals) | {
-        "manifest.json": json.dumps(content, indent=2, allow_nan=False)
-    }
+    assets = Assets(served.preprocessor.genes, served.types, intervals, content)
     model.assets = {}
-    for name, text in texts.items():
+    for name, text in assets.texts().items():
         (scratch / name).write_text(text, encoding="utf-8")
         model.assets[name] = tf.saved_model.Asset(str(scratch / name))
     tf.saved_model.save(model, str(target), signatures=functions)
@@ -91,21 +88,3 @@ def _sizes(model: ServedModel) -> dict:
         "reference_cells": 0 if model.reference is None else model.reference.count,
         "averages": 0 if model.reference is None else len(model.reference.levels),
     }
-
-
-def _tables(served: Served, intervals: Intervals | None) -> dict[str, str]:
-    tables = {"genes.txt": _lines(served.preprocessor.genes), "types.txt": _lines(served.types)}
-    if intervals is None:
-        return tables
-    peaks = intervals.peaks
-    names = peaks["chrom"] + ":" + peaks["start"].astype(str) + "-" + peaks["end"].astype(str)
-    tables["peaks.txt"] = _lines(names)
-    if intervals.genes is not None:
-        columns = ["chrom", "start", "end", "gene", "strand"]
-        table: pd.DataFrame = intervals.genes[columns]
-        tables["gene_coordinates.tsv"] = table.to_csv(sep="\t", index=False)
-    return tables
-
-
-def _lines(names) -> str:
-    return "".join(f"{name}\n" for name in names)

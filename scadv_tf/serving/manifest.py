@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field
 
-FORMAT = 1  # grows when a program that reads manifests must change
+from scadv_tf.client.assets import FORMAT
+
 SCORES = ("macro_f1", "weighted_f1", "accuracy")
 
 

@@ -45,10 +45,10 @@ def measure(config) -> dict:
     """Macro F1 of the labels of trained ATAC cells, and of an export's labels of new cells."""
     from scadv_tf import fitting, training
     from scadv_tf.annotation import annotate_cells
+    from scadv_tf.client.exported import ExportedModel
     from scadv_tf.data import preprocessing
     from scadv_tf.evaluation import label_scores
     from scadv_tf.serving.export import export
-    from scadv_tf.serving.exported import ExportedModel
     from scadv_tf.serving.served_model import Served
 
     data, truth = training.read(config)
@@ -57,7 +57,7 @@ def measure(config) -> dict:
     trained = subset(data, rna[0], atac[0])
     cells = preprocessing.fit(trained, config.preprocessing, config.training.seed)
     model, _ = fitting.fit(cells, trained.rna_labels, len(data.types), config)
-    answer = annotate_cells(model, cells, config)
+    answer = annotate_cells(model, cells, config, data.types)
     vote = config.evaluation.neighbor_vote
     types = np.array(data.types)
 
@@ -69,14 +69,14 @@ def measure(config) -> dict:
         served = Served(model, cells.preprocessor, data.types, answer, vote)
         exported = ExportedModel(export(served, folder, intervals=data.intervals))
         columns = np.flatnonzero(np.isin(data.genes, cells.preprocessor.genes))
-        new_rna = exported.annotate(data.rna[rna[1]][:, columns], "rna")["label"]
+        new_rna = exported.annotate(data.rna[rna[1]][:, columns], "rna").label
         counts = data.atac[atac[1]][:, columns]
         found = {
-            "trained_atac": macro_f1(types[answer.probabilities.argmax(axis=1)], atac[0]),
-            "new_atac_by_genes": macro_f1(exported.annotate(counts, "atac")["label"], atac[1]),
+            "trained_atac": macro_f1(answer.voted.label, atac[0]),
+            "new_atac_by_genes": macro_f1(exported.annotate(counts, "atac").label, atac[1]),
         }
         if data.peaks is not None:
-            labels = exported.annotate(counts, "atac", data.peaks[atac[1]])["label"]
+            labels = exported.annotate(counts, "atac", data.peaks[atac[1]]).label
             found["new_atac_by_peaks"] = macro_f1(labels, atac[1])
     known = types[data.rna_labels[rna[1]]]
     found["new_rna"] = round(label_scores(known, new_rna)["macro_f1"], 4)

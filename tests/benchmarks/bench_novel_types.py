@@ -66,10 +66,10 @@ def scores_of(found, cells, truth, novel: np.ndarray) -> dict:
     uncertainty = spread(uncertainty, with_data, 1)
     labelled = truth.labels != ""
     return {
-        "auroc": roc_auc_score(novel[labelled], found.novelty[labelled]),
+        "auroc": roc_auc_score(novel[labelled], found.voted.novelty[labelled]),
         "auroc_uncertainty_alone": roc_auc_score(novel[labelled], uncertainty[labelled]),
-        "found": found.unknown[novel].mean(),
-        "false_alarms": found.unknown[labelled & ~novel].mean(),
+        "found": found.voted.unknown[novel].mean(),
+        "false_alarms": found.voted.unknown[labelled & ~novel].mean(),
     }
 
 
@@ -89,7 +89,7 @@ def given(data, truth, config) -> dict | None:
     areas = {}
     for name in np.unique(truth.labels[novel]):
         seen = (labelled & ~novel) | (truth.labels == name)
-        areas[str(name)] = roc_auc_score(truth.labels[seen] == name, found.novelty[seen])
+        areas[str(name)] = roc_auc_score(truth.labels[seen] == name, found.voted.novelty[seen])
     line = {"left_out": None, "cells": int(novel.sum())}
     return line | rounded(scores_of(found, cells, truth, novel)) | {"types": rounded(areas)}
 

@@ -61,8 +61,8 @@ def measure(config) -> dict:
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     model, _ = fitting.fit(cells, data.rna_labels, len(data.types), config)
     seconds = time.perf_counter() - start
-    annotation = annotate_cells(model, cells, config)
-    routes = transfer(annotation, data.types, data.rna_labels, config)
+    annotation = annotate_cells(model, cells, config, data.types)
+    routes = transfer(annotation, data.rna_labels, config).routes
     found = {}
     for route in ROUTES:
         scores = label_scores(truth.labels, truth.coarsen(routes[route]))

@@ -12,13 +12,19 @@ import pytest
 from scipy import sparse
 
 from scadv_tf.data import joint_obs, rows, writers
+from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.h5ad_parts import write_counts
 from scadv_tf.data.joint_obs import plain
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.data.writers import write_integrated
 
-RNA_LABELS, ATAC_LABELS = np.array(["x", "y", "x"]), np.array(["y", "x"])
+TYPES = ("x", "y", "z")
+PROBABILITIES = {
+    "rna": np.array([[0.9, 0.1, 0], [0.1, 0.8, 0.1], [0.7, 0.3, 0]], np.float32),
+    "atac": np.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]], np.float32),
+}
+UNKNOWN = {"rna": np.zeros(3, dtype=bool), "atac": np.array([False, True])}
 LATENT = np.arange(20.0).reshape(5, 4)
 UMAP = np.arange(10.0).reshape(5, 2)
 
@@ -54,11 +60,24 @@ def written(tmp_path, data):
     return anndata.read_h5ad(path)
 
 
+def answers_of(probabilities, unknown, latent, types=TYPES) -> dict[str, CellAnswers]:
+    """The answers for both modalities; the novelty is the least probability."""
+    first = len(unknown["rna"])
+    latents = {"rna": latent[:first], "atac": latent[first : len(latent)]}
+    return {
+        name: CellAnswers(
+            latents[name],
+            values,
+            values.min(axis=1),
+            unknown[name],
+            most_probable(values, types),
+        )
+        for name, values in probabilities.items()
+    }
+
+
 def write(path, data):
-    labels = {"rna": RNA_LABELS, "atac": ATAC_LABELS}
-    confidence = {"rna": np.array([0.9, 0.8, 0.7]), "atac": np.array([0.6, 0.5])}
-    unknown = {"rna": np.zeros(3, dtype=bool), "atac": np.array([False, True])}
-    write_integrated(path, data, labels, confidence, unknown, LATENT, UMAP)
+    write_integrated(path, data, answers_of(PROBABILITIES, UNKNOWN, LATENT), UMAP)
 
 
 def test_rna_cells_come_first_and_each_cell_keeps_its_name(written):
@@ -81,6 +100,8 @@ def test_what_was_found(written):
     )
     assert written.obs["scadv_unknown"].tolist() == [False, False, False, False, True]
     assert written.obs["scadv_unknown"].dtype == bool
+    assert written.obs["scadv_accepted_label"].tolist() == ["x", "y", "x", "y", "unknown"]
+    np.testing.assert_allclose(written.obs["scadv_novelty"], [0, 0.1, 0, 0.1, 0.25], rtol=1e-6)
     np.testing.assert_array_equal(written.obsm["X_scadv"], LATENT)
     np.testing.assert_array_equal(written.obsm["X_umap"], UMAP)
     assert written.obsm["X_scadv"].dtype == written.obsm["X_umap"].dtype == np.float32
@@ -118,21 +139,29 @@ class Stored:
         return self._counts[part]
 
 
-def as_anndata_writes(path, data, labels, confidence, unknown, latent, umap):
+def as_anndata_writes(path, data, answers, latent, umap):
     """A plain twin: everything is held, joined and written by anndata."""
     parts = {}
     for modality in ("rna", "atac"):
         obs = plain(getattr(data, f"{modality}_obs"))
         obs["cell"], obs["modality"] = getattr(data, f"{modality}_cells"), modality
-        if labels is not None:
-            obs["scadv_label"] = labels[modality]
-            obs["scadv_confidence"] = confidence[modality].astype(np.float32)
-            obs["scadv_unknown"] = unknown[modality]
+        said, types = answers[modality], [*TYPES, "unknown"]
+        if said.label is not None:
+            obs["scadv_label"] = said.label.astype(object)
+            obs["scadv_confidence"] = said.probabilities.max(axis=1)
+            accepted = np.where(said.unknown, "unknown", said.label)
+            obs["scadv_accepted_label"] = accepted.astype(object)
+            obs["scadv_novelty"] = said.novelty
+            obs["scadv_unknown"] = said.unknown
         obs.index = pd.Index(obs["cell"].to_numpy(dtype=object))
         var = pd.DataFrame(index=data.genes)
         parts[modality] = anndata.AnnData(getattr(data, modality), obs=obs, var=var)
     joint = anndata.concat(parts, join="outer", index_unique="-")
     joint.obs = plain(joint.obs)
+    if said.label is not None:
+        joint.obs["scadv_label"] = pd.Categorical(joint.obs["scadv_label"], types[:-1])
+        accepted = pd.Categorical(joint.obs["scadv_accepted_label"], types)
+        joint.obs["scadv_accepted_label"] = accepted
     joint.obsm = {"X_scadv": latent.astype(np.float32), "X_umap": umap.astype(np.float32)}
     joint.write_h5ad(path, compression="gzip")
 
@@ -169,19 +198,18 @@ def test_the_file_is_what_anndata_would_write(adata, tmp_path, monkeypatch, seed
         counts = random.poisson(0.5, (number, 7))
         tables[modality] = adata(counts, genes, names, **awkward(random, number))
     data = pair(tables["rna"], tables["atac"], "", min_shared_genes=1, supervised=False)[0]
-    found = [
-        {name: random.choice(["x", "y z"], n) for name, n in cells.items()},
-        {name: random.random(n) for name, n in cells.items()},
-        {name: random.random(n) < 0.3 for name, n in cells.items()},
-    ]
-    found = [None] * 3 if seed == 4 else found
+    shares = {name: random.dirichlet([1, 1, 1], n).astype(np.float32) for name, n in cells.items()}
+    unknown = {name: random.random(n) < 0.3 for name, n in cells.items()}
     spaces = random.normal(size=(19, 5)), random.normal(size=(19, 2))
-    as_anndata_writes(tmp_path / "twin.h5ad", data, *found, *spaces)
+    types = () if seed == 4 else TYPES
+    held = answers_of(shares, unknown, spaces[0], types)
+    as_anndata_writes(tmp_path / "twin.h5ad", data, held, *spaces)
     stored = dataclasses.replace(data, rna=Stored(data.rna), atac=Stored(data.atac))
     on_disk = DiskRows(tmp_path / "latent", 5)
     on_disk[0:19] = spaces[0]
-    write_integrated(tmp_path / "held.h5ad", data, *found, *spaces)
-    write_integrated(tmp_path / "stored.h5ad", stored, *found, on_disk, spaces[1])
+    write_integrated(tmp_path / "held.h5ad", data, held, spaces[1])
+    found = answers_of(shares, unknown, on_disk, types)
+    write_integrated(tmp_path / "stored.h5ad", stored, found, spaces[1])
     assert stored.rna.longest == stored.atac.longest == 3
     expected = content(tmp_path / "twin.h5ad")
     assert content(tmp_path / "held.h5ad") == content(tmp_path / "stored.h5ad") == expected
@@ -208,8 +236,8 @@ def test_numbers_with_gaps_of_both_kinds_join(adata, tmp_path):
     rna = adata([[1], [2]], ["A"], dose=pd.array([1, None], dtype="Int64"))
     atac = adata([[1], [2]], ["A"], dose=[0.5, np.nan])
     data = pair(rna, atac, "", min_shared_genes=1, supervised=False)[0]
-    spaces = np.zeros((4, 3)), np.zeros((4, 2))
-    write_integrated(tmp_path / "joint.h5ad", data, None, None, None, *spaces)
+    answers = dict.fromkeys(("rna", "atac"), CellAnswers(np.zeros((2, 3))))
+    write_integrated(tmp_path / "joint.h5ad", data, answers, np.zeros((4, 2)))
     found = anndata.read_h5ad(tmp_path / "joint.h5ad").obs["dose"]
     np.testing.assert_array_equal(found, [1, np.nan, 0.5, np.nan])
 

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from scadv_tf.client.client import OUTPUTS
+from scadv_tf.data.answers import CellAnswers
+
 TERMS = 2000  # of the longest sums, those over genes
 SUMS = 8  # one after the other from counts to an answer: projection, averages, layers, maps
 # Roundings of a sum are as often up as down: they grow by the root of its length.
 ROUNDING = SUMS * TERMS**0.5 * float(np.finfo(np.float32).eps)
+
+
+def dict_of(answers: CellAnswers) -> dict[str, np.ndarray]:
+    """Output -> its values, as a served model names them."""
+    found = {name: np.asarray(getattr(answers, name)) for name in OUTPUTS}
+    return found | {"label": found["label"].astype(str)}
 
 
 def tolerance(values) -> float:

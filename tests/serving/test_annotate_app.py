@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import h5py
@@ -25,12 +26,12 @@ from scipy.io import mmwrite
 import scadv_tf
 from scadv_tf import InputError
 from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.client import exported as exported_module
+from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data import annotated_files
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.progress import CellProgress
-from scadv_tf.serving import exported as exported_module
-from scadv_tf.serving.exported import ExportedModel
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,12 +81,12 @@ def ask(exported, tmp_path):
 
 def assert_answer(found: AnnData, answer, exactly=False):
     compare = np.testing.assert_array_equal if exactly else assert_close
-    compare(found.obsm["X_scadv"], answer["latent"])
+    compare(found.obsm["X_scadv"], answer.latent)
     for name in ("confidence", "novelty"):
-        compare(found.obs[f"scadv_{name}"], answer[name])
-    assert found.obs["scadv_label"].tolist() == answer["label"].tolist()
-    assert found.obs["scadv_unknown"].tolist() == answer["unknown"].tolist()
-    accepted = np.where(answer["unknown"], "unknown", answer["label"])
+        compare(found.obs[f"scadv_{name}"], getattr(answer, name))
+    assert found.obs["scadv_label"].tolist() == answer.label.tolist()
+    assert found.obs["scadv_unknown"].tolist() == answer.unknown.tolist()
+    accepted = np.where(answer.unknown, "unknown", answer.label)
     assert found.obs["scadv_accepted_label"].tolist() == accepted.tolist()
 
 
@@ -190,8 +191,8 @@ def test_the_size_of_chunks_does_not_matter(ask, expected, simulated, tmp_path, 
         adata.write_h5ad(tmp_path / "in.h5ad")
         found = ask(tmp_path / "in.h5ad", modality, batch_size=size)
         answer = expected[modality]
-        assert_close(found.obsm["X_scadv"], answer["latent"])
-        assert found.obs["scadv_label"].tolist() == answer["label"].tolist()
+        assert_close(found.obsm["X_scadv"], answer.latent)
+        assert found.obs["scadv_label"].tolist() == answer.label.tolist()
 
 
 def test_missing_genes_count_as_0_and_their_share_is_told(ask, simulated, tmp_path, caplog):
@@ -208,10 +209,10 @@ def test_missing_genes_count_as_0_and_their_share_is_told(ask, simulated, tmp_pa
     ]
 
 
-def of(found: AnnData) -> dict:
+def of(found: AnnData) -> SimpleNamespace:
     names = ("label", "confidence", "novelty", "unknown")
     answer = {name: found.obs[f"scadv_{name}"].to_numpy() for name in names}
-    return answer | {"latent": found.obsm["X_scadv"]}
+    return SimpleNamespace(latent=found.obsm["X_scadv"], **answer)
 
 
 def test_the_route_of_peaks(ask, expected, simulated, model, new_tissue, tmp_path, caplog):
@@ -246,10 +247,11 @@ def test_an_h5ad_keeps_the_table_of_cells_and_can_be_annotated_again(ask, model,
     found = ask(tmp_path / "in.h5ad")
     old = ["cell_type", "donor", "age"]
     pd.testing.assert_frame_equal(found.obs[old], anndata.read_h5ad(tmp_path / "in.h5ad").obs[old])
-    new = ["label", "accepted_label", "confidence", "novelty", "unknown"]
+    new = ["label", "confidence", "accepted_label", "novelty", "unknown"]
     assert found.obs.columns.tolist() == [*old, *(f"scadv_{name}" for name in new)]
-    assert found.obs["scadv_label"].cat.categories.tolist() == [*model.types, "unknown"]
-    kinds = [str(found.obs[f"scadv_{name}"].dtype) for name in new[2:]]
+    assert found.obs["scadv_label"].cat.categories.tolist() == [*model.types]
+    assert found.obs["scadv_accepted_label"].cat.categories.tolist() == [*model.types, "unknown"]
+    kinds = [str(found.obs[f"scadv_{name}"].dtype) for name in ("confidence", "novelty", "unknown")]
     assert kinds == ["float32", "float32", "bool"]
     assert found.X is None and found.obsm["X_scadv"].dtype == np.float32
     assert found.uns["scadv"].items() >= (model.identity | {"modality": "rna"}).items()
@@ -276,15 +278,16 @@ def test_the_table_of_cells_of_an_older_anndata(ask, simulated, tmp_path):
 def test_a_csv_says_the_same(ask, expected, simulated, tmp_path):
     simulated["atac"].write_h5ad(tmp_path / "in.h5ad")
     found = ask(tmp_path / "in.h5ad", "atac", output="out.csv", batch_size=20)
-    columns = ["cell", "label", "confidence", "accepted_label", "novelty"]
+    columns = ["cell", "label", "confidence", "accepted_label", "novelty", "unknown"]
     assert found.columns.tolist() == columns
     answer = expected["atac"]
     assert found["cell"].tolist() == simulated["atac"].obs_names.tolist()
-    assert found["label"].tolist() == answer["label"].tolist()
+    assert found["label"].tolist() == answer.label.tolist()
     unknown = found["accepted_label"] == "unknown"
-    assert unknown.tolist() == answer["unknown"].tolist() and 0 < unknown.mean() < 1
-    assert_close(found["confidence"], answer["confidence"])
-    assert_close(found["novelty"], answer["novelty"])
+    assert unknown.tolist() == answer.unknown.tolist() and 0 < unknown.mean() < 1
+    assert found["unknown"].tolist() == unknown.tolist()
+    assert_close(found["confidence"], answer.confidence)
+    assert_close(found["novelty"], answer.novelty)
 
 
 def test_a_model_without_types_embeds(ask, without_types, simulated, tmp_path):
@@ -432,10 +435,10 @@ def test_the_program(exported, simulated, expected, tmp_path):
     assert_answer(anndata.read_h5ad(tmp_path / "new" / "out.h5ad"), expected["rna"])
     first, second, *types = done.stdout.splitlines()
     assert first.startswith("90 cells in ")
-    number = expected["rna"]["unknown"].sum()
+    number = expected["rna"].unknown.sum()
     assert second == f"{number} of them ({100 * number / 90:.1f} %) resemble no known type"
     found = {line.split()[0]: int(line.split()[1]) for line in types}
-    assert found == pd.Series(expected["rna"]["label"]).value_counts().to_dict()
+    assert found == pd.Series(expected["rna"].label).value_counts().to_dict()
     assert str(exported.version) in done.stderr and "output: new/out.h5ad" in done.stderr
     for noise in ("TensorFlow/", "oneDNN", "cuda", "Warning", "Traceback"):
         assert noise not in done.stderr
@@ -480,7 +483,7 @@ GROWTH = """
 
     from scadv_tf.annotate import AnnotateConfig, annotate_file
     from scadv_tf.progress import peak_memory_mb
-    from scadv_tf.serving import exported
+    from scadv_tf.client import exported
 
     # Loaded once, since it is its number of cells that is looked at.
     exported.ExportedModel = functools.cache(exported.ExportedModel)

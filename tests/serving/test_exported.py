@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from same_answers import assert_close, assert_same_answers
+from same_answers import assert_close, assert_same_answers, dict_of
 from scipy import sparse
 from serving_twin import training_answer, values_of
 
 from scadv_tf import InputError
-from scadv_tf.serving import exported as exported_module
-from scadv_tf.serving.exported import ExportedModel, find_version
+from scadv_tf.client import exported as exported_module
+from scadv_tf.client.exported import ExportedModel, find_version
 
-OUTPUTS = {"latent", "probabilities", "label", "confidence", "novelty", "unknown"}
+OUTPUTS = ("latent", "probabilities", "label", "confidence", "novelty", "unknown")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,7 @@ def sparse_tensor(peaks):
 
 
 def same(found, expected):
-    assert found.keys() == OUTPUTS
-    assert_same_answers(found, values_of(expected))
+    assert_same_answers(dict_of(found), values_of(expected))
 
 
 def test_it_knows_what_it_was_made_of(exported, model):
@@ -63,20 +62,21 @@ def test_it_answers_as_the_model_in_memory(exported, model, in_memory, new_tissu
     expected = in_memory(exported.trained).annotate(tf.constant(counts.toarray()), modality, opened)
     found = model.annotate(counts, modality, peaks)
     same(found, expected)
-    assert len(set(found["label"])) > 1 and 0 < found["unknown"].mean() < 1
+    assert len(set(found.label)) > 1 and 0 < found.unknown.mean() < 1
+    assert tuple(found.label.categories) == model.types
     if kind != "peaks":
-        assert_close(model.embed(counts, modality)["latent"], found["latent"])
+        assert_close(model.embed(counts, modality).latent, found.latent)
 
 
 def test_rna_cells_of_the_training_get_what_training_said(exported, model):
     trained = exported.trained
     found = model.annotate(trained.data.rna, "rna")
-    assert_same_answers(found, training_answer(trained))
+    assert_same_answers(dict_of(found), training_answer(trained))
 
 
 def test_peaks_change_the_neighbours(model, new_tissue):
-    by_genes = model.annotate(new_tissue.atac, "atac")["probabilities"]
-    by_peaks = model.annotate(new_tissue.atac, "atac", new_tissue.peaks)["probabilities"]
+    by_genes = model.annotate(new_tissue.atac, "atac").probabilities
+    by_peaks = model.annotate(new_tissue.atac, "atac", new_tissue.peaks).probabilities
     assert np.abs(by_genes - by_peaks).max() > 0.01
 
 
@@ -87,7 +87,7 @@ def test_only_whether_a_peak_is_open_counts(model, new_tissue):
     twice = sparse.csr_matrix((parts[0], (parts[1], parts[2])), shape=peaks.shape)
     found = model.annotate(new_tissue.atac, "atac", twice)
     for name in OUTPUTS:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("size", [1, 7, 80])
@@ -95,7 +95,7 @@ def test_the_number_of_cells_at_once_does_not_matter(model, new_tissue, monkeypa
     expected = model.annotate(new_tissue.atac, "atac", new_tissue.peaks)
     monkeypatch.setattr(exported_module, "CELLS_AT_ONCE", size)
     found = model.annotate(new_tissue.atac, "atac", new_tissue.peaks)
-    assert_same_answers(found, expected)
+    assert_same_answers(dict_of(found), dict_of(expected))
 
 
 def test_a_model_without_types_only_embeds(without_types, in_memory, new_tissue):
@@ -106,8 +106,8 @@ def test_a_model_without_types_only_embeds(without_types, in_memory, new_tissue)
         counts = getattr(new_tissue, modality)
         expected = served.embed(tf.constant(counts.toarray()), modality)["latent"]
         found = model.embed(counts, modality)
-        assert found.keys() == {"latent"}
-        assert_close(found["latent"], expected)
+        assert found.label is None and found.probabilities is None
+        assert_close(found.latent, expected)
         with pytest.raises(InputError, match=f"no signature annotate_{modality}"):
             model.annotate(counts, modality)
 
@@ -124,7 +124,7 @@ def test_counts_of_another_shape_are_refused(model, new_tissue):
         model.annotate(new_tissue.atac, "atac", new_tissue.peaks[1:])
     with pytest.raises(InputError, match="number of cells"):
         model.annotate(new_tissue.atac[:0], "atac")
-    with pytest.raises(ValueError, match="modality must be"):
+    with pytest.raises(InputError, match="no such modality"):
         model.annotate(new_tissue.atac, "peaks")
     with pytest.raises(InputError, match="no signature annotate_rna_peaks"):
         model.annotate(new_tissue.rna, "rna", new_tissue.peaks)
@@ -135,7 +135,7 @@ def test_counts_that_are_none_are_refused(model, new_tissue, bad):
     counts = new_tissue.atac.copy()
     counts.data[5] = bad
     for ask in (model.annotate, model.embed):
-        with pytest.raises(InputError, match="negative or not finite"):
+        with pytest.raises(InputError, match="negative or not a finite number"):
             ask(counts, "atac")
 
 

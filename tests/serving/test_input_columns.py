@@ -11,8 +11,8 @@ import pytest
 from scipy import sparse
 
 from scadv_tf import InputError
+from scadv_tf.client.input_columns import InputColumns, input_columns
 from scadv_tf.data.pairing import Intervals
-from scadv_tf.serving.input_columns import InputColumns, input_columns
 
 
 class Model:

@@ -91,5 +91,5 @@ def test_the_answers_are_right(pbmc):
     again = values_of(
         pbmc.loaded.signatures["annotate_atac_peaks"](**entries(data.atac, data.peaks))
     )
-    best = np.array(data.types)[pbmc.trained.annotation.probabilities.argmax(axis=1)]
+    best = np.array(data.types)[pbmc.trained.annotation.voted.probabilities.argmax(axis=1)]
     assert np.mean(again["label"] == best) > 0.95

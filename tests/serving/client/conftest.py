@@ -10,10 +10,11 @@ import pytest
 from anndata import AnnData
 from fake_serving import SERVERS, FakeServer
 from scipy import sparse
+from serving_twin import opened
 
-from scadv_tf.serving.client import Client
+from scadv_tf.client.client import Client
+from scadv_tf.client.transport import Retries
 from scadv_tf.serving.export import export
-from scadv_tf.serving.transport import Retries
 
 TYPES = ("CD8⁺ T", "naïve B", "γδ T", "单核细胞")
 MODEL = "tissue"
@@ -29,7 +30,8 @@ def trained(train, tissue):
 @pytest.fixture(scope="session")
 def folder(trained, tmp_path_factory):
     """The folder of its version 1."""
-    return export(trained.served, tmp_path_factory.mktemp("served") / MODEL)
+    places = trained.data.intervals
+    return export(trained.served, tmp_path_factory.mktemp("served") / MODEL, intervals=places)
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +94,11 @@ def counts(trained):
 
 @pytest.fixture(scope="session")
 def expected(trained, in_memory):
-    """What the model in memory says of counts: expected(counts, modality)."""
+    """What the model in memory says of counts: expected(counts, modality, peaks)."""
 
-    def answer(counts, modality: str) -> dict:
-        found = in_memory(trained).annotate(counts.toarray(), modality)
+    def answer(counts, modality: str, peaks=None) -> dict:
+        given = () if peaks is None else (opened(peaks),)
+        found = in_memory(trained).annotate(counts.toarray(), modality, *given)
         found = {name: value.numpy() for name, value in found.items()}
         return found | {"label": np.array([text.decode() for text in found["label"]])}
 

@@ -8,17 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
-from same_answers import assert_close, assert_same_answers, assert_same_labels
+from same_answers import assert_close, assert_same_answers, assert_same_labels, dict_of
 from scipy import sparse
 
-from scadv_tf.serving.answers import OUTPUTS
-from scadv_tf.serving.rest_transport import _array
+import scadv_tf
+from scadv_tf import InputError
+from scadv_tf.client.client import OUTPUTS
+from scadv_tf.client.input_columns import input_columns
+from scadv_tf.client.rest_transport import _array
+from scadv_tf.serving import client as former_client
+from scadv_tf.serving import input_columns as former_columns
 
 NUMBER = np.dtype(np.float32)
 
 
 def assert_same(answer, expected):
-    found = {name: np.asarray(getattr(answer, name)) for name in OUTPUTS}
+    found = dict_of(answer)
     assert {found[name].dtype for name in OUTPUTS if name not in ("label", "unknown")} == {NUMBER}
     assert_same_answers(found, expected)
 
@@ -132,7 +137,8 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     adata.write_h5ad(tmp_path / "cells.h5ad")
     read = read_h5ad(tmp_path / "cells.h5ad")
     assert list(read.obs) == [
-        "batch", "scadv_label", "scadv_confidence", "scadv_unknown", "scadv_novelty",
+        "batch", "scadv_label", "scadv_confidence", "scadv_accepted_label", "scadv_novelty",
+        "scadv_unknown",
     ]  # fmt: skip
     assert read.obs["scadv_label"].dtype == "category"
     assert read.obs["scadv_label"].astype(str).tolist() == right["label"].tolist()
@@ -144,6 +150,59 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     assert_close(read.obs["scadv_novelty"], right["novelty"])
     assert_close(read.obsm["X_scadv"], right["latent"])
     assert set(read.obsm) == {"X_pca", "X_scadv"} and (read.X != before).nnz == 0
+
+
+# Peaks.
+
+
+def names_of(intervals) -> list[str]:
+    peaks = intervals.peaks
+    return [
+        f"{chrom}:{start}-{end}"
+        for chrom, start, end in zip(peaks["chrom"], peaks["start"], peaks["end"], strict=True)
+    ]
+
+
+@pytest.mark.parametrize("size", [3, 512])
+def test_cells_may_come_as_peaks(connect, fake, folder, new_tissue, expected, size):
+    """In another order; gene activity is made of them, and neighbours are found by them."""
+    names = pd.Index(names_of(new_tissue.intervals))
+    order = np.random.default_rng(0).permutation(len(names))
+    adata = AnnData(new_tissue.peaks[1:9][:, order], var=pd.DataFrame(index=names[order]))
+    client = connect(genes=folder / "assets" / "genes.txt", batch_size=size)
+    answers = client.annotate(adata, "atac")
+    assert_same(answers, expected(new_tissue.atac[1:9], "atac", new_tissue.peaks[1:9]))
+    assert {signature for _, signature, _ in fake.requests} == {"annotate_atac_peaks"}
+    assert len(fake.requests) == (3 if size == 3 else 1)
+    assert adata.obs["scadv_accepted_label"].tolist() == answers.accepted_label.tolist()
+    again = client.annotate_counts(new_tissue.atac[1:9], "atac", new_tissue.peaks[1:9])
+    assert_same(again, expected(new_tissue.atac[1:9], "atac", new_tissue.peaks[1:9]))
+
+
+def test_peaks_are_never_sent_densely(connect, fake, folder, new_tissue, expected, caplog):
+    client = connect(genes=folder / "assets" / "genes.txt", sparse=False)
+    var = pd.DataFrame(index=names_of(new_tissue.intervals))
+    answers = client.annotate(AnnData(new_tissue.peaks[1:9], var=var), "atac")
+    assert_same(answers, expected(new_tissue.atac[1:9], "atac"))
+    assert [signature for _, signature, _ in fake.requests] == ["annotate_atac"]
+    assert "neighbours go by genes" in caplog.text
+
+
+def test_peaks_need_the_assets_of_the_model(connect, fake, folder, genes, new_tissue):
+    adata = AnnData(new_tissue.peaks, var=pd.DataFrame(index=names_of(new_tissue.intervals)))
+    with pytest.raises(InputError, match="does not know where genes lie") as error:
+        connect(genes=list(genes)).annotate(adata, "atac")
+    assert "assets/genes.txt" in error.value.advice
+    with pytest.raises(InputError, match="peaks are not known"):
+        connect().annotate_counts(new_tissue.atac, "atac", new_tissue.peaks)
+    client = connect(genes=folder / "assets" / "genes.txt")
+    with pytest.raises(InputError, match="which RNA does not have"):
+        client.annotate(adata, "rna")
+    with pytest.raises(InputError, match="number of peaks does not fit"):
+        client.annotate_counts(new_tissue.atac, "atac", new_tissue.peaks[:, 1:])
+    with pytest.raises(InputError, match="no signature annotate_rna_peaks"):
+        client.annotate_counts(new_tissue.rna[:80], "rna", new_tissue.peaks)
+    assert not fake.requests
 
 
 # Versions.
@@ -185,3 +244,8 @@ def test_a_version_that_comes_meanwhile_answers_no_cell_of_a_call(
     assert client.annotate_counts(counts(7), "rna").version == 1
     assert [version for version, _, _ in fake.requests] == [1, 1, 1]
     assert client.annotate_counts(counts(7), "rna").version == 2
+
+
+def test_the_former_places_lead_here():
+    assert former_client.Client is scadv_tf.Client
+    assert former_columns.input_columns is input_columns

@@ -14,10 +14,10 @@ from fake_serving import DROPPED, SERVERS, FakeServer
 from same_answers import assert_close
 from scipy import sparse
 
+from scadv_tf.client import transport
+from scadv_tf.client.client import Client
+from scadv_tf.client.transport import RequestFailed, Retries
 from scadv_tf.errors import InputError
-from scadv_tf.serving import transport
-from scadv_tf.serving.client import Client
-from scadv_tf.serving.transport import RequestFailed, Retries
 
 PASSING = {
     "grpc": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"],
@@ -200,8 +200,8 @@ def test_a_model_without_types(fake_without_types, protocol, genes, counts):
     with SERVERS[protocol](fake_without_types) as address:
         with Client(address, "tissue", genes) as client, pytest.raises(InputError) as error:
             client.annotate_counts(counts(1), "rna")
-    assert error.value.what == "the model cannot annotate cells"
-    assert "embed_rna" in error.value.received and "annotate_rna" in error.value.expected
+    assert error.value.what == "the model has no signature annotate_rna"
+    assert "embed_rna" in error.value.received and "taught types" in error.value.expected
 
 
 def test_a_server_that_batches_takes_dense_requests_alone(connect, fake, counts, expected):
@@ -224,7 +224,7 @@ def test_cells_that_cannot_be_sent(connect, fake, cells, counts):
             AnnData(adata.X, var=pd.DataFrame(index=[f"peak {i}" for i in range(120)])), "atac"
         ),
         "no such modality": lambda: client.annotate(adata, "protein"),
-        "do not fit the genes": lambda: client.annotate_counts(counts(3)[:, 1:], "rna"),
+        "number of genes does not fit": lambda: client.annotate_counts(counts(3)[:, 1:], "rna"),
         "at least one cell": lambda: client.annotate_counts(counts(3)[:0], "rna"),
     }
     for text, ask in wrong.items():
@@ -251,7 +251,7 @@ def test_settings_that_cannot_be(addresses, protocol, genes, tmp_path):
 @pytest.mark.parametrize("module", ["grpc", "requests", "tensorflow_serving.apis"])
 def test_without_the_extra_it_says_what_to_install(monkeypatch, genes, module):
     for name in ("grpc_transport", "rest_transport"):
-        monkeypatch.delitem(sys.modules, f"scadv_tf.serving.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"scadv_tf.client.{name}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     address = "http://localhost:8501" if module == "requests" else "localhost:8500"
     with pytest.raises(InputError, match=r"pip install 'scadv_tf\[serving\]'"):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from fake_serving import SERVERS, FakeServer
 from same_answers import assert_close, assert_same_labels
 
-from scadv_tf.serving.client import Client
+from scadv_tf.client.client import Client
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from same_answers import assert_close
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from scadv_tf.client.client import Client
 from scadv_tf.errors import InputError
-from scadv_tf.serving.client import Client
 from scadv_tf.serving.warmup import FILE
 
 PAGE = Path(__file__).parents[3] / "docs" / "serving.md"

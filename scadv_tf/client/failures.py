@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from scadv_tf.client.transport import RequestFailed
 from scadv_tf.errors import InputError
-from scadv_tf.serving.transport import RequestFailed
 
 
 def explained(

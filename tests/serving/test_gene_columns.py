@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scadv_tf import InputError
-from scadv_tf.serving.gene_order import gene_columns
+from scadv_tf.client.input_columns import gene_columns
 
 GENES = np.array(["CD3E", "MS4A1", "NKG7", "LYZ"])
 

@@ -10,7 +10,7 @@ import numpy as np
 import requests
 from scipy import sparse
 
-from scadv_tf.serving.transport import RequestFailed
+from scadv_tf.client.transport import RequestFailed
 
 # As TF Serving turns statuses into HTTP, and proxies in front of it answer.
 _STATUSES = {

@@ -14,8 +14,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from scadv_tf.serving.batches import BYTES_OF_ENTRY, BYTES_OF_VALUE
-from scadv_tf.serving.transport import RequestFailed
+from scadv_tf.client.batches import BYTES_OF_ENTRY, BYTES_OF_VALUE
+from scadv_tf.client.transport import RequestFailed
 
 # The default limit of 4 MiB is 350 dense cells of 3,000 genes. TF Serving itself has none.
 _OPTIONS = [

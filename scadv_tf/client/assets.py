@@ -1,0 +1,174 @@
+"""What stands beside the graph of an export: names of genes, types and peaks, and its manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.gene_activity import peak_intervals
+from scadv_tf.data.pairing import Intervals
+from scadv_tf.errors import InputError
+
+FORMAT = 1  # of the manifest; grows when a program that reads manifests must change
+GENES, TYPES, PEAKS, COORDINATES = "genes.txt", "types.txt", "peaks.txt", "gene_coordinates.tsv"
+MANIFEST = "manifest.json"
+_COLUMNS = {"chrom": str, "start": np.int64, "end": np.int64, "gene": str, "strand": str}
+
+
+@dataclass(frozen=True, eq=False)
+class Assets:
+    """What a model takes and gives, without the model.
+
+    Attributes
+    ----------
+    genes : names of the genes [G], text, in the order of counts.
+    types : names of the K types; empty if none was taught.
+    intervals : where peaks and genes lie, see `Intervals`; None if the training had no peaks.
+    manifest : what ``manifest.json`` says; empty where only the genes are known.
+    version : the number of the folder that they lie in; None without.
+    """
+
+    genes: np.ndarray
+    types: tuple[str, ...] = ()
+    intervals: Intervals | None = None
+    manifest: dict = field(default_factory=dict)
+    version: int | None = None
+
+    @classmethod
+    def read(cls, version: Path) -> Assets:
+        """Those of the folder of a version.
+
+        Raises
+        ------
+        InputError : they are damaged, or were written by another version of scadv_tf.
+        """
+        folder = version / "assets"
+        try:
+            manifest = json.loads(_text(folder, MANIFEST))
+            if manifest["format"] != FORMAT:
+                raise _other_format(version, manifest["format"])
+            genes = np.array(_text(folder, GENES).splitlines(), dtype=str)
+            types = tuple(_text(folder, TYPES).splitlines())
+            found = cls(genes, types, _intervals(folder, manifest), manifest, _number(version))
+            found._check_sizes()
+        except InputError:
+            raise
+        except Exception as error:
+            raise damaged(version, error) from error
+        return found
+
+    @property
+    def signatures(self) -> dict:
+        """Name of each signature -> its inputs and outputs."""
+        return self.manifest.get("signatures", {})
+
+    @property
+    def peaks(self) -> int:
+        """The number of peaks P by which neighbours are found; 0 without peaks or types."""
+        return len(self.intervals.peaks) if "annotate_atac_peaks" in self.signatures else 0
+
+    def texts(self) -> dict[str, str]:
+        """Name of each file -> its content."""
+        found = {
+            GENES: _lines(self.genes),
+            TYPES: _lines(self.types),
+            MANIFEST: json.dumps(self.manifest, indent=2, allow_nan=False),
+        }
+        if self.intervals is not None:
+            peaks, genes = self.intervals.peaks, self.intervals.genes
+            places = peaks["start"].astype(str) + "-" + peaks["end"].astype(str)
+            found[PEAKS] = _lines(peaks["chrom"] + ":" + places)
+            if genes is not None:
+                found[COORDINATES] = genes[[*_COLUMNS]].to_csv(sep="\t", index=False)
+        return found
+
+    def _check_sizes(self) -> None:
+        peaks = 0 if self.intervals is None else len(self.intervals.peaks)
+        for name, found, told in (
+            ("genes", len(self.genes), self.manifest["genes"]),
+            ("types", list(self.types), self.manifest["types"]),
+            ("peaks", peaks, self.manifest["peaks"] or peaks),
+        ):
+            if found != told:
+                raise ValueError(f"{name}.txt has {found}, and {MANIFEST} says {told}")
+
+
+def assets_of(genes) -> Assets:
+    """What is known of a model by its genes.
+
+    Parameters
+    ----------
+    genes : their names; or the path of a ``genes.txt``: if it lies in the folder of a version, all
+        of its assets are read.
+
+    Raises
+    ------
+    InputError : a file cannot be read, or there is no name.
+    """
+    received, version = genes, None
+    if isinstance(genes, (str, os.PathLike)):
+        path = Path(genes).absolute()
+        if path.parent.name == "assets":
+            version = _number(path.parent.parent)
+            if (path.parent / MANIFEST).is_file():
+                return Assets.read(path.parent.parent)
+        try:
+            genes = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        except (OSError, ValueError) as error:
+            received, genes = f"{genes} ({type(error).__name__})", []
+    names = np.asarray(genes, dtype=str)
+    if names.ndim != 1 or not names.size or not names[0]:
+        raise InputError(
+            what="the model's genes are not known",
+            expected="their names, or the file assets/genes.txt of the served version",
+            received=received,
+            advice="give genes='<export>/<version>/assets/genes.txt', a copy of it, or its lines",
+        )
+    return Assets(names, version=version)
+
+
+def damaged(version: Path, error: Exception) -> InputError:
+    """The error of an export that cannot be read."""
+    return InputError(
+        what=f"the model in {version} cannot be used",
+        expected="a complete export of scadv_tf, with its assets",
+        received=f"{type(error).__name__}: {str(error)[:300]}",
+        advice="export it again by train_main.py, or copy the whole folder of the version",
+    )
+
+
+def _other_format(version: Path, received: object) -> InputError:
+    return InputError(
+        what=f"the model in {version} was exported by another version of scadv_tf",
+        expected=f"format {FORMAT} in its {MANIFEST}",
+        received=received,
+        advice="use that version of scadv_tf, or export the model again",
+    )
+
+
+def _intervals(folder: Path, manifest: dict) -> Intervals | None:
+    if not (folder / PEAKS).exists():
+        return None
+    names = _text(folder, PEAKS).splitlines()
+    path, genes = folder / COORDINATES, None
+    if path.exists():
+        genes = pd.read_csv(path, sep="\t", dtype=_COLUMNS, na_filter=False, quoting=3)
+    peaks = peak_intervals(pd.DataFrame(index=pd.Index(names, dtype=object)))
+    return Intervals(peaks, genes, manifest["upstream"])
+
+
+def _number(version: Path) -> int | None:
+    return int(version.name) if version.name.isdecimal() else None
+
+
+def _text(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def _lines(names) -> str:
+    return "".join(f"{name}\n" for name in names)

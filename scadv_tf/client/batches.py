@@ -1,0 +1,179 @@
+"""Cells as the inputs of a model's signatures, a batch at a time, checked before they are sent."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.client.assets import Assets
+from scadv_tf.data.preprocessing import MODALITIES
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+BYTES_OF_VALUE = 4  # a float32
+BYTES_OF_ENTRY = 8 + 8 + 4  # two int64 and a float32
+
+# Counts [B, G] and, where neighbours are found by them, positive values at open peaks [B, P].
+Batch = tuple[sparse.csr_matrix, sparse.csr_matrix | None]
+
+
+def dense_inputs(counts: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Counts [B, G] for ``annotate_rna``, ``annotate_atac``, ``embed_rna`` and ``embed_atac``."""
+    return {"counts": counts.toarray()}
+
+
+def sparse_inputs(
+    counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None = None
+) -> dict[str, np.ndarray]:
+    """Counts [B, G] for ``annotate_rna_sparse`` and ``annotate_atac_sparse``.
+
+    With peaks [B, P], for ``annotate_atac_peaks``.
+    """
+    entries = counts.tocoo()
+    found = {
+        "cell_index": entries.row.astype(np.int64),
+        "gene_index": entries.col.astype(np.int64),
+        "count": entries.data,
+        "number_of_cells": np.int64(counts.shape[0]),
+    }
+    if peaks is not None:
+        opened = sparse.csr_matrix(peaks > 0)
+        opened.sum_duplicates()  # each pair goes once
+        entries = opened.tocoo()
+        found["peak_cell_index"] = entries.row.astype(np.int64)
+        found["peak_index"] = entries.col.astype(np.int64)
+    return found
+
+
+def check_modality(modality: str) -> None:
+    """Refuses what is neither 'rna' nor 'atac'."""
+    if modality not in MODALITIES:
+        raise InputError(
+            what="there is no such modality",
+            expected=" or ".join(MODALITIES),
+            received=modality,
+            advice="say what the cells are",
+        )
+
+
+def check_signature(name: str, there: Iterable[str]) -> None:
+    """Refuses to ask a model for a signature that is not among those that it has."""
+    if name not in there:
+        with_peaks = " and had peaks" if name.endswith("_peaks") else ""
+        raise InputError(
+            what=f"the model has no signature {name}",
+            expected=f"a model that was taught types{with_peaks}",
+            received=f"one with {', '.join(sorted(there))}",
+            advice="ask for latent vectors alone, by embed_rna or embed_atac, which models trained "
+            "without labels (--mode=unsupervised) give too; or take another model",
+        )
+
+
+def model_batches(counts, peaks, assets: Assets, size: int) -> Iterator[Batch]:
+    """Cells whose columns are the model's, so many at a time; see `batches_of`.
+
+    Parameters
+    ----------
+    counts : [N, G].
+    peaks : [N, P], or None.
+
+    Raises
+    ------
+    InputError : the shapes do not fit, or the model's peaks are not known.
+    """
+    _check_width(counts, "genes", len(assets.genes))
+    if not counts.shape[0]:
+        raise _misfit("cells", "at least one", 0)
+    if peaks is None:
+        return zip(batches_of(counts, size), itertools.repeat(None), strict=False)
+    if not assets.peaks:
+        raise InputError(
+            what="the model's peaks are not known",
+            expected="a model that was trained with peaks, and the path of its assets/genes.txt, "
+            "beside which they stand",
+            received=f"{peaks.shape[1]:,} peaks",
+            advice="give genes='<export>/<version>/assets/genes.txt', or counts alone",
+        )
+    _check_width(peaks, "peaks", assets.peaks)
+    if peaks.shape[0] != counts.shape[0]:
+        raise _misfit("cells", f"{counts.shape[0]:,}", peaks.shape[0])
+    return zip(batches_of(counts, size), batches_of(peaks, size), strict=True)
+
+
+def _check_width(matrix, kind: str, width: int) -> None:
+    if len(matrix.shape) != 2 or matrix.shape[1] != width:
+        raise _misfit(kind, f"{width:,}", matrix.shape[-1])
+
+
+def _misfit(kind: str, expected: str, received: int) -> InputError:
+    return InputError(
+        what=f"the number of {kind} does not fit",
+        expected=f"{expected} {kind}",
+        received=f"{received:,}",
+        advice="scadv_tf.client.input_columns brings any table of features in the model's order",
+    )
+
+
+def batches_of(matrix, size: int) -> Iterator[sparse.csr_matrix]:
+    """Rows of a matrix (dense, sparse, or in a file), so many at a time; float32 CSR.
+
+    Raises
+    ------
+    InputError : a value is negative or not finite.
+    """
+    if sparse.issparse(matrix):
+        matrix = sparse.csr_matrix(matrix)
+    for start in range(0, matrix.shape[0], size):
+        rows = sparse.csr_matrix(matrix[start : start + size])
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32)
+        _check_counts(rows, start)
+        rows.eliminate_zeros()
+        yield rows
+
+
+def counts_of(adata: AnnData, layer: str | None):
+    """The matrix of counts [N, F] of cells, wherever it is.
+
+    Raises
+    ------
+    InputError : there are no cells, no such layer, or no counts.
+    """
+    if layer is not None and layer not in adata.layers:
+        raise InputError(
+            what="the cells have no such layer",
+            expected=f"one of {sorted(adata.layers)}, or None for X",
+            received=layer,
+            advice="name the layer that holds raw counts",
+        )
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None or 0 in adata.shape:
+        raise InputError(
+            what="there are no counts to send",
+            expected="at least one cell and one gene",
+            received=f"{adata.n_obs} cells x {adata.n_vars} features"
+            + (" without X" if matrix is None else ""),
+            advice="check how the cells were chosen; layer=... takes counts from a layer",
+        )
+    return matrix
+
+
+def _check_counts(rows: sparse.csr_matrix, start: int) -> None:
+    sound = np.isfinite(rows.data) & (rows.data >= 0)
+    if sound.all():
+        return
+    entry = int(np.argmin(sound))
+    row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
+    raise InputError(
+        what="a count is negative or not a finite number",
+        expected="raw counts, or other values of 0 or more",
+        received=f"{rows.data[entry]:.3g} in cell {start + row}, column {rows.indices[entry]} "
+        "(counted from 0)",
+        advice="give raw counts, not scaled or corrected values; layer=... takes them from a layer",
+    )

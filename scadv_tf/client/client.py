@@ -1,0 +1,218 @@
+"""Labels and embeddings of cells from a model that TF Serving serves, by gRPC or REST.
+
+client = Client("localhost:8500", "pbmc", genes="savedmodels/pbmc/1/assets/genes.txt")
+client.annotate(adata, "rna")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from scipy import sparse
+
+from scadv_tf.client.assets import assets_of
+from scadv_tf.client.batches import (
+    Batch,
+    batches_of,
+    check_modality,
+    check_signature,
+    counts_of,
+    dense_inputs,
+    model_batches,
+    sparse_inputs,
+)
+from scadv_tf.client.failures import explained, missing_extra
+from scadv_tf.client.input_columns import input_columns
+from scadv_tf.client.transport import AVAILABLE, RequestFailed, Retries, Transport
+from scadv_tf.data.answers import CellAnswers
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger(__name__)
+
+OUTPUTS = ("label", "confidence", "novelty", "unknown", "latent", "probabilities")
+LARGEST_BATCH = 65_536  # cells that a sparse signature takes
+
+
+class Client:
+    """One model of a TF Serving server.
+
+    A request that fails for a passing reason (server away, overloaded or late) is sent again. All
+    cells of a call are answered by one version, the largest that is available when it begins.
+
+    Parameters
+    ----------
+    address : 'host:port' for gRPC, 'http://host:port' or 'https://...' for REST.
+    model : its name in ``models.config``.
+    genes : names of the model's genes in its order, or the path of its ``assets/genes.txt``. If
+        that lies in the folder of a version, this version answers, since others may have other
+        genes; and the client takes peaks, since the other assets say where genes lie.
+    version : which version answers.
+    batch_size : cells of a request.
+    sparse : send what is not zero (True) or everything (False); None: whichever is smaller. A
+        server that batches requests takes False only; then neighbours are found by genes, since
+        open peaks are never sent densely.
+    timeout : seconds a request may take.
+
+    Raises
+    ------
+    InputError : a setting is unfit, or the extra ``scadv_tf[serving]`` is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        genes,
+        *,
+        version: int | None = None,
+        batch_size: int = 512,
+        sparse: bool | None = None,
+        timeout: float = 60.0,
+        retries: Retries | None = None,
+    ):
+        if not 1 <= batch_size <= LARGEST_BATCH:
+            raise InputError(
+                what="the batch size is out of range",
+                expected=f"1 to {LARGEST_BATCH:,} cells",
+                received=batch_size,
+                advice="512 is good for most servers",
+            )
+        self.address, self.model = address, model
+        self.assets = assets_of(genes)
+        self.version = self.assets.version if version is None else version
+        self.batch_size, self.sparse, self.timeout = batch_size, sparse, timeout
+        self.retries = retries or Retries()
+        self._transport = _transport(address, model, timeout)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._transport.close()
+
+    def versions(self) -> dict[int, str]:
+        """Version -> its state: 'AVAILABLE' ones answer; others are 'LOADING', 'END', …
+
+        Raises
+        ------
+        InputError : the server is not there, or has no such model.
+        """
+        return self._ask(self._transport.versions)
+
+    def annotate(self, adata: AnnData, modality: str, layer: str | None = None) -> CellAnswers:
+        """Annotates cells and writes the answers into them, see `CellAnswers.write_into`.
+
+        They are written once all cells are answered: if one request fails, nothing is.
+
+        Parameters
+        ----------
+        adata : raw counts; genes in any order, named as in training, or peaks of ATAC, see
+            `input_columns`.
+        modality : 'rna' or 'atac'.
+        layer : that holds the counts; None for X.
+
+        Raises
+        ------
+        InputError : the cells are unfit, the server is not there, the model is not served or has
+            no types, or it has another number of genes than was said.
+        """
+        check_modality(modality)
+        rows = batches_of(counts_of(adata, layer), self.batch_size)
+        columns = input_columns(adata.var, modality, self.assets)
+        batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
+        answers = self._annotated(batches, modality, columns.to_peaks is not None)
+        answers.write_into(adata)
+        return answers
+
+    def annotate_counts(
+        self, counts: sparse.csr_matrix, modality: str, peaks: sparse.csr_matrix | None = None
+    ) -> CellAnswers:
+        """The same for counts [N, G], and of ATAC peaks [N, P], in the model's order."""
+        check_modality(modality)
+        batches = model_batches(counts, peaks, self.assets, self.batch_size)
+        return self._annotated(batches, modality, peaks is not None)
+
+    def _annotated(self, batches: Iterable[Batch], modality: str, by_peaks: bool) -> CellAnswers:
+        if by_peaks and self.sparse is False:
+            logger.warning("open peaks are not sent with sparse=False: neighbours go by genes")
+            batches, by_peaks = ((counts, None) for counts, _ in batches), False
+        version, name = self._served_version(), f"annotate_{modality}"
+        self._check_model(version, f"{name}_peaks" if by_peaks else name)
+        parts = (self._predicted(version, name, *batch) for batch in batches)
+        return CellAnswers.from_outputs(parts, version=version)
+
+    def _predicted(
+        self, version: int, name: str, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None
+    ) -> dict:
+        if peaks is not None:
+            signature, inputs = f"{name}_peaks", sparse_inputs(counts, peaks)
+        elif self.sparse or (self.sparse is None and self._transport.prefers_sparse(counts)):
+            signature, inputs = f"{name}_sparse", sparse_inputs(counts)
+        else:
+            signature, inputs = name, dense_inputs(counts)
+        found = self._ask(lambda: self._transport.predict(version, signature, inputs))
+        rows = {name: len(found[name]) if name in found else None for name in OUTPUTS}
+        if set(rows.values()) != {counts.shape[0]}:
+            raise InputError(
+                what="the answer is not that of an scadv_tf model",
+                expected=f"{', '.join(OUTPUTS)} of {counts.shape[0]} cells",
+                received=rows,
+                advice=f"check that '{self.model}' at {self.address} is such an export",
+            )
+        return found
+
+    def _served_version(self) -> int:
+        states = self.versions()
+        available = [version for version, state in states.items() if state == AVAILABLE]
+        wanted = max(available, default=None) if self.version is None else self.version
+        if wanted in available:
+            return wanted
+        raise InputError(
+            what="the version is not served" if available else "no version is ready",
+            expected=f"version {wanted or 'any'} of '{self.model}' to be {AVAILABLE}",
+            received=", ".join(f"{version}: {state}" for version, state in sorted(states.items())),
+            advice="give the genes.txt of a version that is served, or wait until it is loaded; "
+            "if it never is, see the server's log",
+        )
+
+    def _check_model(self, version: int, signature: str) -> None:
+        """A model without types, or of other genes, is told before any cell is sent."""
+        signatures = self._ask(lambda: self._transport.signatures(version))
+        check_signature(signature, signatures)
+        # Raw counts have a free width, so that a wrong one gets a good message; expression has not.
+        _, genes = signatures["rna"]["expression"]
+        if genes != len(self.assets.genes):
+            raise InputError(
+                what="the model has another number of genes",
+                expected=f"the {genes:,} genes of version {version} of '{self.model}'",
+                received=f"{len(self.assets.genes):,} genes",
+                advice=f"give the genes.txt of version {version}",
+            )
+
+    def _ask(self, request: Callable):
+        try:
+            return self.retries.answer(request)
+        except RequestFailed as failure:
+            asked = self.retries.attempts if failure.is_passing else 1
+            raise explained(failure, self.address, self.model, asked, self.timeout) from failure
+
+
+def _transport(address: str, model: str, timeout: float) -> Transport:
+    try:
+        if address.startswith(("http://", "https://")):
+            from scadv_tf.client.rest_transport import RestTransport
+
+            return RestTransport(address, model, timeout)
+        from scadv_tf.client.grpc_transport import GrpcTransport
+    except ImportError as error:
+        raise missing_extra(error) from error
+    return GrpcTransport(address, model, timeout)

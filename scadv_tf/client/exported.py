@@ -1,0 +1,163 @@
+"""An export as a Python object: raw counts in, types and latent vectors out, no training code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.client.assets import Assets, damaged
+from scadv_tf.client.batches import (
+    check_modality,
+    check_signature,
+    dense_inputs,
+    model_batches,
+    sparse_inputs,
+)
+from scadv_tf.data.answers import CellAnswers
+from scadv_tf.errors import InputError
+
+CELLS_AT_ONCE = 1000
+
+
+class ExportedModel:
+    """A model as `scadv_tf.serving.export` wrote it. TensorFlow is loaded when it is first needed.
+
+    A SavedModel is a program: load only what you trust.
+
+    Parameters
+    ----------
+    folder : of one version, or of versions, of which the newest is taken.
+
+    Attributes
+    ----------
+    folder : of the version.
+    assets : what stands beside it; also genes, types, intervals and manifest, see `Assets`.
+
+    Raises
+    ------
+    InputError : there is no export, it is damaged, or was written by another version of scadv_tf.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = find_version(folder)
+        self.assets = Assets.read(self.folder)
+        self.genes, self.types = self.assets.genes, self.assets.types
+        self.intervals, self.manifest = self.assets.intervals, self.assets.manifest
+
+    @property
+    def peaks(self) -> int:
+        """The number of peaks P by which neighbours are found; 0 without peaks or types."""
+        return self.assets.peaks
+
+    @property
+    def latent_size(self) -> int:
+        """The width Z of latent vectors."""
+        return self.assets.signatures["embed_rna"]["outputs"]["latent"]["shape"][1]
+
+    def load(self) -> None:
+        """Loads TensorFlow and the model now, which takes seconds.
+
+        Raises
+        ------
+        InputError : the model is damaged.
+        """
+        _ = self._model
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What tells this model from all others, as short texts."""
+        import tensorflow as tf
+
+        names = ("dataset", "version", "made", "data_sha256")
+        known = {name: str(self.manifest.get(name, "")) for name in names}
+        try:
+            mark = tf.saved_model.experimental.read_fingerprint(str(self.folder)).singleprint()
+        except (OSError, RuntimeError, ValueError):  # some tools copy the model without it
+            mark = ""
+        return known | {"fingerprint": mark}
+
+    def annotate(
+        self, counts: sparse.csr_matrix, modality: str, peaks: sparse.csr_matrix | None = None
+    ) -> CellAnswers:
+        """Types of cells, each by itself.
+
+        Parameters
+        ----------
+        counts : raw counts, CSR [cells, G] in the order of `genes`.
+        modality : 'rna' or 'atac'.
+        peaks : of ATAC cells, CSR [cells, P] in the order of `intervals.peaks`, for better
+            neighbours; only whether an entry is there and above 0 counts.
+
+        Raises
+        ------
+        InputError : the shapes do not fit, a count is negative or not finite, or the model has no
+            types, or no peaks.
+        """
+        name = f"annotate_{modality}" + ("_sparse" if peaks is None else "_peaks")
+        return self._asked(name, modality, counts, peaks, sparse_inputs)
+
+    def embed(self, counts: sparse.csr_matrix, modality: str) -> CellAnswers:
+        """Latent vectors alone, which models without types give too; see `annotate`."""
+        return self._asked(f"embed_{modality}", modality, counts, None, dense_inputs)
+
+    def _asked(self, name: str, modality: str, counts, peaks, inputs: Callable) -> CellAnswers:
+        check_modality(modality)
+        check_signature(name, self.assets.signatures)
+        batches = model_batches(counts, peaks, self.assets, CELLS_AT_ONCE)
+        function = self._model.signatures[name]
+        given = (inputs(*(part for part in batch if part is not None)) for batch in batches)
+        return CellAnswers.from_outputs((_answer(function, each) for each in given), self.types)
+
+    @cached_property
+    def _model(self):
+        import tensorflow as tf
+
+        try:
+            model = tf.saved_model.load(str(self.folder))
+            missing = self.assets.signatures.keys() - model.signatures.keys()
+            if missing:
+                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        except Exception as error:
+            raise damaged(self.folder, error) from error
+        return model
+
+
+def find_version(folder: str | Path) -> Path:
+    """The folder of a version: the given one, or the one of the largest number in it."""
+    folder = Path(folder).expanduser()
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    entries = folder.iterdir() if folder.is_dir() else ()
+    versions = [e for e in entries if e.name.isdecimal() and (e / "saved_model.pb").is_file()]
+    if versions:
+        return max(versions, key=lambda entry: int(entry.name))
+    raise InputError(
+        what="there is no exported model",
+        expected="a folder with saved_model.pb, or a folder of such folders named 1, 2, …",
+        received=f"{folder}, which " + _content(folder),
+        advice="give --model=DIR as the main job's last line names it, e.g. savedmodels/pbmc",
+    )
+
+
+def _content(folder: Path) -> str:
+    if not folder.exists():
+        return "does not exist"
+    if not folder.is_dir():
+        return "is a file"
+    return "holds " + (", ".join(sorted(e.name for e in folder.iterdir())[:5]) or "nothing")
+
+
+def _answer(function, given: dict) -> dict[str, np.ndarray]:
+    import tensorflow as tf
+
+    tensors = {name: tf.constant(value) for name, value in given.items()}
+    return {name: _numpy(tensor) for name, tensor in function(**tensors).items()}
+
+
+def _numpy(tensor) -> np.ndarray:
+    values = tensor.numpy()
+    return np.char.decode(values.astype(bytes), "utf-8") if values.dtype == object else values

@@ -1,0 +1,216 @@
+"""From the features of any input to the genes and peaks that an exported model knows."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.client.assets import Assets
+from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
+from scadv_tf.data.gene_matching import match_features
+from scadv_tf.data.readers import feature_names
+from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+MANY_MISSING = 0.2  # share of the genes from which a user should hear more than a number
+# Overlapping peaks stand for the training's if they reach this share of them, and if each stands
+# for no more than so many on average. On held-out blood cells with altered peaks, neighbours found
+# so are better than by genes down to such a share, and worse where peaks were merged further.
+ENOUGH_OVERLAP = 0.25
+MOST_PEAKS_FOR_ONE = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class InputColumns:
+    """What the F features of an input are to a model.
+
+    Attributes
+    ----------
+    to_genes : CSR [F, G], which features add up to which gene.
+    to_peaks : CSR [F, P], which features open which peak; None if neighbours are found by genes.
+    """
+
+    to_genes: sparse.csr_matrix
+    to_peaks: sparse.csr_matrix | None = None
+
+    def genes(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Counts [cells, G] of the model's genes, the same whatever the order of the features."""
+        # Sums in double precision, so that the order in which counts add up leaves no trace.
+        return _ordered(counts.astype(np.float64) @ self.to_genes)
+
+    def peaks(self, counts: sparse.csr_matrix) -> sparse.csr_matrix | None:
+        """Positive where a peak of the model is open [cells, P]; None if they are not used."""
+        if self.to_peaks is None:
+            return None
+        return _ordered((counts > 0).astype(np.float32) @ self.to_peaks)
+
+
+def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColumns:
+    """How the features of an input become the model's.
+
+    RNA and gene activity go by the names of genes. Peaks add up to gene activity with the gene
+    coordinates of the training; beside that, they stand for the peaks of the training if these are
+    among them, or if enough of these are overlapped by them.
+
+    Parameters
+    ----------
+    var : table of the F features.
+    modality : 'rna' or 'atac'.
+    model : what stands beside it, or an `ExportedModel`.
+
+    Raises
+    ------
+    InputError : no gene is known; peaks were given as RNA, or to a model that does not know where
+        genes lie.
+    """
+    if modality == "rna":
+        return InputColumns(_rna_columns(var, model))
+    peaks = peak_intervals(var)
+    if peaks is None:
+        if model.peaks:
+            logger.info("the input has gene activity and no peaks: neighbours are found by genes")
+        return InputColumns(gene_columns(var, model.genes))
+    if model.intervals is None or model.intervals.genes is None:
+        raise InputError(
+            what="the model does not know where genes lie, as it was trained on gene activity, or "
+            "is known by the names of its genes alone",
+            expected="cells x genes",
+            received=f"peaks such as {', '.join(feature_names(var)[:3])}",
+            advice="make gene activity of the peaks, as for the training, and give that; if the "
+            "training had peaks, name the genes by the path of its assets/genes.txt",
+        )
+    return InputColumns(_activity(peaks, model), _known_peaks(peaks, model))
+
+
+def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
+    """Which features add up to which of the model's genes.
+
+    Names are matched as in training: exactly, then without Ensembl version, then ignoring case;
+    features of the same name add up. Missing genes are 0, as unmeasured ones were in training.
+
+    Parameters
+    ----------
+    var : table of F features, names in the index or in a column such as 'gene_name'.
+    genes : names of the model's genes [G].
+
+    Returns
+    -------
+    float32 CSR of zeros and ones [F, G]; ``counts @ gene_columns(var, genes)`` is the input.
+
+    Raises
+    ------
+    InputError : no gene is known.
+    """
+    try:
+        match = match_features(pd.DataFrame(index=pd.Index(genes, dtype=object)), var, 1)
+    except InputError as error:
+        raise InputError(
+            what="none of the model's genes is in the input",
+            expected=f"genes such as {', '.join(map(str, genes[:3]))}",
+            received=f"features such as {', '.join(map(str, var.index[:3]))}",
+            advice="name the genes as in training, in the index or a column of var such as "
+            "'gene_name', and check the species; for peaks the model must know where genes lie",
+        ) from error
+    missing = 1 - len(match.genes) / len(genes)
+    if missing:
+        logger.warning(
+            "%.1f %% of the model's genes (%d of %d) are not in the input and count as 0%s",
+            100 * missing,
+            len(genes) - len(match.genes),
+            len(genes),
+            ": check the names and the species" if missing > MANY_MISSING else "",
+        )
+    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
+
+
+def _rna_columns(var: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
+    try:
+        return gene_columns(var, model.genes)
+    except InputError:
+        if peak_intervals(var) is None:
+            raise
+    raise InputError(
+        what="the features are peaks, which RNA does not have",
+        expected="genes",
+        received=", ".join(feature_names(var)[:3]),
+        advice="if the cells are ATAC, give --modality=atac",
+    )
+
+
+def _activity(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
+    """Which of P' peaks count for which of the model's genes, CSR [P', G]."""
+    intervals = model.intervals
+    links = link_peaks(peaks, intervals.genes, intervals.upstream)
+    # As in training, a gene without any peak was not measured.
+    measured = _reached(links)
+    if not measured.any():
+        raise InputError(
+            what="no peak lies in any gene that the model knows of",
+            expected=f"peaks such as {_examples(intervals.peaks)}",
+            received=_examples(peaks),
+            advice="give peaks of the genome that the model was trained with",
+        )
+    names = pd.Index(intervals.genes["gene"].to_numpy()[measured], dtype=object)
+    return sparse.csr_matrix(
+        links[:, measured] @ gene_columns(pd.DataFrame(index=names), model.genes)
+    )
+
+
+def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None:
+    """Which of P' peaks stand for which of the model's P, CSR [P', P]; None if too few do."""
+    if not model.peaks:
+        return None
+    known = model.intervals.peaks
+    same = _same(peaks, known)
+    named = known["chrom"].ne("").to_numpy()
+    if _reached(same)[named].all():
+        logger.info(
+            "peaks: the %s of the training; neighbours are found by them", f"{len(known):,}"
+        )
+        return same
+    overlapping = overlaps(peaks, known)
+    share = float(_reached(overlapping)[named].mean())
+    for_one = overlapping.nnz / max(1, int(_reached(overlapping.T).sum()))
+    enough = share >= ENOUGH_OVERLAP and for_one <= MOST_PEAKS_FOR_ONE
+    logger.info(
+        "peaks: %.1f %% of the training's %s are overlapped, %.1f by each that overlaps any; "
+        "neighbours are found by %s",
+        100 * share,
+        f"{len(known):,}",
+        for_one,
+        "them" if enough else "genes",
+    )
+    return overlapping if enough else None
+
+
+def _examples(peaks: pd.DataFrame) -> str:
+    rows = peaks[peaks["chrom"] != ""].head(3).itertuples()
+    return ", ".join(f"{row.chrom}:{row.start}-{row.end}" for row in rows)
+
+
+def _same(peaks: pd.DataFrame, known: pd.DataFrame) -> sparse.csr_matrix:
+    """Zeros and ones [P', P]: which peaks are the same interval."""
+    columns = ["chrom", "start", "end"]
+    tables = []
+    for name, table in (("row", peaks), ("column", known)):
+        table = table[columns].reset_index(drop=True).rename_axis(name).reset_index()
+        tables.append(table[table["chrom"] != ""])
+    pairs = tables[0].merge(tables[1], on=columns)
+    ones = np.ones(len(pairs), dtype=np.float32)
+    return sparse.csr_matrix((ones, (pairs["row"], pairs["column"])), (len(peaks), len(known)))
+
+
+def _ordered(counts) -> sparse.csr_matrix:
+    found = sparse.csr_matrix(counts, dtype=np.float32)
+    found.sort_indices()
+    return found
+
+
+def _reached(links: sparse.csr_matrix) -> np.ndarray:
+    """Which columns have an entry, bool [columns]."""
+    return np.diff(links.tocsc().indptr) > 0
