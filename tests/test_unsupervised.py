@@ -26,12 +26,13 @@ from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import modality_mixing, silhouette
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.modes import LABEL_LOSSES, UNSUPERVISED
+from scadv_tf.modes import UNSUPERVISED
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import known_types, score
 
 RNA_CELLS, ATAC_CELLS = 300, 260
 MODE = TrainingConfig(mode="unsupervised")
+LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 SCORES_OF_LABELS = ("label_transfer", "classifier", "svm", "knn", "calibration_error")
 SCORES_OF_LABELS += ("unknown_share", "accuracy_of_known")
 
