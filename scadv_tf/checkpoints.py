@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import keras
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Tables = dict[str, np.ndarray]
 FILE = "training.npz"
+VARIABLE = "variable/"  # in front of the paths of variables
 
 
 @dataclass(frozen=True)
@@ -56,42 +58,74 @@ class Checkpoints:
 
         Raises
         ------
-        InputError : the file is damaged, or of another training.
+        InputError : the file is damaged, of another version of this package, or of another
+            training.
         """
         if not self.resume:
             return {}
         if not self.path.exists():
             logger.info("No checkpoint in %s: starting from the beginning.", self.folder)
             return {}
-        variables = model.state_variables()
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                tables = {name: file[name] for name in file.files}
-            same = str(tables.pop("identity")) == identity
-            kept = [tables.pop(f"variable_{i}") for i in range(len(variables))] if same else []
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                what="The checkpoint cannot be read.",
-                expected="a file that a training of this version has written",
-                received=f"{self.path} ({type(error).__name__}: {error})",
-                advice="Start without --resume.",
-            ) from error
-        if not same:
+        tables = self._read()
+        version = str(tables.pop("version", "an earlier one"))
+        _check_version(version == package_version(), f"{self.path}, version {version}")
+        if str(tables.pop("identity")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
                 expected="the same cells and settings as when it was written",
                 received=str(self.path),
                 advice="Give the settings of that training, or start without --resume.",
             )
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+        state = model.training_state()
+        paths = [name for name in tables if name.startswith(VARIABLE)]
+        kept = {name.removeprefix(VARIABLE): tables.pop(name) for name in paths}
+        differ = [path for path, value in state.items() if _shape(kept, path) != value.shape]
+        differ += kept.keys() - state.keys()
+        _check_version(not differ, f"{self.path}, which differs in {', '.join(differ[:3])}")
+        for path, value in kept.items():
+            state[path].assign(value)
         return tables
+
+    def _read(self) -> Tables:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                what="The checkpoint cannot be read.",
+                expected="a file that a training has written",
+                received=f"{self.path} ({type(error).__name__}: {error})",
+                advice="Start without --resume.",
+            ) from error
 
     def save(self, model: ScAdv, tables: Tables, identity: str) -> None:
         """Writes the model, its optimizers and other tables, whole or not at all."""
-        state = {f"variable_{i}": np.asarray(v) for i, v in enumerate(model.state_variables())}
+        state = {VARIABLE + path: np.asarray(v) for path, v in model.training_state().items()}
+        of_all = {"version": np.array(package_version()), "identity": np.array(identity)}
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, identity=np.array(identity), **state, **tables)
+            np.savez(file, **of_all, **state, **tables)
+
+
+def package_version() -> str:
+    """The version of this package."""
+    try:
+        return metadata.version("scadv_tf")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _check_version(same: bool, received: str) -> None:
+    if not same:
+        raise InputError(
+            what="The checkpoint is of another version of scadv_tf.",
+            expected=f"version {package_version()}, with the variables that it trains",
+            received=received,
+            advice="Go on with the version that wrote it, or start without --resume.",
+        )
+
+
+def _shape(kept: Tables, path: str) -> tuple | None:
+    return kept[path].shape if path in kept else None
 
 
 class SavesTraining(keras.callbacks.Callback):

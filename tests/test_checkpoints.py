@@ -108,11 +108,72 @@ def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
         train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
 
 
-def test_no_pickle_is_loaded(tmp_path):
+def test_no_pickle_is_loaded(tmp_path, model):
     np.savez(tmp_path / FILE, identity=np.array("me"), variable_0=np.array([{}], dtype=object))
-    model = new_model(20, 3, 0, 10, CONFIG)
     with pytest.raises(InputError, match="cannot be read"):
         Checkpoints(tmp_path, resume=True).restore(model, "me")
+
+
+@pytest.fixture
+def model():
+    return new_model(20, 3, 0, 10, CONFIG)
+
+
+def test_all_that_a_training_moves_is_kept_by_a_path_of_its_own(model):
+    optimizers = (model.optimizer, model.alignment_optimizer)
+    variables = [v for owner in (model, *optimizers) for v in owner.variables]
+    assert len(model.training_state()) == len(variables)
+    assert model.training_state().keys() == new_model(20, 3, 0, 10, CONFIG).training_state().keys()
+
+
+def rewritten(folder, change) -> None:
+    """Writes a checkpoint anew, its tables changed."""
+    with np.load(folder / FILE) as file:
+        tables = {name: file[name] for name in file.files}
+    change(tables)
+    np.savez(folder / FILE, **tables)
+
+
+THRESHOLD = "variable/readout/unknown_threshold"
+
+
+@pytest.mark.parametrize(
+    "change, received",
+    [
+        (lambda tables: tables.update(version=np.array("0.0.1")), "version 0.0.1"),
+        (lambda tables: tables.pop("version"), "version an earlier one"),
+        (lambda tables: tables.update({THRESHOLD: np.zeros(3)}), "in readout/unknown_threshold"),
+        (lambda tables: tables.pop(THRESHOLD), "in readout/unknown_threshold"),
+        (lambda tables: tables.update({"variable/readout/old": np.zeros(3)}), "in readout/old"),
+    ],
+    ids=["other", "none", "shape", "missing", "more"],
+)
+def test_the_checkpoint_of_another_version_is_refused(tmp_path, model, change, received):
+    Checkpoints(tmp_path).save(model, {}, "me")
+    rewritten(tmp_path, change)
+    before = model.get_weights()
+    with pytest.raises(InputError, match="another version of scadv_tf") as raised:
+        Checkpoints(tmp_path, resume=True).restore(model, "me")
+    assert received in raised.value.received and "--resume" in raised.value.advice
+    for found, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_model_is_restored_by_the_paths_of_its_variables(tmp_path, model):
+    """Whatever their order in the file."""
+    Checkpoints(tmp_path).save(model, {"more": np.arange(3)}, "me")
+
+    def turn_round(tables):
+        turned = dict(reversed(tables.items()))
+        tables.clear()
+        tables.update(turned)
+
+    rewritten(tmp_path, turn_round)
+    other = new_model(20, 3, 0, 10, CONFIG)
+    tables = Checkpoints(tmp_path, resume=True).restore(other, "me")
+    assert tables.keys() == {"more"}
+    for found, expected in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_only_the_chief_removes_the_file(tmp_path):
