@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.data.rows import Rows
-from scadv_tf.evaluation import (
+from scadv_tf.evaluation.label_transfer import HEADLINE, knn_transfer, svm_transfer
+from scadv_tf.evaluation.metrics import (
+    coded,
     expected_calibration_error,
-    knn_transfer,
     label_scores,
     modality_mixing,
     silhouette,
-    svm_transfer,
 )
-from scadv_tf.evaluation.metrics import coded
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation

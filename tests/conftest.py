@@ -1,10 +1,11 @@
-"""The main program as users start it: in a process and a folder of its own."""
+"""The main program as users start it, and what is seen on a picture or a page."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,38 @@ def train_main():
         )
 
     return run
+
+
+class Page(HTMLParser):
+    """Collect what the tests ask for: tags with their attributes, and the text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def legend_of():
+    return lambda ax: [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.fixture
+def texts_of():
+    return lambda ax: [text.get_text() for text in ax.texts]
+
+
+@pytest.fixture
+def read_page():
+    return lambda path: Page(Path(path).read_text("utf-8"))

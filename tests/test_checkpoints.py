@@ -12,7 +12,8 @@ from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
 from scadv_tf.checkpoints import FILE, Checkpoints
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import new_model
 
 CONFIG = RunConfig.of(

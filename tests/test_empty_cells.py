@@ -13,8 +13,8 @@ from scipy import sparse
 from scadv_tf import RunConfig, fitting
 from scadv_tf.annotate import AnnotateConfig, annotate_file
 from scadv_tf.annotation import annotate_cells
-from scadv_tf.data import DatasetSource, preprocessing
-from scadv_tf.data.datasets import assemble
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.synthetic import simulate
 
 CELLS, TYPES = 240, 3

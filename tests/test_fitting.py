@@ -18,7 +18,8 @@ from scadv_tf.config import (
     PreprocessingConfig,
     TrainingConfig,
 )
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.fitting import build_model
 from scadv_tf.models import callbacks

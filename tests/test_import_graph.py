@@ -108,6 +108,14 @@ def test_imports_lead_down_and_never_round():
     assert circle(arrows) == []
 
 
+def test_a_package_within_names_nothing_so_its_modules_load_alone():
+    packages = [path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE]
+    assert packages
+    for path in packages:
+        (docstring,) = ast.parse(path.read_text("utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
+
+
 def test_an_arrow_up_and_a_circle_are_seen():
     assert arrows_up({"data.rows": {"models.layers", "errors"}}) == ["data.rows -> models.layers"]
     assert arrows_up({"team": {"checkpoints"}}) == ["team -> checkpoints"]  # side by side

@@ -24,8 +24,8 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import modality_mixing, silhouette
 from scadv_tf.evaluation.advice import plain_warnings
+from scadv_tf.evaluation.metrics import modality_mixing, silhouette
 from scadv_tf.modes import UNSUPERVISED
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import known_types, score

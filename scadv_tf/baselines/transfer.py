@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
+from scadv_tf.evaluation.label_transfer import HEADLINE, knn_transfer, svm_transfer
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from scadv_tf.data.preprocessing import TrainingCells
-
-HEADLINE = "label_transfer"
 
 
 @dataclass(frozen=True, eq=False)

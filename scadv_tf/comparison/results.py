@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import HEADLINE
+from scadv_tf.comparison.figures import ladder, per_type_f1, score_bars
+from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.comparison.store import Row
+from scadv_tf.comparison.summary import finished, values_of
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.evaluation import ComparisonContent, figures, write_comparison_report
-from scadv_tf.evaluation.comparison import finished, values_of
+from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.label_transfer import HEADLINE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,18 +115,18 @@ def _scores_of(systems: list[str], contents: list[dict], scores: tuple[str, ...]
 
 def _ladder(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, F1_SCORES)
-    return figures.ladder(found) if len(found) > 1 else None
+    return ladder(found) if len(found) > 1 else None
 
 
 def _bars(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, BARS)
-    return figures.score_bars(found, colors=figures.series_colors(systems)) if found else None
+    return score_bars(found, colors=figures.series_colors(systems)) if found else None
 
 
 def _per_type(systems: list[str], contents: list[dict]) -> Figure | None:
     found = {name: [row[HEADLINE] for row in finished(contents, name)] for name in systems}
     found = {name: scores for name, scores in found.items() if any(scores)}
-    return figures.per_type_f1(found) if found else None
+    return per_type_f1(found) if found else None
 
 
 def _curves(systems: list[str], rows: list[Row]) -> Figure | None:

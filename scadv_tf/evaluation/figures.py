@@ -1,7 +1,7 @@
 """Pictures of a run, fit for a slide. Each function returns a matplotlib Figure.
 
-Every picture of the package can be had from here: those of one run's training and labels, which
-are drawn in this module, the UMAP panels, and those that compare systems.
+Every picture of a run can be had from here: those of its training and labels, which are drawn in
+this module, and the UMAP panels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.evaluation.comparison_figures import ladder, per_type_f1, score_bars
 from scadv_tf.evaluation.heat_map import new_heat_map, number
 from scadv_tf.evaluation.metrics import check_lengths
 from scadv_tf.evaluation.style import (
@@ -36,14 +35,11 @@ if TYPE_CHECKING:
 __all__ = [
     "confidence_histogram",
     "confusion_matrix",
-    "ladder",
     "learning_curve",
     "learning_curves",
     "loss_curves",
-    "per_type_f1",
     "readable",
     "save",
-    "score_bars",
     "series_colors",
     "type_colors",
     "umap_grid",

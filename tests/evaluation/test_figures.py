@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_package_loads_without_heavy_libraries():
     heavy = {"anndata", "absl", "matplotlib", "sklearn", "tensorflow", "umap", "scipy"}
-    code = f"import sys, scadv_tf.evaluation; print({heavy!r} & set(sys.modules))"
+    rooms = ["advice", "embedding", "figures", "label_transfer", "metrics", "report"]
+    code = f"import sys; from scadv_tf.evaluation import {', '.join(rooms)};"
+    code += f"print({heavy!r} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -125,7 +127,6 @@ def test_learning_curves_keep_the_colours_they_are_given():
     assert [line.get_color() for line in lines] == [colors["a"], colors["b"]]
 
 
-def test_every_picture_can_be_had_from_one_module():
+def test_every_picture_of_a_run_can_be_had_from_one_module():
     assert all(callable(getattr(figures, name)) for name in figures.__all__)
-    comparison = {"ladder", "learning_curves", "per_type_f1", "score_bars", "umap_grid"}
-    assert comparison | {"umap_panels", "save"} <= set(figures.__all__)
+    assert {"learning_curves", "umap_grid", "umap_panels", "save"} <= set(figures.__all__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import ComparisonContent, figures, write_comparison_report
+from scadv_tf.evaluation import figures
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $title"
 
