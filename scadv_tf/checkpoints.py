@@ -8,12 +8,12 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from scadv_tf import __version__
 from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import whole_file, write_whole
@@ -67,8 +67,8 @@ class Checkpoints:
             logger.info("No checkpoint in %s: starting from the beginning.", self.folder)
             return {}
         tables = self._read()
-        version = str(tables.pop("version", "an earlier one"))
-        _check_version(version == package_version(), f"{self.path}, version {version}")
+        version = str(tables.pop("version", "unknown"))
+        _check_version(version == __version__, f"{self.path}, version {version}")
         if str(tables.pop("identity")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
@@ -76,14 +76,13 @@ class Checkpoints:
                 received=str(self.path),
                 advice="Give the settings of that training, or start without --resume.",
             )
-        state = model.training_state()
-        paths = [name for name in tables if name.startswith(VARIABLE)]
-        kept = {name.removeprefix(VARIABLE): tables.pop(name) for name in paths}
-        differ = [path for path, value in state.items() if _shape(kept, path) != value.shape]
-        differ += kept.keys() - state.keys()
-        _check_version(not differ, f"{self.path}, which differs in {', '.join(differ[:3])}")
-        for path, value in kept.items():
-            state[path].assign(value)
+        state = {VARIABLE + path: v for path, v in model.training_state().items()}
+        wanted = {(name, tuple(v.shape)) for name, v in state.items()}
+        kept = {(name, v.shape) for name, v in tables.items() if name.startswith(VARIABLE)}
+        differ = sorted({name for name, _ in wanted ^ kept})
+        _check_version(not differ, f"{self.path}, with another {', '.join(differ[:3])}")
+        for name, variable in state.items():
+            variable.assign(tables.pop(name))
         return tables
 
     def _read(self) -> Tables:
@@ -101,31 +100,19 @@ class Checkpoints:
     def save(self, model: ScAdv, tables: Tables, identity: str) -> None:
         """Writes the model, its optimizers and other tables, whole or not at all."""
         state = {VARIABLE + path: np.asarray(v) for path, v in model.training_state().items()}
-        of_all = {"version": np.array(package_version()), "identity": np.array(identity)}
+        marks = {"version": np.array(__version__), "identity": np.array(identity)}
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, **of_all, **state, **tables)
-
-
-def package_version() -> str:
-    """The version of this package."""
-    try:
-        return metadata.version("scadv_tf")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+            np.savez(file, **marks, **state, **tables)
 
 
 def _check_version(same: bool, received: str) -> None:
     if not same:
         raise InputError(
             what="The checkpoint is of another version of scadv_tf.",
-            expected=f"version {package_version()}, with the variables that it trains",
+            expected=f"version {__version__}, with the variables that it trains",
             received=received,
             advice="Go on with the version that wrote it, or start without --resume.",
         )
-
-
-def _shape(kept: Tables, path: str) -> tuple | None:
-    return kept[path].shape if path in kept else None
 
 
 class SavesTraining(keras.callbacks.Callback):

@@ -142,10 +142,16 @@ THRESHOLD = "variable/readout/unknown_threshold"
     "change, received",
     [
         (lambda tables: tables.update(version=np.array("0.0.1")), "version 0.0.1"),
-        (lambda tables: tables.pop("version"), "version an earlier one"),
-        (lambda tables: tables.update({THRESHOLD: np.zeros(3)}), "in readout/unknown_threshold"),
-        (lambda tables: tables.pop(THRESHOLD), "in readout/unknown_threshold"),
-        (lambda tables: tables.update({"variable/readout/old": np.zeros(3)}), "in readout/old"),
+        (lambda tables: tables.pop("version"), "version unknown"),
+        (
+            lambda tables: tables.update({THRESHOLD: np.zeros(3)}),
+            "readout/unknown_threshold",
+        ),
+        (lambda tables: tables.pop(THRESHOLD), "readout/unknown_threshold"),
+        (
+            lambda tables: tables.update({"variable/readout/old": np.zeros(3)}),
+            "readout/old",
+        ),
     ],
     ids=["other", "none", "shape", "missing", "more"],
 )

@@ -12,8 +12,10 @@ from scadv_tf.comparison.report import ComparisonContent, write_comparison_repor
 from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.summary import finished, values_of
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.figures import learning_curves
 from scadv_tf.evaluation.label_transfer import HEADLINE
+from scadv_tf.evaluation.style import save, series_colors
+from scadv_tf.evaluation.umap_figures import umap_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +98,7 @@ def write_pictures(
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         if figure is not None:
-            figures.save(figure, path)
+            save(figure, path)
             paths.append((CAPTIONS[name], path))
     return paths
 
@@ -120,7 +122,7 @@ def _ladder(systems: list[str], contents: list[dict]) -> Figure | None:
 
 def _bars(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, BARS)
-    return score_bars(found, colors=figures.series_colors(systems)) if found else None
+    return score_bars(found, colors=series_colors(systems)) if found else None
 
 
 def _per_type(systems: list[str], contents: list[dict]) -> Figure | None:
@@ -144,7 +146,7 @@ def _curves(systems: list[str], rows: list[Row]) -> Figure | None:
         for name, values in scores.items()
         if name not in curves and values
     }
-    return figures.learning_curves(curves, flat, colors=figures.series_colors(systems))
+    return learning_curves(curves, flat, colors=series_colors(systems))
 
 
 def _umaps(
@@ -165,4 +167,4 @@ def _umaps(
         known = np.concatenate([truth.coarsen(rna_types), truth.labels])
         types, title = dict.fromkeys(shown, known), "ATAC types: known"
     modality = np.repeat(["rna", "atac"], [len(data.rna_cells), len(data.atac_cells)])
-    return figures.umap_grid({name: first[name].umap for name in shown}, types, modality, title)
+    return umap_grid({name: first[name].umap for name in shown}, types, modality, title)

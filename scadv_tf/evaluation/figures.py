@@ -1,8 +1,4 @@
-"""Pictures of a run, fit for a slide. Each function returns a matplotlib Figure.
-
-Every picture of a run can be had from here: those of its training and labels, which are drawn in
-this module, and the UMAP panels.
-"""
+"""Pictures of a run's training and labels, fit for a slide. Each function returns a Figure."""
 
 from __future__ import annotations
 
@@ -21,30 +17,13 @@ from scadv_tf.evaluation.style import (
     new_axes,
     new_figure,
     readable,
-    save,
     series_colors,
-    type_colors,
 )
-from scadv_tf.evaluation.umap_figures import umap_grid, umap_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-
-__all__ = [
-    "confidence_histogram",
-    "confusion_matrix",
-    "learning_curve",
-    "learning_curves",
-    "loss_curves",
-    "readable",
-    "save",
-    "series_colors",
-    "type_colors",
-    "umap_grid",
-    "umap_panels",
-]
 
 NUMBERED_CELLS = 20  # a larger matrix has no room for numbers
 

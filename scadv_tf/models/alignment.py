@@ -57,11 +57,7 @@ ALIGNMENT = Phase(
             _modality_adversarial,
             _atac_cells,
         ),
-        Loss(
-            "atac_adversarial",
-            ("encoder", "atac_discriminator", "generator"),
-            _atac_adversarial,
-        ),
+        Loss("atac_adversarial", ("encoder", "atac_discriminator", "generator"), _atac_adversarial),
         Loss("cycle", ("encoder", "generator"), _cycle),
     ),
 )

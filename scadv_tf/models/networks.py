@@ -33,6 +33,12 @@ class FixedDense(keras.layers.Dense):
         return super().add_weight(*args, **settings | {"trainable": False})
 
 
+def built(layer: keras.layers.Layer, inputs: int) -> keras.layers.Layer:
+    """The layer, its weights made for inputs [B, inputs]."""
+    layer.build((None, inputs))
+    return layer
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """A batch for the encoder: projected cells [B, D] and how they are normalised."""

@@ -10,6 +10,7 @@ from scadv_tf.models.phases import Loss, Phase, Step
 from scadv_tf.models.replicas import replica_number
 from scadv_tf.models.teacher import follow, new_teacher, taught
 
+STUDENT = ("encoder", "classifier")
 CENTER_RATE = 0.5  # share of the way to a batch's mean that centres move (Wen et al. 2016)
 
 
@@ -141,17 +142,10 @@ REPRESENTATION = Phase(
     # Without the ATAC pass the normalisation would have no statistics of real ATAC cells.
     ("rna", "atac"),
     (
-        Loss("cross_entropy", ("encoder", "classifier"), _cross_entropy),
+        Loss("cross_entropy", STUDENT, _cross_entropy),
         Loss("contrastive", ("encoder",), _contrastive("contrastive"), _atac_copies),
         Loss("contrastive_rna", ("encoder",), _contrastive("contrastive_rna"), _rna_copies),
-        Loss(
-            "interpolation",
-            ("encoder", "classifier"),
-            _interpolation,
-            _mixed_cells,
-            new_teacher,
-            follow,
-        ),
+        Loss("interpolation", STUDENT, _interpolation, _mixed_cells, new_teacher, follow),
         Loss("centroid", ("encoder",), _centroid, state=_new_centroids),
         Loss("center", ("encoder",), _center, state=_new_centers),
     ),

@@ -14,7 +14,7 @@ from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models.alignment import ALIGNMENT
 from scadv_tf.models.layers import STATE, GradientReversal
 from scadv_tf.models.loss_means import LossMeans
-from scadv_tf.models.networks import DenseNetwork, Encoder
+from scadv_tf.models.networks import DenseNetwork, Encoder, built
 from scadv_tf.models.optimizers import SummedGradients
 from scadv_tf.models.readout import Readout
 from scadv_tf.models.replicas import replica_count, summed
@@ -78,26 +78,21 @@ class ScAdv(keras.Model):
         self.built = True
 
     def _make_networks(self) -> None:
-        sizes = self.network
-        latent, features = self.latent_size, self.feature_size
-        by_type = sizes.discriminator_condition == "types"
-        self.encoder = Encoder(sizes.encoder_sizes, self.projection_size, name="encoder")
-        self.encoder.build((None, self.genes))
-        self.classifier = self._dense("classifier", latent, self.types)
-        self.modality_discriminator = self._dense(
-            "modality_discriminator",
-            latent * self.types if by_type else latent,
-            1,
-            sizes.modality_discriminator_sizes,
+        sizes, latent, features = self.network, self.latent_size, self.feature_size
+        self.encoder = built(
+            Encoder(sizes.encoder_sizes, self.projection_size, name="encoder"), self.genes
         )
-        self.atac_discriminator = self._dense(
-            "atac_discriminator", features, 1, sizes.atac_discriminator_sizes
-        )
-        self.generator = self._dense("generator", latent, features, sizes.generator_sizes)
-        self.reversal = GradientReversal(name="reversal")
-        self.readout = Readout(self.types, latent, features, name="readout")
-        self.reversal.build((None, latent))
-        self.readout.build()
+        self.classifier = built(DenseNetwork(self.types, name="classifier"), latent)
+        by_type = self.types if sizes.discriminator_condition == "types" else 1
+        for name, inputs, outputs in (
+            ("modality_discriminator", latent * by_type, 1),
+            ("atac_discriminator", features, 1),
+            ("generator", latent, features),
+        ):
+            network = DenseNetwork(outputs, getattr(sizes, f"{name}_sizes"), name=name)
+            setattr(self, name, built(network, inputs))
+        self.reversal = built(GradientReversal(name="reversal"), latent)
+        self.readout = built(Readout(self.types, latent, features, name="readout"), latent)
 
     @property
     def feature_size(self) -> int:
@@ -108,11 +103,6 @@ class ScAdv(keras.Model):
     def latent_size(self) -> int:
         """Width Z of the latent vectors."""
         return self.network.encoder_sizes[-1]
-
-    def _dense(self, name: str, inputs: int, outputs: int, hidden=()) -> DenseNetwork:
-        network = DenseNetwork(outputs, hidden, name=name)
-        network.build((None, inputs))
-        return network
 
     def new_state(self, shape, name: str, dtype: str = "float32"):
         """A variable of zeros that no gradient moves, such as a counter or a running mean."""
@@ -234,27 +224,20 @@ class ScAdv(keras.Model):
 
     def get_config(self):
         """The arguments of `__init__`, as plain values."""
+        plain = ("genes", "types", "projection_size", "total_steps", "reversal_strength", "seed")
         return {
             "name": self.name,
-            "genes": self.genes,
-            "types": self.types,
             "network": dataclasses.asdict(self.network),
             "loss": dataclasses.asdict(self.loss_config),
-            "projection_size": self.projection_size,
-            "total_steps": self.total_steps,
-            "reversal_strength": self.reversal_strength,
-            "seed": self.seed,
+            **{name: getattr(self, name) for name in plain},
         }
 
     def get_compile_config(self):
         """The optimizers, so that a loaded model can go on training."""
         if not self.compiled:
             return None
-        optimizers = {"optimizer": self.optimizer, "alignment_optimizer": self.alignment_optimizer}
-        return {
-            name: keras.saving.serialize_keras_object(optimizer)
-            for name, optimizer in optimizers.items()
-        }
+        names = ("optimizer", "alignment_optimizer")
+        return {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in names}
 
     def compile_from_config(self, config):
         """The inverse of `get_compile_config`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from scadv_tf.models.networks import DenseNetwork, Encoder
+from scadv_tf.models.networks import DenseNetwork, Encoder, built
 
 if TYPE_CHECKING:
     from scadv_tf.models.scadv import ScAdv
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
 def new_teacher(model: ScAdv) -> dict:
     """Two networks that equal the model's; no gradient moves them."""
-    encoder = Encoder(model.network.encoder_sizes, name="teacher_encoder")
-    encoder.build((None, model.feature_size))
-    classifier = DenseNetwork(model.types, name="teacher_classifier")
-    classifier.build((None, model.latent_size))
+    new = Encoder(model.network.encoder_sizes, name="teacher_encoder")
+    encoder = built(new, model.feature_size)
+    classifier = built(DenseNetwork(model.types, name="teacher_classifier"), model.latent_size)
     encoder.trainable = classifier.trainable = False
     for teacher, student in _pairs(model, encoder, classifier):
         teacher.assign(student)

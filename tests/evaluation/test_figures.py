@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scadv_tf.evaluation import figures
+from scadv_tf.evaluation import figures, style
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,11 +122,6 @@ def test_learning_curves_of_different_length_meet_at_their_epochs():
 
 
 def test_learning_curves_keep_the_colours_they_are_given():
-    colors = figures.series_colors(["gone", "a", "b"])
+    colors = style.series_colors(["gone", "a", "b"])
     lines = figures.learning_curves({"a": [[0.1]]}, {"b": 0.2}, colors=colors).axes[0].lines
     assert [line.get_color() for line in lines] == [colors["a"], colors["b"]]
-
-
-def test_every_picture_of_a_run_can_be_had_from_one_module():
-    assert all(callable(getattr(figures, name)) for name in figures.__all__)
-    assert {"learning_curves", "umap_grid", "umap_panels", "save"} <= set(figures.__all__)
