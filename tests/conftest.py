@@ -11,6 +11,15 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
+# Fixtures that start a process or train a model: tests that ask for one are slow.
+SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that get a slow fixture; others are marked where they stand."""
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ from scadv_tf.models.readout import KNOTS
 from scadv_tf.serving.export import export
 from scadv_tf.serving.served_model import Served
 
+pytestmark = pytest.mark.slow
+
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
     network=NetworkConfig(

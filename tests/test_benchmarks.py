@@ -11,6 +11,8 @@ import anndata
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "benchmarks"
 SMALL = ["--encoder_sizes=32,16", "--generator_sizes=8", "--atac_discriminator_sizes=8"]
 TINY = ["--dataset=synthetic", "--synthetic_cells=90", "--synthetic_difficulty=0", "--epochs=2"]

@@ -65,6 +65,7 @@ def interrupted(tissue, folder, epoch: int) -> None:
         train(tissue, checkpoints=Checkpoints(folder, 0.0), callbacks=[Interrupts(epoch)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp_path, epoch):
     """To the last bit: weights, optimizers, soft labels, order of cells, noise and history."""
@@ -77,6 +78,7 @@ def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp
     pd.testing.assert_frame_equal(later, history, check_exact=True)
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_path):
     weights, _ = train(tissue)
     again, _ = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
@@ -84,6 +86,7 @@ def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_p
     assert not list(tmp_path.iterdir())  # a minute has not passed
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
     (tmp_path / FILE).write_bytes(b"no checkpoint")
     weights, _ = train(tissue)
@@ -91,6 +94,7 @@ def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
     np.testing.assert_array_equal(again[0], weights[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.02}])
 def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed):
     interrupted(tissue, tmp_path, 1)
@@ -100,6 +104,7 @@ def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed
         train(tissue, other, Checkpoints(tmp_path, resume=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
     interrupted(tissue, tmp_path, 1)

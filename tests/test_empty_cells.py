@@ -17,6 +17,8 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.synthetic import simulate
 
+pytestmark = pytest.mark.slow
+
 CELLS, TYPES = 240, 3
 EMPTY = {"rna": 30, "atac": 200}
 SMALL = {

@@ -15,6 +15,8 @@ from scadv_tf.fitting import build_model
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.readout import Readout
 
+pytestmark = pytest.mark.slow
+
 CONFIG = RunConfig.of(
     neighbors=5,
     lsi_size=4,

@@ -25,6 +25,8 @@ from scadv_tf.fitting import build_model
 from scadv_tf.models import callbacks
 from scadv_tf.models.confidence import held_out_rows
 
+pytestmark = pytest.mark.slow
+
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),
     network=NetworkConfig(

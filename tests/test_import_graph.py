@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ WITHOUT_TENSORFLOW = ("data", "evaluation", "baselines", "scoring", "config", "f
 WITH_TENSORFLOW = {"data.pipeline"}
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     """Name below the package, such as 'data.pairing' -> its syntax tree."""
     found = {}

@@ -213,6 +213,7 @@ def latent_of(data, seed=0) -> np.ndarray:
     return found.latent
 
 
+@pytest.mark.slow
 def test_labels_do_not_teach(files):
     data, truth = training.read(config_of(files[0], "labelled_"))
     assert truth is not None and len(set(data.known_rna_types())) == 4
@@ -317,6 +318,7 @@ def test_the_export_gives_the_same_latent_vectors_in_a_fresh_process(run, files)
     assert (exports / "1" / "assets" / "types.txt").read_text() == ""
 
 
+@pytest.mark.slow
 def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):
     data, truth = training.read(config_of(files[0], "labelled_"))
     types = np.concatenate([files[1]["rna"], files[1]["atac"]])

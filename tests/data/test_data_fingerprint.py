@@ -82,6 +82,7 @@ def test_names_do_not_run_together(tissue):
     assert fingerprint(first) != fingerprint(second)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_another_process():
     """Nothing random goes in, such as Python's own hashes."""
     code = (

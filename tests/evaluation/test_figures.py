@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from scadv_tf.evaluation import figures, style
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_package_loads_without_heavy_libraries():
     heavy = {"anndata", "absl", "matplotlib", "sklearn", "tensorflow", "umap", "scipy"}
     rooms = ["advice", "embedding", "figures", "label_transfer", "metrics", "report"]
@@ -25,6 +27,7 @@ def test_the_package_loads_without_heavy_libraries():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_figures_need_no_pyplot():
     code = (
         "import sys; from scadv_tf.evaluation import figures;"

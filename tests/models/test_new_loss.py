@@ -47,6 +47,7 @@ def model(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_a_weight_and_a_record_make_a_loss(model, make_dataset, weights_of, moved):
     before = weights_of(model)
     history = model.fit(
