@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "AtacTruth": "scadv_tf.data.pairing",
     "CellAnswers": "scadv_tf.data.answers",

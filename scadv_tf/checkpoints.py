@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from scadv_tf import __version__
 from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import whole_file, write_whole
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Tables = dict[str, np.ndarray]
 FILE = "training.npz"
+VARIABLE = "variable/"  # in front of the paths of variables
 
 
 @dataclass(frozen=True)
@@ -56,42 +58,61 @@ class Checkpoints:
 
         Raises
         ------
-        InputError : the file is damaged, or of another training.
+        InputError : the file is damaged, of another version of this package, or of another
+            training.
         """
         if not self.resume:
             return {}
         if not self.path.exists():
             logger.info("No checkpoint in %s: starting from the beginning.", self.folder)
             return {}
-        variables = model.state_variables()
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                tables = {name: file[name] for name in file.files}
-            same = str(tables.pop("identity")) == identity
-            kept = [tables.pop(f"variable_{i}") for i in range(len(variables))] if same else []
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(
-                what="The checkpoint cannot be read.",
-                expected="a file that a training of this version has written",
-                received=f"{self.path} ({type(error).__name__}: {error})",
-                advice="Start without --resume.",
-            ) from error
-        if not same:
+        tables = self._read()
+        version = str(tables.pop("version", "unknown"))
+        _check_version(version == __version__, f"{self.path}, version {version}")
+        if str(tables.pop("identity")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
                 expected="the same cells and settings as when it was written",
                 received=str(self.path),
                 advice="Give the settings of that training, or start without --resume.",
             )
-        for variable, value in zip(variables, kept, strict=True):
-            variable.assign(value)
+        state = {VARIABLE + path: v for path, v in model.training_state().items()}
+        wanted = {(name, tuple(v.shape)) for name, v in state.items()}
+        kept = {(name, v.shape) for name, v in tables.items() if name.startswith(VARIABLE)}
+        differ = sorted({name for name, _ in wanted ^ kept})
+        _check_version(not differ, f"{self.path}, with another {', '.join(differ[:3])}")
+        for name, variable in state.items():
+            variable.assign(tables.pop(name))
         return tables
+
+    def _read(self) -> Tables:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                what="The checkpoint cannot be read.",
+                expected="a file that a training has written",
+                received=f"{self.path} ({type(error).__name__}: {error})",
+                advice="Start without --resume.",
+            ) from error
 
     def save(self, model: ScAdv, tables: Tables, identity: str) -> None:
         """Writes the model, its optimizers and other tables, whole or not at all."""
-        state = {f"variable_{i}": np.asarray(v) for i, v in enumerate(model.state_variables())}
+        state = {VARIABLE + path: np.asarray(v) for path, v in model.training_state().items()}
+        marks = {"version": np.array(__version__), "identity": np.array(identity)}
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, identity=np.array(identity), **state, **tables)
+            np.savez(file, **marks, **state, **tables)
+
+
+def _check_version(same: bool, received: str) -> None:
+    if not same:
+        raise InputError(
+            what="The checkpoint is of another version of scadv_tf.",
+            expected=f"version {__version__}, with the variables that it trains",
+            received=received,
+            advice="Go on with the version that wrote it, or start without --resume.",
+        )
 
 
 class SavesTraining(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from scadv_tf.errors import InputError
-from scadv_tf.modes import LABEL_LOSSES, defaults_of
+from scadv_tf.modes import defaults_of
 from scadv_tf.settings import Checked, option, require
 
 
@@ -150,36 +150,36 @@ class NetworkConfig(Checked):
         )
 
 
+def _weight(default: float, sentence: str, needs_labels: bool = False) -> Any:
+    """The weight of a loss; of one that needs labels, it is 0 in the unsupervised mode."""
+    return option(default, sentence, minimum=0, weight=True, needs_labels=needs_labels)
+
+
 @dataclasses.dataclass(frozen=True)
 class LossConfig(Checked):
     """Weights of the losses (0: not computed) and their constants."""
 
-    cross_entropy: float = option(1.0, "Weight of the cross-entropy on RNA labels.", minimum=0)
-    contrastive: float = option(
+    cross_entropy: float = _weight(1.0, "Weight of the cross-entropy on RNA labels.", True)
+    contrastive: float = _weight(
         0.0,
         "Weight of the contrastive loss on pairs of ATAC copies; by default 0.1 with "
         "smoothing_hops 0.",
-        minimum=0,
     )
-    contrastive_rna: float = option(
-        0.0,
-        "Weight of the contrastive loss on pairs of RNA copies (unsupervised mode).",
-        minimum=0,
+    contrastive_rna: float = _weight(
+        0.0, "Weight of the contrastive loss on pairs of RNA copies (unsupervised mode)."
     )
-    interpolation: float = option(
-        0.0, "Weight of interpolation consistency between modalities.", minimum=0
+    interpolation: float = _weight(
+        0.0, "Weight of interpolation consistency between modalities.", True
     )
-    centroid: float = option(
-        2.0, "Weight of the distance between the modalities' centroids of each type.", minimum=0
+    centroid: float = _weight(
+        2.0, "Weight of the distance between the modalities' centroids of each type.", True
     )
-    center: float = option(0.0, "Weight of the center loss (milestone 2).", minimum=0)
-    modality_adversarial: float = option(
-        1.0, "Weight of the adversarial loss that mixes the modalities.", minimum=0
+    center: float = _weight(0.0, "Weight of the center loss (milestone 2).", True)
+    modality_adversarial: float = _weight(
+        1.0, "Weight of the adversarial loss that mixes the modalities."
     )
-    atac_adversarial: float = option(
-        0.0, "Weight of the adversarial loss of generated ATAC.", minimum=0
-    )
-    cycle: float = option(0.0, "Weight of the cycle consistency of latent vectors.", minimum=0)
+    atac_adversarial: float = _weight(0.0, "Weight of the adversarial loss of generated ATAC.")
+    cycle: float = _weight(0.0, "Weight of the cycle consistency of latent vectors.")
     label_smoothing: float = option(
         0.0, "Label smoothing of the cross-entropy.", minimum=0, maximum=0.9
     )
@@ -236,14 +236,23 @@ class LossConfig(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        fields = dataclasses.fields(self)
-        names = [field.name for field in fields if field.metadata["help"].startswith("Weight")]
+        weights = self.weights()
         require(
-            any(getattr(self, name) for name in names),
+            any(weights.values()),
             "No loss has a weight above 0.",
-            f"at least one of {', '.join(names)}",
+            f"at least one of {', '.join(weights)}",
             "0 for all",
         )
+
+    @classmethod
+    def weight_names(cls, needs_labels: bool = False) -> tuple[str, ...]:
+        """The losses by name; or only those that need labels."""
+        wanted = "needs_labels" if needs_labels else "weight"
+        return tuple(f.name for f in dataclasses.fields(cls) if f.metadata.get(wanted))
+
+    def weights(self) -> dict[str, float]:
+        """Loss -> its weight."""
+        return {name: getattr(self, name) for name in self.weight_names()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,11 +291,6 @@ class TrainingConfig(Checked):
     )
     gradient_clip_norm: float = option(
         5.0, "Largest norm of all gradients of a step together; 0 does not clip.", minimum=0
-    )
-    precision: str = option(
-        "float32",
-        "Precision of the training's matrix products; everything else is float32 always.",
-        choices=("float32", "bfloat16"),
     )
     reversal_strength: float = option(
         1.0, "Factor that reversed gradients reach at the end of the training.", minimum=0
@@ -422,7 +426,7 @@ class RunConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, SECTIONS[name](**defaults.get(name, {})))
         if not self.training.supervised:
-            weights = dict.fromkeys(LABEL_LOSSES, 0.0)
+            weights = dict.fromkeys(LossConfig.weight_names(needs_labels=True), 0.0)
             object.__setattr__(self, "loss", dataclasses.replace(self.loss, **weights))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:

@@ -35,14 +35,14 @@ from scadv_tf.team import Team, alone
 logger = logging.getLogger(__name__)
 
 
-def _optimizer(config: TrainingConfig, learning_rate: float, steps: int):
+def _optimizer(config: TrainingConfig, name: str, learning_rate: float, steps: int):
     rate = learning_rate
     if config.learning_rate_schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
-    clip = config.gradient_clip_norm or None
+    settings = {"name": name, "global_clipnorm": config.gradient_clip_norm or None}
     if config.optimizer == "adam":
-        return optimizers.Adam(rate, global_clipnorm=clip)
-    return optimizers.SGD(rate, momentum=config.momentum, nesterov=True, global_clipnorm=clip)
+        return optimizers.Adam(rate, **settings)
+    return optimizers.SGD(rate, momentum=config.momentum, nesterov=True, **settings)
 
 
 def pass_of(cells: TrainingCells, config: TrainingConfig, replicas: int = 1) -> Pass:
@@ -80,16 +80,14 @@ def new_model(genes: int, types: int, projection_size: int, steps: int, config: 
         "genes": genes,
         "types": types,
         "projection_size": projection_size,
-        "precision": training.precision,
         "reversal_strength": training.reversal_strength,
         "seed": training.seed,
     }
     model = ScAdv(**shape, network=config.network, loss=config.loss)
     model.total_steps = steps * len(model.phases)
-    model.synchronize_teacher()
     model.compile(
-        _optimizer(training, training.learning_rate, steps),
-        _optimizer(training, training.alignment_learning_rate, steps),
+        _optimizer(training, "optimizer", training.learning_rate, steps),
+        _optimizer(training, "alignment_optimizer", training.alignment_learning_rate, steps),
         jit_compile=False,
     )
     return model
@@ -202,7 +200,7 @@ class _Task:
             self.one_pass,
             len(model.phases),
             self.config.training.seed,
-            mixing_alpha=loss.interpolation_alpha if model.has_teacher else 0.0,
+            mixing_alpha=loss.interpolation_alpha if loss.interpolation else 0.0,
             with_partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
             shard=self.team.worker,
             first_epoch=first_epoch,

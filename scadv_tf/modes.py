@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 # Defaults of the unsupervised mode. Denoised ATAC cells lie too close together to be mixed with RNA
 # cells where no label says which belong together; the contrastive losses do that work instead.
 # Nor may labels that the cells have all the same weigh them.

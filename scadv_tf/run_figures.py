@@ -10,6 +10,8 @@ import pandas as pd
 
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.metrics import confusion
+from scadv_tf.evaluation.style import save
+from scadv_tf.evaluation.umap_figures import umap_panels
 from scadv_tf.scoring import at_level, known_types
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def write_figures(folder: Path, results: Results) -> list[tuple[str, Path]]:
     """Draws every picture; returns captions and paths."""
     paths = []
     for caption, name, figure in _drawn(results):
-        figures.save(figure, folder / f"{name}.png")
+        save(figure, folder / f"{name}.png")
         paths.append((caption, folder / f"{name}.png"))
     return paths
 
@@ -46,7 +48,7 @@ def _umap(results: Results) -> Picture:
     if types is not None:
         caption = f"UMAP of the integrated cells, by type (ATAC: {source}) and by modality"
         title = f"ATAC types: {source}"
-    return caption, "umap", figures.umap_panels(results.umap, types, _modality(results), title)
+    return caption, "umap", umap_panels(results.umap, types, _modality(results), title)
 
 
 def _shown_types(results: Results) -> tuple[np.ndarray | None, str]:
@@ -70,7 +72,7 @@ def _of_labels(results: Results) -> list[Picture]:
     predicted = results.routes["label_transfer"]
     labels = np.concatenate([results.data.known_rna_types(), predicted])
     title = "ATAC types: predicted"
-    umap = figures.umap_panels(results.umap, labels, _modality(results), title)
+    umap = umap_panels(results.umap, labels, _modality(results), title)
     caption = "UMAP by the types of the RNA cells and those predicted for the ATAC cells"
     pictures = [(caption, "umap_predicted", umap)]
     if results.truth is not None:

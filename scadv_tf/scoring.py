@@ -16,15 +16,14 @@ from scadv_tf.data.answers import HEADLINE, CellAnswers
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.data.rows import Rows
-from scadv_tf.evaluation import (
+from scadv_tf.evaluation.label_transfer import HEADLINE, knn_transfer, svm_transfer
+from scadv_tf.evaluation.metrics import (
+    coded,
     expected_calibration_error,
-    knn_transfer,
     label_scores,
     modality_mixing,
     silhouette,
-    svm_transfer,
 )
-from scadv_tf.evaluation.metrics import coded
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation

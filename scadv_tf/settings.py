@@ -16,10 +16,11 @@ def option(
     choices: tuple[str, ...] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    **marks: bool,
 ) -> Any:
-    """A dataclass field with the sentence, choices and bounds of its flag."""
+    """A dataclass field with the sentence, choices and bounds of its flag, and further marks."""
     metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata | marks)
 
 
 class Checked:

@@ -20,7 +20,7 @@ from scadv_tf.data.datasets import DatasetSource, available, load_dataset
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import umap_2d
+from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, versions, warnings_of, write_json, write_results

@@ -1,15 +1,25 @@
-"""The main program as users start it: in a process and a folder of its own."""
+"""The main program as users start it, and what is seen on a picture or a page."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
+# Fixtures that start a process or train a model: tests that ask for one are slow.
+SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that get a slow fixture; others are marked where they stand."""
+    for item in items:
+        if SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +38,38 @@ def train_main():
         )
 
     return run
+
+
+class Page(HTMLParser):
+    """Collect what the tests ask for: tags with their attributes, and the text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def legend_of():
+    return lambda ax: [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.fixture
+def texts_of():
+    return lambda ax: [text.get_text() for text in ax.texts]
+
+
+@pytest.fixture
+def read_page():
+    return lambda path: Page(Path(path).read_text("utf-8"))

@@ -21,15 +21,18 @@ from scadv_tf.config import (
     PreprocessingConfig,
     TrainingConfig,
 )
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.data.rows import DiskRows
-from scadv_tf.evaluation import modality_mixing
+from scadv_tf.evaluation.metrics import modality_mixing
 from scadv_tf.fitting import build_model
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.confidence import fit_temperature, held_out_rows
 from scadv_tf.models.readout import KNOTS
 from scadv_tf.serving.export import export
 from scadv_tf.serving.served_model import Served
+
+pytestmark = pytest.mark.slow
 
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),

@@ -11,6 +11,8 @@ import anndata
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "benchmarks"
 SMALL = ["--encoder_sizes=32,16", "--generator_sizes=8", "--atac_discriminator_sizes=8"]
 TINY = ["--dataset=synthetic", "--synthetic_cells=90", "--synthetic_difficulty=0", "--epochs=2"]
@@ -160,15 +162,11 @@ def test_simulated_types_are_alike_in_both_modalities_and_in_files_of_any_length
     assert own_is_nearest(profiles(long["rna"]), profiles(long["atac"])) > 0.8
 
 
-def test_bench_steps_prints_a_line_a_phase_and_precision():
+def test_bench_steps_prints_a_line_a_phase():
     found = lines_of(
         "bench_steps.py", "--genes=40", "--batch=8", "--projection=6", "--repeats=2", job=[]
     )
-    assert [(line["phase"], line["dtype"]) for line in found] == [
-        (phase, dtype)
-        for dtype in ("float32", "bfloat16")
-        for phase in ("representation", "alignment")
-    ]
+    assert [line["phase"] for line in found] == ["representation", "alignment"]
     for line in found:
         assert line["ratio"] == pytest.approx(line["ms"] / line["floor_ms"], rel=0.02, abs=0.02)
 

@@ -12,7 +12,8 @@ from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
 from scadv_tf.checkpoints import FILE, Checkpoints
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import new_model
 
 CONFIG = RunConfig.of(
@@ -64,6 +65,7 @@ def interrupted(tissue, folder, epoch: int) -> None:
         train(tissue, checkpoints=Checkpoints(folder, 0.0), callbacks=[Interrupts(epoch)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp_path, epoch):
     """To the last bit: weights, optimizers, soft labels, order of cells, noise and history."""
@@ -76,6 +78,7 @@ def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp
     pd.testing.assert_frame_equal(later, history, check_exact=True)
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_path):
     weights, _ = train(tissue)
     again, _ = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
@@ -83,6 +86,7 @@ def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_p
     assert not list(tmp_path.iterdir())  # a minute has not passed
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
     (tmp_path / FILE).write_bytes(b"no checkpoint")
     weights, _ = train(tissue)
@@ -90,6 +94,7 @@ def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
     np.testing.assert_array_equal(again[0], weights[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.02}])
 def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed):
     interrupted(tissue, tmp_path, 1)
@@ -99,6 +104,7 @@ def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed
         train(tissue, other, Checkpoints(tmp_path, resume=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
     interrupted(tissue, tmp_path, 1)
@@ -108,11 +114,78 @@ def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
         train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
 
 
-def test_no_pickle_is_loaded(tmp_path):
+def test_no_pickle_is_loaded(tmp_path, model):
     np.savez(tmp_path / FILE, identity=np.array("me"), variable_0=np.array([{}], dtype=object))
-    model = new_model(20, 3, 0, 10, CONFIG)
     with pytest.raises(InputError, match="cannot be read"):
         Checkpoints(tmp_path, resume=True).restore(model, "me")
+
+
+@pytest.fixture
+def model():
+    return new_model(20, 3, 0, 10, CONFIG)
+
+
+def test_all_that_a_training_moves_is_kept_by_a_path_of_its_own(model):
+    optimizers = (model.optimizer, model.alignment_optimizer)
+    variables = [v for owner in (model, *optimizers) for v in owner.variables]
+    assert len(model.training_state()) == len(variables)
+    assert model.training_state().keys() == new_model(20, 3, 0, 10, CONFIG).training_state().keys()
+
+
+def rewritten(folder, change) -> None:
+    """Writes a checkpoint anew, its tables changed."""
+    with np.load(folder / FILE) as file:
+        tables = {name: file[name] for name in file.files}
+    change(tables)
+    np.savez(folder / FILE, **tables)
+
+
+THRESHOLD = "variable/readout/unknown_threshold"
+
+
+@pytest.mark.parametrize(
+    "change, received",
+    [
+        (lambda tables: tables.update(version=np.array("0.0.1")), "version 0.0.1"),
+        (lambda tables: tables.pop("version"), "version unknown"),
+        (
+            lambda tables: tables.update({THRESHOLD: np.zeros(3)}),
+            "readout/unknown_threshold",
+        ),
+        (lambda tables: tables.pop(THRESHOLD), "readout/unknown_threshold"),
+        (
+            lambda tables: tables.update({"variable/readout/old": np.zeros(3)}),
+            "readout/old",
+        ),
+    ],
+    ids=["other", "none", "shape", "missing", "more"],
+)
+def test_the_checkpoint_of_another_version_is_refused(tmp_path, model, change, received):
+    Checkpoints(tmp_path).save(model, {}, "me")
+    rewritten(tmp_path, change)
+    before = model.get_weights()
+    with pytest.raises(InputError, match="another version of scadv_tf") as raised:
+        Checkpoints(tmp_path, resume=True).restore(model, "me")
+    assert received in raised.value.received and "--resume" in raised.value.advice
+    for found, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_model_is_restored_by_the_paths_of_its_variables(tmp_path, model):
+    """Whatever their order in the file."""
+    Checkpoints(tmp_path).save(model, {"more": np.arange(3)}, "me")
+
+    def turn_round(tables):
+        turned = dict(reversed(tables.items()))
+        tables.clear()
+        tables.update(turned)
+
+    rewritten(tmp_path, turn_round)
+    other = new_model(20, 3, 0, 10, CONFIG)
+    tables = Checkpoints(tmp_path, resume=True).restore(other, "me")
+    assert tables.keys() == {"more"}
+    for found, expected in zip(other.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_only_the_chief_removes_the_file(tmp_path):

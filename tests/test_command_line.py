@@ -16,6 +16,8 @@ from scipy import sparse
 
 from scadv_tf.config import SECTIONS
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 FIELDS = [field for section in SECTIONS.values() for field in dataclasses.fields(section)]
 NO_LOSSES = [f"--{f.name}=0" for f in FIELDS if f.metadata["help"].startswith("Weight of")]

@@ -185,6 +185,7 @@ def test_a_list_becomes_a_tuple():
     assert NetworkConfig(encoder_sizes=[7, 3]).encoder_sizes == (7, 3)
 
 
+@pytest.mark.slow
 def test_only_the_standard_library_is_loaded():
     code = "import sys, scadv_tf.config; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run(

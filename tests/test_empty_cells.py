@@ -13,9 +13,11 @@ from scipy import sparse
 from scadv_tf import RunConfig, fitting
 from scadv_tf.annotate import AnnotateConfig, annotate_file
 from scadv_tf.annotation import annotate_cells
-from scadv_tf.data import DatasetSource, preprocessing
-from scadv_tf.data.datasets import assemble
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.synthetic import simulate
+
+pytestmark = pytest.mark.slow
 
 CELLS, TYPES = 240, 3
 EMPTY = {"rna": 30, "atac": 200}

@@ -97,6 +97,7 @@ def test_a_file_has_the_mode_that_any_new_file_gets(tmp_path):
     assert write_whole(tmp_path / "whole", b"").stat().st_mode == plain.stat().st_mode
 
 
+@pytest.mark.slow
 def test_only_the_standard_library_is_loaded():
     code = "import sys, scadv_tf.files; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run(

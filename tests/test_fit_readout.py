@@ -9,10 +9,13 @@ import pytest
 
 from scadv_tf import RunConfig, load_dataset
 from scadv_tf.annotation import annotate_cells, fit_readout
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import build_model
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.readout import Readout
+
+pytestmark = pytest.mark.slow
 
 CONFIG = RunConfig.of(
     neighbors=5,

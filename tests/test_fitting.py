@@ -18,12 +18,15 @@ from scadv_tf.config import (
     PreprocessingConfig,
     TrainingConfig,
 )
-from scadv_tf.data import DatasetSource, preprocessing
+from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import CellAnswers
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.fitting import build_model
 from scadv_tf.models import callbacks
 from scadv_tf.models.confidence import held_out_rows
+
+pytestmark = pytest.mark.slow
 
 CONFIG = RunConfig(
     preprocessing=PreprocessingConfig(neighbors=5, lsi_size=4, projection_size=8),

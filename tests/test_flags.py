@@ -148,6 +148,7 @@ def test_an_unknown_flag_is_refused():
         parsed("--epoch=3")
 
 
+@pytest.mark.slow
 def test_the_import_is_light():
     code = (
         "import sys, scadv_tf.flags, scadv_tf.console; "

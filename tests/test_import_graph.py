@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ WITHOUT_TENSORFLOW = (
 WITH_TENSORFLOW = {"data.pipeline", "client.exported", "client.grpc_transport"}
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     """Name below the package, such as 'data.pairing' -> its syntax tree."""
     found = {}
@@ -108,6 +110,14 @@ def test_imports_lead_down_and_never_round():
     assert sum(map(len, arrows.values())) > 100  # so that something was looked at
     assert arrows_up(arrows) == []
     assert circle(arrows) == []
+
+
+def test_a_package_within_names_nothing_so_its_modules_load_alone():
+    packages = [path for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE]
+    assert packages
+    for path in packages:
+        (docstring,) = ast.parse(path.read_text("utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
 
 
 def test_an_arrow_up_and_a_circle_are_seen():

@@ -22,6 +22,7 @@ os.write(2, b"after\\n")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "shown"), [("pass", "after\n"), ("raise RuntimeError", "native noise\nafter\n")]
 )

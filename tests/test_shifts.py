@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from scadv_tf.comparison import ComparisonConfig
+from scadv_tf.comparison.systems import ComparisonConfig
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data.matching_report import MatchingReport
 from scadv_tf.data.pairing import AtacTruth, PairedData

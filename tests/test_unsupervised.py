@@ -24,14 +24,15 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import modality_mixing, silhouette
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.modes import LABEL_LOSSES, UNSUPERVISED
+from scadv_tf.evaluation.metrics import modality_mixing, silhouette
+from scadv_tf.modes import UNSUPERVISED
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import known_types, score
 
 RNA_CELLS, ATAC_CELLS = 300, 260
 MODE = TrainingConfig(mode="unsupervised")
+LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 SCORES_OF_LABELS = ("label_transfer", "classifier", "svm", "knn", "calibration_error")
 SCORES_OF_LABELS += ("unknown_share", "accuracy_of_known")
 
@@ -213,6 +214,7 @@ def latent_of(data, seed=0) -> np.ndarray:
     return found.latent
 
 
+@pytest.mark.slow
 def test_labels_do_not_teach(files):
     data, truth = training.read(config_of(files[0], "labelled_"))
     assert truth is not None and len(set(data.known_rna_types())) == 4
@@ -317,6 +319,7 @@ def test_the_export_gives_the_same_latent_vectors_in_a_fresh_process(run, files)
     assert (exports / "1" / "assets" / "types.txt").read_text() == ""
 
 
+@pytest.mark.slow
 def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):
     data, truth = training.read(config_of(files[0], "labelled_"))
     types = np.concatenate([files[1]["rna"], files[1]["atac"]])

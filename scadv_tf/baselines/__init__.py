@@ -4,7 +4,3 @@
 name, and `SEEDED`: whether another seed gives another result. Where other software does the work,
 `installed_version()` tells it, or None.
 """
-
-from scadv_tf.baselines.transfer import Transfer
-
-__all__ = ["Transfer"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scadv_tf.baselines import Transfer
+from scadv_tf.baselines.transfer import Transfer
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import RunConfig
 from scadv_tf.data.emptiness import spread, spread_fields

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import HEADLINE
+from scadv_tf.comparison.figures import ladder, per_type_f1, score_bars
+from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.comparison.store import Row
+from scadv_tf.comparison.summary import finished, values_of
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.evaluation import ComparisonContent, figures, write_comparison_report
-from scadv_tf.evaluation.comparison import finished, values_of
+from scadv_tf.evaluation.figures import learning_curves
+from scadv_tf.evaluation.label_transfer import HEADLINE
+from scadv_tf.evaluation.style import save, series_colors
+from scadv_tf.evaluation.umap_figures import umap_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +98,7 @@ def write_pictures(
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         if figure is not None:
-            figures.save(figure, path)
+            save(figure, path)
             paths.append((CAPTIONS[name], path))
     return paths
 
@@ -113,18 +117,18 @@ def _scores_of(systems: list[str], contents: list[dict], scores: tuple[str, ...]
 
 def _ladder(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, F1_SCORES)
-    return figures.ladder(found) if len(found) > 1 else None
+    return ladder(found) if len(found) > 1 else None
 
 
 def _bars(systems: list[str], contents: list[dict]) -> Figure | None:
     found = _scores_of(systems, contents, BARS)
-    return figures.score_bars(found, colors=figures.series_colors(systems)) if found else None
+    return score_bars(found, colors=series_colors(systems)) if found else None
 
 
 def _per_type(systems: list[str], contents: list[dict]) -> Figure | None:
     found = {name: [row[HEADLINE] for row in finished(contents, name)] for name in systems}
     found = {name: scores for name, scores in found.items() if any(scores)}
-    return figures.per_type_f1(found) if found else None
+    return per_type_f1(found) if found else None
 
 
 def _curves(systems: list[str], rows: list[Row]) -> Figure | None:
@@ -142,7 +146,7 @@ def _curves(systems: list[str], rows: list[Row]) -> Figure | None:
         for name, values in scores.items()
         if name not in curves and values
     }
-    return figures.learning_curves(curves, flat, colors=figures.series_colors(systems))
+    return learning_curves(curves, flat, colors=series_colors(systems))
 
 
 def _umaps(
@@ -163,4 +167,4 @@ def _umaps(
         known = np.concatenate([truth.coarsen(rna_types), truth.labels])
         types, title = dict.fromkeys(shown, known), "ATAC types: known"
     modality = np.repeat(["rna", "atac"], [len(data.rna_cells), len(data.atac_cells)])
-    return figures.umap_grid({name: first[name].umap for name in shown}, types, modality, title)
+    return umap_grid({name: first[name].umap for name in shown}, types, modality, title)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.comparison.apart import Outcome, run_apart
 from scadv_tf.comparison.contestant import Taken, given_to, run_system
 from scadv_tf.comparison.store import Row
@@ -19,7 +18,8 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import umap_2d
+from scadv_tf.evaluation.embedding import umap_2d
+from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.progress import quiet_start
 from scadv_tf.scoring import SCORES, epoch_macro_f1, score
 

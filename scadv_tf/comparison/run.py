@@ -6,17 +6,18 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from scadv_tf.baselines.transfer import HEADLINE
 from scadv_tf.comparison.fingerprint import digest_of, fingerprint_of
 from scadv_tf.comparison.results import write_comparison
 from scadv_tf.comparison.rows import RowRunner, failed_row
 from scadv_tf.comparison.store import Row, RowStore
+from scadv_tf.comparison.summary import summarize
 from scadv_tf.comparison.systems import SYSTEMS, ComparisonConfig, settings_of
+from scadv_tf.comparison.table import comparison_table
+from scadv_tf.comparison.time_to_quality import time_lines, time_to_exceed
 from scadv_tf.config import RunConfig
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import comparison_table, summarize
-from scadv_tf.evaluation.time_to_quality import time_lines, time_to_exceed
+from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import check_writable, dataset_name, read
 

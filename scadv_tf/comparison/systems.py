@@ -23,12 +23,7 @@ DOCUMENT_WEIGHTS = {
 }
 # Joint principal components for the systems that need them, where the configuration has none.
 PROJECTION_SIZE = 50
-
-WEIGHTS = tuple(
-    field.name
-    for field in dataclasses.fields(LossConfig)
-    if field.metadata["help"].startswith("Weight")
-)
+WEIGHTS = LossConfig.weight_names()
 
 
 @dataclass(frozen=True)

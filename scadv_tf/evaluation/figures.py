@@ -1,8 +1,4 @@
-"""Pictures of a run, fit for a slide. Each function returns a matplotlib Figure.
-
-Every picture of the package can be had from here: those of one run's training and labels, which
-are drawn in this module, the UMAP panels, and those that compare systems.
-"""
+"""Pictures of a run's training and labels, fit for a slide. Each function returns a Figure."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.evaluation.comparison_figures import ladder, per_type_f1, score_bars
 from scadv_tf.evaluation.heat_map import new_heat_map, number
 from scadv_tf.evaluation.metrics import check_lengths
 from scadv_tf.evaluation.style import (
@@ -22,33 +17,13 @@ from scadv_tf.evaluation.style import (
     new_axes,
     new_figure,
     readable,
-    save,
     series_colors,
-    type_colors,
 )
-from scadv_tf.evaluation.umap_figures import umap_grid, umap_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-
-__all__ = [
-    "confidence_histogram",
-    "confusion_matrix",
-    "ladder",
-    "learning_curve",
-    "learning_curves",
-    "loss_curves",
-    "per_type_f1",
-    "readable",
-    "save",
-    "score_bars",
-    "series_colors",
-    "type_colors",
-    "umap_grid",
-    "umap_panels",
-]
 
 NUMBERED_CELLS = 20  # a larger matrix has no room for numbers
 

@@ -33,6 +33,12 @@ class FixedDense(keras.layers.Dense):
         return super().add_weight(*args, **settings | {"trainable": False})
 
 
+def built(layer: keras.layers.Layer, inputs: int) -> keras.layers.Layer:
+    """The layer, its weights made for inputs [B, inputs]."""
+    layer.build((None, inputs))
+    return layer
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """A batch for the encoder: projected cells [B, D] and how they are normalised."""
@@ -109,23 +115,17 @@ class Encoder(keras.layers.Layer):
         """Latent vectors [B, Z] from what `project` gives [B, D]: the trained layers alone."""
         return self.encode_views([View(projected, modality, update_statistics)], training)[0]
 
-    def encode_views(
-        self, views: Sequence[View], training: bool = True, precision: str = "float32"
-    ) -> list:
+    def encode_views(self, views: Sequence[View], training: bool = True) -> list:
         """Latent vectors [B, Z] of several batches, each normalised by itself.
 
         Their statistics are exchanged together where there are replicas.
-
-        Parameters
-        ----------
-        precision : of the matrix products.
         """
         values = [view.features for view in views]
         for dense, normalization in zip(self.denses, self.normalizations, strict=True):
             narrow = NARROW * dense.kernel.shape[0] <= dense.units
             layer = _normalized_by_weights if narrow else _normalized
-            values = layer(values, dense.kernel, normalization, views, training, precision)
-        return [tf.cast(value, "float32") for value in values]
+            values = layer(values, dense.kernel, normalization, views, training)
+        return values
 
     def get_config(self):
         """The arguments of `__init__`."""
@@ -133,9 +133,9 @@ class Encoder(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def _normalized(values, kernel, normalization, views, training, precision):
+def _normalized(values, kernel, normalization, views, training):
     """Dense layer, normalisation and ReLU, one after the other."""
-    products = [tf.cast(product(value, kernel, precision), "float32") for value in values]
+    products = [tf.matmul(value, kernel) for value in values]
     of_batch = [lambda v=v: value_moments(v) for v in products]
     pairs = _moments(normalization, views, training, of_batch)
     scales = [normalization.scale_and_shift(*pair) for pair in pairs]
@@ -144,17 +144,16 @@ def _normalized(values, kernel, normalization, views, training, precision):
     ]
 
 
-def _normalized_by_weights(values, kernel, normalization, views, training, precision):
+def _normalized_by_weights(values, kernel, normalization, views, training):
     """The same, the normalisation put into the weights: nothing [B, D] is read for it."""
     kernel = tf.convert_to_tensor(kernel)
-    # In float32 whatever the precision: they decide about all cells. Those of data need no
-    # gradient, which spares replicas an exchange.
-    of_batch = [lambda v=v: input_moments(tf.cast(v, "float32")) for v in values]
+    # Those of data need no gradient, which spares replicas an exchange.
+    of_batch = [lambda v=v: input_moments(v) for v in values]
     pairs = _moments(normalization, views, training, of_batch, kernel)
     outputs = []
     for value, pair in zip(values, pairs, strict=True):
         scale, shift = normalization.scale_and_shift(*pair)
-        outputs.append(tf.nn.relu(linear(value, kernel * scale, shift, precision)))
+        outputs.append(tf.nn.relu(linear(value, kernel * scale, shift)))
     return outputs
 
 
@@ -178,14 +177,9 @@ def _moments(normalization, views, training, of_batch, kernel=None):
     return moments
 
 
-def product(values, kernel, precision):
-    """``values @ kernel``, taken and given in a precision."""
-    return tf.matmul(tf.cast(values, precision), tf.cast(kernel, precision))
-
-
-def linear(values, kernel, bias, precision):
-    """``values @ kernel + bias`` in a precision; the form that TensorFlow takes in one pass."""
-    return tf.nn.bias_add(product(values, kernel, precision), tf.cast(bias, precision))
+def linear(values, kernel, bias):
+    """``values @ kernel + bias``, in the form that TensorFlow takes in one pass."""
+    return tf.nn.bias_add(tf.matmul(values, kernel), bias)
 
 
 @_register
@@ -218,14 +212,14 @@ class DenseNetwork(keras.layers.Layer):
             width = dense.units
         self.built = True
 
-    def call(self, inputs, precision="float32"):
-        """The linear output [B, outputs]; `precision` is that of the matrix products."""
+    def call(self, inputs):
+        """The linear output [B, outputs]."""
         values = inputs
         for dense in self.denses[:-1]:
-            values = linear(values, dense.kernel, dense.bias, precision)
+            values = linear(values, dense.kernel, dense.bias)
             values = tf.nn.leaky_relu(values, alpha=0.2)
         dense = self.denses[-1]
-        return tf.cast(linear(values, dense.kernel, dense.bias, precision), "float32")
+        return linear(values, dense.kernel, dense.bias)
 
     def get_config(self):
         """The arguments of `__init__`."""

@@ -13,7 +13,7 @@ import pytest
 from scadv_tf.baselines import harmony
 from scadv_tf.baselines.transfer import joint_components
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import modality_mixing
+from scadv_tf.evaluation.metrics import modality_mixing
 
 needs_harmonypy = pytest.mark.skipif(
     importlib.util.find_spec("harmonypy") is None, reason="harmonypy is not installed"

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scadv_tf.baselines import Transfer
-from scadv_tf.baselines.transfer import joint_components, latent_routes
+from scadv_tf.baselines.transfer import Transfer, joint_components, latent_routes
 from scadv_tf.errors import InputError
 
 

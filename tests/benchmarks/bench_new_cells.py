@@ -47,7 +47,7 @@ def measure(config) -> dict:
     from scadv_tf.annotation import annotate_cells
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.data import preprocessing
-    from scadv_tf.evaluation import label_scores
+    from scadv_tf.evaluation.metrics import label_scores
     from scadv_tf.serving.export import export
     from scadv_tf.serving.served_model import Served
 

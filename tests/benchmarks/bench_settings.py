@@ -53,7 +53,7 @@ def measure(config) -> dict:
     from scadv_tf import fitting, training
     from scadv_tf.annotation import annotate_cells
     from scadv_tf.data import preprocessing
-    from scadv_tf.evaluation import label_scores, modality_mixing
+    from scadv_tf.evaluation.metrics import label_scores, modality_mixing
     from scadv_tf.scoring import transfer
 
     data, truth = training.read(config)

@@ -34,7 +34,7 @@ from absl import flags  # noqa: E402
 
 from scadv_tf import console  # noqa: E402
 from scadv_tf import flags as scadv_flags  # noqa: E402
-from scadv_tf.comparison import ComparisonConfig  # noqa: E402
+from scadv_tf.comparison.systems import ComparisonConfig  # noqa: E402
 from scadv_tf.errors import InputError  # noqa: E402
 
 HELP = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from scadv_tf.evaluation.comparison import values_of
+from scadv_tf.comparison.summary import values_of
 
 SCORES = {
     "macro_f1": "label_transfer.macro_f1",

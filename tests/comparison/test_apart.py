@@ -13,6 +13,8 @@ import pytest
 from scadv_tf.comparison.apart import run_apart
 from scadv_tf.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1024**2
 
 

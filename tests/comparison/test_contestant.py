@@ -13,6 +13,8 @@ from scadv_tf.comparison.systems import settings_of
 from scadv_tf.config import RunConfig
 from scadv_tf.data import preprocessing
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("system", ["linear", "ce"])
 def test_cells_without_data_are_unknown_to_every_system(cells, system):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import scadv_tf
-from scadv_tf.comparison import settings_of
 from scadv_tf.comparison.fingerprint import code_digest, digest_of, fingerprint_of
+from scadv_tf.comparison.systems import settings_of
 from scadv_tf.config import RunConfig
 
 

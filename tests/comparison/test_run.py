@@ -159,6 +159,7 @@ def test_no_system_gets_a_known_label_of_atac(cells, system):
     assert not any(part is truth for part in vars(given).values())
 
 
+@pytest.mark.slow
 def test_a_runner_without_a_umap_leaves_out_its_silhouette_and_nothing_else(cells, monkeypatch):
     monkeypatch.setattr("scadv_tf.comparison.rows.umap_2d", None)  # whoever calls it fails
     config = settings_of("linear", RunConfig())

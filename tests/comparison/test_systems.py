@@ -210,6 +210,7 @@ def test_unknown_systems_are_refused_and_the_known_listed(systems):
         assert caught.value.received == "--systems=glue"
 
 
+@pytest.mark.slow
 def test_the_import_is_light():
     code = (
         "import sys, scadv_tf.comparison.systems; "

@@ -11,7 +11,7 @@ import pytest
 from preprocessing_twins import without_peaks
 
 from scadv_tf import load_dataset
-from scadv_tf.data import DatasetSource
+from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.data.fingerprint import fingerprint
 
 
@@ -82,11 +82,12 @@ def test_names_do_not_run_together(tissue):
     assert fingerprint(first) != fingerprint(second)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_in_another_process():
     """Nothing random goes in, such as Python's own hashes."""
     code = (
         "from scadv_tf import load_dataset\n"
-        "from scadv_tf.data import DatasetSource\n"
+        "from scadv_tf.data.datasets import DatasetSource\n"
         "from scadv_tf.data.fingerprint import fingerprint\n"
         "print(fingerprint(load_dataset('synthetic', DatasetSource(cells=60, seed=1))[0]))\n"
     )

@@ -216,6 +216,7 @@ def test_pbmc_gene_activity_knows_its_biology(pbmc):
         assert groups[int(np.argmax(means))] == group, (gene, means)
 
 
+@pytest.mark.slow
 def test_pbmc_takes_the_users_choices():
     data, truth = load_dataset(
         "pbmc", DatasetSource(label_key="cell_type_broad", drop_types=("B",))
@@ -232,9 +233,10 @@ def test_synthetic_goes_the_way_of_files():
     assert data.matching.peaks_in_genes < data.matching.peaks
 
 
+@pytest.mark.slow
 def test_the_import_is_light_and_free_of_models():
     code = (
-        "import sys, scadv_tf.data; "
+        "import sys; from scadv_tf.data import datasets, gene_activity, readers, synthetic; "
         "heavy = {'tensorflow', 'keras', 'absl', 'anndata', 'scanpy', 'bioframe', 'matplotlib', "
         "'sklearn', 'h5py'}; sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )

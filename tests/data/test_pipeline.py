@@ -12,6 +12,8 @@ from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells, fit
 from scadv_tf.data.shuffling import Shard
 
+pytestmark = pytest.mark.slow
+
 LEAST_BATCH = next(
     field.metadata["minimum"]
     for field in dataclasses.fields(TrainingConfig)

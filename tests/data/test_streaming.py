@@ -288,6 +288,7 @@ def files(tmp_path_factory):
     return {name: str(folder / file) for name, file in names.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("most", "stored_ones"),
     [(0, ()), (1000, ()), (80, ()), (79, ("rna",)), (59, ("rna", "atac"))],

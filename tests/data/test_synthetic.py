@@ -69,6 +69,7 @@ def profile(adata) -> np.ndarray:
     return logs - logs.mean(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_coupling_is_the_correlation_of_expression_and_accessibility():
     rna, atac, _ = simulate(4000, genes=400, difficulty=0.5, seed=1)
     body = atac.var["kind"] == "body"
@@ -126,6 +127,7 @@ def standardised(counts: sparse.csr_matrix) -> np.ndarray:
     return np.clip((logs - logs.mean(axis=0)) / (logs.std(axis=0) + 1e-6), -10, 10)
 
 
+@pytest.mark.slow
 def test_transfer_gets_harder_with_difficulty():
     accuracy = []
     for difficulty in (0, 0.5, 1):

@@ -186,6 +186,7 @@ def awkward(random, cells: int) -> dict:
     return {names[i]: kinds[k] for i, k in zip(*random.integers(0, (9, 12), (6, 2)).T, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_file_is_what_anndata_would_write(adata, tmp_path, monkeypatch, seed):
     monkeypatch.setattr(writers, "CELLS_AT_ONCE", 3)

@@ -14,6 +14,8 @@ from scadv_tf.evaluation import embedding
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.metrics import silhouette
 
+pytestmark = pytest.mark.slow
+
 
 def blobs(cells: int, width: int = 8) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import figures, metrics
+from scadv_tf.evaluation import figures, metrics, style
 from scadv_tf.evaluation.report import MEANINGS, ReportContent, write_report
 from scadv_tf.scoring import SCORES
 
@@ -25,7 +25,7 @@ def page_of(read_page):
 
 @pytest.fixture
 def picture(tmp_path):
-    return figures.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
 
 
 @pytest.fixture

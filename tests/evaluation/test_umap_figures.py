@@ -136,6 +136,7 @@ def test_the_grid_has_two_panels_a_system_and_hides_no_cell(tissue):
     assert [t.get_text() for t in by_modality.get_texts()] == ["ATAC", "RNA"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("systems", "across", "down"), [(1, 1, 1), (3, 1, 3), (4, 2, 2), (10, 2, 5), (13, 3, 5)]
 )
@@ -148,6 +149,7 @@ def test_the_grid_wraps(tissue, systems, across, down):
     assert found == [(row, 2 * column + i) for row, column in pairs for i in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("systems", [1, 3, 4])
 @pytest.mark.parametrize("types", [3, 30])
 def test_the_legend_of_the_grid_is_clear_of_title_and_panels(systems, types):

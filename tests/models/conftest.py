@@ -8,12 +8,11 @@ import pytest
 import tensorflow as tf
 
 from scadv_tf.config import LossConfig, NetworkConfig
-from scadv_tf.models.phases import PHASES
 from scadv_tf.models.scadv import ScAdv
 
 # The first layer is narrow enough to be normalised by its weights, the second is not.
 GENES, TYPES, LATENT, PROJECTION, HIDDEN = 6, 3, 4, 5, 24
-LOSSES = tuple(name for phase in PHASES for name in phase.losses)
+LOSSES = LossConfig.weight_names()
 NETWORKS = (
     "encoder",
     "classifier",
@@ -49,7 +48,6 @@ def make_model(loss_config):
         rate=0.1,
         seed=0,
         steps_per_execution=1,
-        precision="float32",
         noise_seed=0,
         **loss_settings,
     ) -> ScAdv:
@@ -69,10 +67,8 @@ def make_model(loss_config):
             projection_size=projection_size,
             total_steps=total_steps,
             reversal_strength=reversal_strength,
-            precision=precision,
             seed=noise_seed,
         )
-        model.synchronize_teacher()
         model.compile(
             keras.optimizers.SGD(rate),
             keras.optimizers.SGD(rate),

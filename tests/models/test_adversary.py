@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from steps import losses_of
 
 
 def gradients(model, name, batch):
     """Gradients of one loss of alignment: network -> arrays, None where none flows."""
     networks = ("encoder", "generator", "modality_discriminator", "atac_discriminator")
     with tf.GradientTape() as tape:
-        value = model.alignment_losses(batch)[name]
+        value = losses_of(model, "alignment", batch)[name]
     return tape.gradient(value, {n: getattr(model, n).trainable_variables for n in networks})
 
 

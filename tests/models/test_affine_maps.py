@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scadv_tf.evaluation import modality_mixing
+from scadv_tf.evaluation.metrics import modality_mixing
 from scadv_tf.models import affine_maps
 from scadv_tf.models.affine_maps import POOLED_CELLS, Moments, fit_affine_maps, moved
 

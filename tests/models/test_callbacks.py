@@ -118,6 +118,7 @@ def test_one_prediction_an_epoch_is_handed_to_all_hooks_in_order():
     assert all(call[3] is logs for call in calls)
 
 
+@pytest.mark.slow
 def test_what_a_hook_logs_is_in_the_history(make_model, make_dataset):
     model = make_model(("cross_entropy",))
     epochs = iter([CALM, BUSY, BUSY, CALM, CALM])

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from scadv_tf.models import networks
-from scadv_tf.models.networks import DenseNetwork, Encoder, FixedDense, View
+from scadv_tf.models.networks import Encoder, FixedDense, View
 
 GENES, LATENT = 6, 4
 
@@ -134,12 +134,12 @@ def views_of(batches) -> list[View]:
     return [View(*each) for each in zip(batches, VIEWS, UPDATES, strict=True)]
 
 
-def outcome(encoder, batches, training=True, precision="float32"):
+def outcome(encoder, batches, training=True):
     """Latent vectors, gradients of weights and inputs, and moving statistics."""
     weights = [tf.cos(tf.range(6, dtype=tf.float32) + n) for n in range(len(batches))]
     with tf.GradientTape() as tape:
         tape.watch(batches)
-        latents = encoder.encode_views(views_of(batches), training, precision)
+        latents = encoder.encode_views(views_of(batches), training)
         total = tf.add_n([tf.reduce_sum(z**2 * w) for z, w in zip(latents, weights, strict=True)])
     gradients = tape.gradient(total, [*encoder.trainable_variables, *batches])
     moving = [weight.numpy() for weight in encoder.non_trainable_variables]
@@ -229,37 +229,3 @@ def test_views_move_the_statistics_of_their_modality_or_none(monkeypatch, batche
     encoder.encode_views(views_of(batches))
     found = np.stack([layer.moving_mean, layer.moving_variance])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-
-
-# Half the precision.
-
-
-def cosine(first, second) -> float:
-    first, second = (
-        np.concatenate([g.ravel() for g in gradients]) for gradients in (first, second)
-    )
-    return first @ second / np.linalg.norm(first) / np.linalg.norm(second)
-
-
-def test_bfloat16_is_close_to_float32_and_points_the_same_way(batches):
-    encoder, half = wide_encoder(), wide_encoder()
-    latents, gradients, moving = outcome(encoder, batches)
-    found = outcome(half, batches, precision="bfloat16")
-    for latent, exact in zip(found[0], latents, strict=True):
-        assert latent.dtype == np.float32
-        error = np.abs(latent - exact).max() / np.abs(exact).max()
-        assert 1e-5 < error < 0.05  # a little less exact, so it was really used
-    assert 0.99 < cosine(found[1], gradients) < 1 - 1e-8
-    assert all(gradient.dtype == np.float32 for gradient in found[1])
-    for one, exact in zip(found[2], moving, strict=True):
-        np.testing.assert_allclose(one, exact, rtol=0.02, atol=0.01)
-    assert {variable.dtype for variable in half.variables} == {"float32"}
-
-
-def test_other_networks_take_bfloat16_too(batches):
-    network = DenseNetwork(3, (20, 10))
-    network.build((None, 5))
-    exact, half = (network(batches[2], precision=name) for name in ("float32", "bfloat16"))
-    assert half.dtype == exact.dtype == tf.float32
-    assert 1e-5 < np.abs(half - exact).max() / np.abs(exact).max() < 0.03
-    np.testing.assert_array_equal(network(batches[2]), exact)

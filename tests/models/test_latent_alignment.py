@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import softmax
 
-from scadv_tf.evaluation import modality_mixing
+from scadv_tf.evaluation.metrics import modality_mixing
 from scadv_tf.models import latent_alignment
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.latent_alignment import (

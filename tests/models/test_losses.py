@@ -211,6 +211,7 @@ def test_contrastive_of_few_cells_at_any_temperature(random, cells, temperature)
         )
 
 
+@pytest.mark.slow
 def test_contrastive_gradient_at_a_low_temperature_by_differences(random):
     first, second = random.normal(size=(2, CELLS, LATENT))
     for temperature in (0.1, 0.02):
@@ -251,6 +252,7 @@ def test_log_sum_of_others_by_hand():
     assert_close(losses.log_sum_of_others(rows, columns, 60.0), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [0, 1, 6], ids="{} further columns".format)
 @pytest.mark.parametrize("largest", [10.0, 100.0])
 def test_log_sum_of_others_twin_and_gradient(random, others, largest):

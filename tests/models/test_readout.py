@@ -366,6 +366,7 @@ def test_the_alignment_moves_no_rna_cell_and_no_probability(random_state):
 # Graphs and files.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modality", MODALITIES)
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_a_graph_gives_what_eager_execution_gives(random_state, modality, count):
@@ -391,6 +392,7 @@ def test_a_graph_follows_a_readout_that_is_fitted_later(readout):
     assert after["unknown"].numpy().all() and not before["unknown"].numpy().any()
 
 
+@pytest.mark.slow
 def test_a_saved_model_answers_as_before(make_model, make_batch, tmp_path):
     model = make_model(("cross_entropy",))
     random = np.random.default_rng(0)

@@ -161,6 +161,7 @@ def test_output_shape_and_finite_values(case, count):
     assert np.isfinite(output).all()
 
 
+@pytest.mark.slow
 @every_case
 @pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
 def test_compiled_equals_eager(case, xla):
@@ -175,6 +176,7 @@ def test_compiled_equals_eager(case, xla):
         np.testing.assert_allclose(one, other, rtol=1e-5)  # statistics move alike
 
 
+@pytest.mark.slow
 @every_case
 def test_one_graph_serves_any_number_of_cells(case):
     layer, twin = built(case), built(case)
@@ -215,6 +217,7 @@ class Holder(keras.Model):
         self.built = True
 
 
+@pytest.mark.slow
 @every_case
 def test_weights_round_trip_through_a_file(case, tmp_path):
     layer, twin = built(case, seed=0), built(case, seed=1)

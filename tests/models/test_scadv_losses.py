@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import softmax
+from steps import losses_of
 
 from scadv_tf.data.normalization import joint_components
 from scadv_tf.models import losses
@@ -38,7 +39,7 @@ def test_cross_entropy_of_the_labelled_rna_cells(make_model, make_batch, smoothi
     model, batch = make_model(("cross_entropy",), label_smoothing=smoothing), make_batch()
     logits = model.classifier(latent_of(model, batch["rna"], "rna"))
     expected = losses.cross_entropy(batch["rna_label"], logits, smoothing)
-    assert_loss(model.representation_losses(batch), "cross_entropy", expected)
+    assert_loss(losses_of(model, "representation", batch), "cross_entropy", expected)
 
 
 def test_contrastive_of_each_cell_and_its_partner(make_model, make_batch):
@@ -46,7 +47,7 @@ def test_contrastive_of_each_cell_and_its_partner(make_model, make_batch):
     both = tf.concat([batch["atac"], batch["atac_partner"]], axis=0)
     first, second = np.split(latent_of(model, both, "atac"), 2)
     expected = losses.contrastive(first, second, 0.3)
-    assert_loss(model.representation_losses(batch), "contrastive", expected)
+    assert_loss(losses_of(model, "representation", batch), "contrastive", expected)
 
 
 def test_without_partners_a_cell_is_its_own(make_model, make_batch):
@@ -54,7 +55,7 @@ def test_without_partners_a_cell_is_its_own(make_model, make_batch):
     del batch["atac_partner"]
     latent = latent_of(model, batch["atac"], "atac")
     expected = losses.contrastive(latent, latent, 0.3)
-    assert_loss(model.representation_losses(batch), "contrastive", expected)
+    assert_loss(losses_of(model, "representation", batch), "contrastive", expected)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def noise_of(monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(model.encoder, "encode_views", spy)
-            model.representation_losses(batch)
+            losses_of(model, "representation", batch)
         made_up = {view.modality: view for view in seen if not view.update_statistics}
         if name == "contrastive_rna":
             return made_up["rna"].features - tf.concat([batch["rna"]] * 2, axis=0)
@@ -165,7 +166,7 @@ def test_interpolation_of_each_target(teaching, make_batch, target):
     else:
         wanted = taught(model, share * rna, "rna") + taught(model, (1 - share) * atac, "atac")
     expected = np.mean((probabilities_of(model, mixed) - wanted) ** 2)
-    assert_loss(model.representation_losses(batch), "interpolation", expected)
+    assert_loss(losses_of(model, "representation", batch), "interpolation", expected)
 
 
 def means_of_types(latent, weights):
@@ -190,18 +191,18 @@ def test_centroids_start_at_the_first_means_and_then_move_by_their_momentum(make
         )
         running = means if running is None else 0.75 * running + 0.25 * means
         expected = np.mean((running[0] - running[1]) ** 2)
-        assert_loss(model.representation_losses(batch), "centroid", expected)
+        assert_loss(losses_of(model, "representation", batch), "centroid", expected)
         np.testing.assert_allclose(model.centroids, running, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(model.centroids_known, np.ones((2, TYPES)))
 
 
 def test_a_type_that_a_batch_lacks_keeps_its_centroid_and_counts_on(make_model, make_batch):
     model = make_model(("centroid",), centroid_momentum=0.5)
-    model.representation_losses(make_batch())
+    losses_of(model, "representation", make_batch())
     before = model.centroids.numpy()
     batch = make_batch(seed=1)
     batch["rna_label"] = tf.zeros(8, tf.int32)
-    model.representation_losses(batch)
+    losses_of(model, "representation", batch)
     np.testing.assert_array_equal(model.centroids[0, 1:], before[0, 1:])
     assert (model.centroids[0, 0].numpy() != before[0, 0]).any()
     np.testing.assert_array_equal(model.centroids_known, np.ones((2, TYPES)))
@@ -210,14 +211,14 @@ def test_a_type_that_a_batch_lacks_keeps_its_centroid_and_counts_on(make_model, 
 def test_without_soft_labels_there_is_no_centroid_loss(make_model, make_batch):
     model, batch = make_model(("centroid",)), make_batch()
     batch["atac_soft_label"] = tf.zeros((8, TYPES))
-    assert float(model.representation_losses(batch)["centroid"]) == 0
+    assert float(losses_of(model, "representation", batch)["centroid"]) == 0
     np.testing.assert_array_equal(model.centroids_known[1], np.zeros(TYPES))
 
 
 def test_types_known_in_one_modality_alone_take_no_part(make_model, make_batch):
     model, batch = make_model(("centroid",)), make_batch()
     batch["atac_soft_label"] = tf.one_hot(tf.ones(8, tf.int32), TYPES)  # type 1 only
-    values = model.representation_losses(batch)
+    values = losses_of(model, "representation", batch)
     rna = latent_of(model, batch["rna"], "rna")[batch["rna_label"].numpy() == 1].mean(axis=0)
     atac = latent_of(model, batch["atac"], "atac").mean(axis=0)
     assert_loss(values, "centroid", np.mean((rna - atac) ** 2))
@@ -239,7 +240,7 @@ def test_center_of_rna_cells_and_of_atac_cells_that_are_sure(make_model, make_ba
         if sure.any():
             distance = np.sum((atac - centers[probabilities.argmax(axis=1)]) ** 2, axis=1)
             expected += np.mean(distance[sure]) / 2
-        assert_loss(model.representation_losses(batch), "center", expected)
+        assert_loss(losses_of(model, "representation", batch), "center", expected)
         np.testing.assert_allclose(model.centers, centers, rtol=1e-4, atol=1e-5)
     # The three thresholds tell all, some and no ATAC cells.
     assert {0.0: sure.all(), 0.45: sure.any() and not sure.all(), 1.0: not sure.any()}[confidence]
@@ -259,7 +260,7 @@ def test_modality_adversarial_tells_rna_from_atac(make_model, make_batch, condit
             seen = np.stack([np.outer(p, z).ravel() for p, z in zip(types, seen, strict=True)])
         logits[name] = model.modality_discriminator(seen)
     expected = losses.adversarial(logits["rna"], logits["atac"])
-    assert_loss(model.alignment_losses(batch), "modality_adversarial", expected)
+    assert_loss(losses_of(model, "alignment", batch), "modality_adversarial", expected)
 
 
 def test_atac_adversarial_tells_real_from_generated_atac(make_model, make_batch):
@@ -268,7 +269,7 @@ def test_atac_adversarial_tells_real_from_generated_atac(make_model, make_batch)
     expected = losses.adversarial(
         model.atac_discriminator(batch["atac"]), model.atac_discriminator(generated)
     )
-    assert_loss(model.alignment_losses(batch), "atac_adversarial", expected)
+    assert_loss(losses_of(model, "alignment", batch), "atac_adversarial", expected)
 
 
 def test_cycle_through_generated_atac(make_model, make_batch):
@@ -276,7 +277,7 @@ def test_cycle_through_generated_atac(make_model, make_batch):
     latent = latent_of(model, batch["rna"], "rna")
     cycled = latent_of(model, model.generator(latent), "atac")
     expected = np.mean((cycled - latent) ** 2)
-    assert_loss(model.alignment_losses(batch), "cycle", expected)
+    assert_loss(losses_of(model, "alignment", batch), "cycle", expected)
 
 
 # Moving statistics: of real cells, and of nothing else.
@@ -292,7 +293,7 @@ def test_made_up_cells_move_no_statistics(make_model, make_batch, phase, names):
     """All losses of a phase leave the statistics that the two passes of real cells leave."""
     model, twin = make_model(names), make_model(names)
     batch = make_batch()
-    getattr(model, f"{phase}_losses")(batch)
+    losses_of(model, phase, batch)
     for modality in ("rna", "atac"):
         twin.encoder.encode(batch[modality], modality, training=True)
     assert (statistics(model) != statistics(make_model(names))).all()
@@ -302,7 +303,7 @@ def test_made_up_cells_move_no_statistics(make_model, make_batch, phase, names):
 def test_generated_cells_do_not_count_as_atac(make_model, make_batch):
     model = make_model(("cycle",))
     before = statistics(model)
-    model.alignment_losses(make_batch())
+    losses_of(model, "alignment", make_batch())
     after = statistics(model)
     assert (after[0] != before[0]).all()
     np.testing.assert_array_equal(after[1], before[1])
@@ -312,5 +313,5 @@ def test_generated_cells_do_not_count_as_atac(make_model, make_batch):
 def test_every_representation_loss_gives_both_modalities_statistics(make_model, make_batch, name):
     model = make_model((name,))
     before = statistics(model)
-    model.representation_losses(make_batch())
+    losses_of(model, "representation", make_batch())
     assert (statistics(model) != before).all()

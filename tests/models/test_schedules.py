@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from steps import losses_of, step
 
-from scadv_tf.models.phases import REPRESENTATION
-
-
-def step(model, phase, batch):
-    model.phase = phase
-    return model.train_step(batch)
+from scadv_tf.models.alignment import reversal_factor
 
 
 @pytest.mark.parametrize("largest, momentum", [(0.9, 1 / 2), (0.2, 0.2), (0.0, 0.0)])
@@ -20,7 +16,7 @@ def test_the_momentum_of_the_teacher_after_one_step_by_hand(
     # 1 - 1 / (1 + 1) = 1/2 after the first step, unless the largest momentum is less.
     model = make_model(teacher_momentum=largest)
     old = weights_of(model)
-    step(model, REPRESENTATION, make_batch())
+    step(model, "representation", make_batch())
     new = weights_of(model)
     for network in ("encoder", "classifier"):
         fixed = int(network == "encoder")  # the teacher has no projection
@@ -36,7 +32,7 @@ def test_the_momentum_of_the_teacher_rises_to_its_largest(make_model, make_batch
     for done, momentum in ((1, 1 - 1 / 3), (2, 1 - 1 / 4), (3, 0.8), (70, 0.8)):
         model.steps_done.assign(done)
         old = weights_of(model)["teacher_classifier"]
-        step(model, REPRESENTATION, make_batch())
+        step(model, "representation", make_batch())
         new = weights_of(model)
         for before, student, teacher in zip(
             old, new["classifier"], new["teacher_classifier"], strict=True
@@ -55,7 +51,7 @@ def test_the_factor_of_reversal_follows_the_share_of_training_done(
     # 2 / (1 + exp(-10 p)) - 1 at p = 0, 1/4, 1/2, 1.
     model = make_model(total_steps=100, reversal_strength=strength)
     model.steps_done.assign(done)
-    assert float(model.reversal_factor()) == pytest.approx(strength * factor, abs=1e-6)
+    assert float(reversal_factor(model)) == pytest.approx(strength * factor, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +64,9 @@ def test_interpolation_rises_over_its_share_of_the_training(
     model = make_model(("interpolation",), total_steps=100, interpolation_rampup=span)
     batch = make_batch()
     model.steps_done.assign(100)
-    full = float(model.representation_losses(batch)["interpolation"])
+    full = float(losses_of(model, "representation", batch)["interpolation"])
     model.steps_done.assign(done)
-    value = float(model.representation_losses(batch)["interpolation"])
+    value = float(losses_of(model, "representation", batch)["interpolation"])
     assert full > 1e-4
     assert value == pytest.approx(factor * full, rel=1e-4)
 
@@ -78,5 +74,5 @@ def test_interpolation_rises_over_its_share_of_the_training(
 def test_every_step_counts(make_model, make_batch):
     model = make_model(total_steps=8)
     for phase in model.phases:
-        step(model, phase, make_batch())
+        step(model, phase.name, make_batch())
     assert float(model.training_fraction()) == 2 / 8

@@ -14,8 +14,8 @@ from serving_twin import AtacTwin, unit
 
 from scadv_tf import RunConfig, fitting, load_dataset
 from scadv_tf.annotation import Annotation, annotate_cells, fit_readout
-from scadv_tf.data import DatasetSource, preprocessing
-from scadv_tf.data.datasets import assemble
+from scadv_tf.data import preprocessing
+from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessing import MODALITIES, TrainingCells

@@ -447,6 +447,7 @@ def test_the_program(exported, simulated, expected, tmp_path):
 GIVEN = ["--model=m", "--input=i", "--modality=rna", "--output=o.h5ad"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "text"),
     [

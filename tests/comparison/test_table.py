@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scadv_tf.evaluation import comparison_table
-from scadv_tf.evaluation.comparison import COLUMNS
+from scadv_tf.comparison.summary import COLUMNS
+from scadv_tf.comparison.table import comparison_table
 
 
 def row_of(system, seed, f1, mixing=None, error=None):

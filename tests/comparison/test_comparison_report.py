@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import ComparisonContent, figures, write_comparison_report
+from scadv_tf.evaluation import figures, style
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $title"
 
@@ -30,7 +31,7 @@ def page_of(tmp_path, read_page):
 
 @pytest.fixture
 def picture(tmp_path):
-    return figures.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
 
 
 def between(page, start, end):

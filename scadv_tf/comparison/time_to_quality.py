@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from scadv_tf.evaluation.comparison import finished, values_of
+from scadv_tf.comparison.summary import finished, values_of
 
 MACRO_F1 = "label_transfer.macro_f1"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scadv_tf.evaluation.time_to_quality import time_lines, time_to_exceed
+from scadv_tf.comparison.time_to_quality import time_lines, time_to_exceed
 
 
 def row(system, seed, macro_f1, curve=None, error=None):

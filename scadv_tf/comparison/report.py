@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scadv_tf.evaluation.comparison import (
+from scadv_tf.comparison.summary import (
     COLUMNS,
     Column,
     best_systems,
@@ -15,7 +15,7 @@ from scadv_tf.evaluation.comparison import (
     routes_of,
     summarize,
 )
-from scadv_tf.evaluation.comparison_text import estimate_texts
+from scadv_tf.comparison.table import estimate_texts
 from scadv_tf.evaluation.html_parts import (
     Estimate,
     bullets,

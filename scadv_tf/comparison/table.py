@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scadv_tf.evaluation.comparison import (
+from scadv_tf.comparison.summary import (
     COLUMNS,
     Column,
     best_systems,
