@@ -31,7 +31,7 @@ from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
     from scadv_tf.data.annotated_files import AnnotatedFile
-    from scadv_tf.data.chunks import CellFile
+    from scadv_tf.data.cell_files import CellFile
     from scadv_tf.serving.exported import ExportedModel
 
 logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
@@ -119,7 +119,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     """
     start = time.perf_counter()
     output = _checked_output(config)
-    from scadv_tf.data.chunks import open_cells
+    from scadv_tf.data.cell_files import open_cells
     from scadv_tf.progress import quiet_start
     from scadv_tf.serving.exported import ExportedModel
     from scadv_tf.serving.input_columns import input_columns
@@ -164,13 +164,15 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
 def _opened(path: Path, source: CellFile, model: ExportedModel, modality: str) -> AnnotatedFile:
     """The output, ready for answers."""
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
-    from scadv_tf.data.readers import readable
+    from scadv_tf.data.readable import readable
 
     if path.suffix.casefold() == ".csv":
         return AnnotatedTable(path)
     notes = model.identity | {"modality": modality, "input": source.path.name}
     with readable(source.path, source.format):  # the table of cells is copied from there
-        return AnnotatedH5ad(path, source.cells, model.types, model.latent_size, notes, source.obs)
+        return AnnotatedH5ad(
+            path, source.cells, model.types, model.latent_size, notes, source.stored.obs
+        )
 
 
 def _checked_output(config: AnnotateConfig) -> Path:

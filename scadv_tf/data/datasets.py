@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
-from scadv_tf.data.chunks import Called, number_of_cells
+from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.gene_activity import (
     DEFAULT_UPSTREAM,
     count_linked,
@@ -34,8 +34,8 @@ from scadv_tf.data.pairing import (
     PairedData,
     pair,
 )
-from scadv_tf.data.readers import read_modality
-from scadv_tf.data.stored_counts import StoredModality, open_modality
+from scadv_tf.data.readers import StoredModality, held, stored
+from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -181,17 +181,16 @@ def load(source: DatasetSource) -> LabelledPair:
 
 def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
-    path, flag = getattr(source, modality), f"--{modality}"
-    called = Called(f"the {modality.upper()} file", flag, f"{flag}_layer")
-    if source.memory_cells:
-        cells = number_of_cells(path, modality, layer, called)
-        if cells > source.memory_cells:
-            logger.info(
-                "%s cells of %s are streamed from disk: more than --memory_cells=%d",
-                f"{cells:,}", modality.upper(), source.memory_cells,
-            )  # fmt: skip
-            return open_modality(path, modality, layer, called, source.scratch or None)
-    return read_modality(path, modality, layer)
+    called = Called.of(modality)
+    cells = open_cells(getattr(source, modality), modality, layer, source.scratch or None, called)
+    if not source.memory_cells or cells.cells <= source.memory_cells:
+        with cells:
+            return held(cells)
+    logger.info(
+        "%s cells of %s are streamed from disk: more than --memory_cells=%d",
+        f"{cells.cells:,}", modality.upper(), source.memory_cells,
+    )  # fmt: skip
+    return stored(cells)
 
 
 def assemble(
@@ -204,7 +203,7 @@ def assemble(
 
     Parameters
     ----------
-    rna, atac : as from `read_modality` or `open_modality`; atac holds peaks or gene activity.
+    rna, atac : as from `read_modality`, or `stored`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     """
@@ -303,12 +302,10 @@ def _peaks_beside(
     atac: AnnData | StoredModality, source: DatasetSource
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
-    stored = isinstance(atac, StoredModality)
-    if stored:
-        called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
-        peaks = open_modality(source.atac_peaks, "atac", "", called, source.scratch or None)
-    else:
-        peaks = read_modality(source.atac_peaks, "atac")
+    called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
+    cells = open_cells(source.atac_peaks, "atac", "", source.scratch or None, called)
+    on_disk = isinstance(atac, StoredModality)
+    peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)
     if intervals is None:
         raise InputError(
@@ -326,11 +323,11 @@ def _peaks_beside(
             received=f"missing: {', '.join(missing[:3])}; there: {', '.join(peaks.obs_names[:3])}",
             advice="name the cells alike in both files, or leave --atac_peaks out",
         )
-    if stored and np.any(rows[1:] < rows[:-1]):
+    if on_disk and np.any(rows[1:] < rows[:-1]):
         raise InputError(
             what="the cells of --atac_peaks are in another order than those of --atac",
             expected="the same order, since so many cells are streamed from disk",
             received=f"{atac.n_obs:,} cells, more than --memory_cells",
             advice="write one of the files in the order of the other, or leave --atac_peaks out",
         )
-    return intervals, peaks.X.chosen(rows) if stored else peaks.X[rows]
+    return intervals, peaks.X.chosen(rows) if on_disk else peaks.X[rows]

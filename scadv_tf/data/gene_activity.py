@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
-from scadv_tf.data.readers import feature_names
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data.readers import feature_names
+from scadv_tf.data.features import feature_names
 from scadv_tf.errors import InputError
 
 INDEX = "index"

@@ -26,7 +26,8 @@ from scadv_tf.data.labels import (
     without_unknown,
 )
 from scadv_tf.data.matching_report import MatchingReport
-from scadv_tf.data.stored_counts import StoredCounts, StoredModality, look_through
+from scadv_tf.data.readers import StoredModality
+from scadv_tf.data.stored_counts import StoredCounts, look_through
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:

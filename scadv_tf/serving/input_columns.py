@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
-from scadv_tf.data.readers import feature_names
 from scadv_tf.errors import InputError
 from scadv_tf.serving.exported import ExportedModel
 from scadv_tf.serving.gene_order import gene_columns

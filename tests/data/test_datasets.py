@@ -125,10 +125,8 @@ def test_both_modalities_from_one_10x_file(write_10x_h5, files):
 
 def test_labels_are_checked_before_atac_is_read(files, monkeypatch):
     read = []
-    original = datasets.read_modality
-    monkeypatch.setattr(
-        datasets, "read_modality", lambda *a: (read.append(a[1]), original(*a))[1]
-    )  # fmt: skip
+    original = datasets.open_cells
+    monkeypatch.setattr(datasets, "open_cells", lambda *a: (read.append(a[1]), original(*a))[1])
     with pytest.raises(InputError, match="no column 'type'"):
         load(source(rna=files["rna"], atac=files["activity"], label_key="type"))
     assert read == ["rna"]
@@ -136,7 +134,7 @@ def test_labels_are_checked_before_atac_is_read(files, monkeypatch):
 
 @pytest.mark.parametrize("missing", ["rna", "atac", "atac_peaks", "genes"])
 def test_missing_files_are_told_before_anything_is_read(files, missing, monkeypatch):
-    monkeypatch.setattr(datasets, "read_modality", lambda *a: pytest.fail("was read"))
+    monkeypatch.setattr(datasets, "open_cells", lambda *a: pytest.fail("was read"))
     given = {"rna": files["rna"], "atac": files["peaks"]} | {missing: "no/such.h5ad"}
     with pytest.raises(InputError, match=f"the file of --{missing} does not exist"):
         load(source(**given))

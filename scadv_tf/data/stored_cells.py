@@ -1,0 +1,99 @@
+"""What a format of files makes of a file: one modality, of which nothing need be held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    import h5py
+
+    from scadv_tf.data.stored_matrices import StoredMatrix
+
+
+@dataclass(frozen=True)
+class Called:
+    """What messages call a file, and the flags that name it and its layer."""
+
+    what: str = "the input"
+    flag: str = "--input"
+    layer_flag: str = "--layer"
+
+    @classmethod
+    def of(cls, modality: str) -> Called:
+        """As in a training."""
+        flag = f"--{modality}"
+        return cls(f"the {modality.upper()} file", flag, f"{flag}_layer")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a file.
+
+    Attributes
+    ----------
+    path : the file or folder.
+    modality : 'rna' or 'atac'.
+    layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer.
+    called : what messages call the file.
+    scratch : makes a folder, which goes when the file is closed.
+    """
+
+    path: Path
+    modality: str
+    layer: str
+    called: Called
+    scratch: Callable[[], Path]
+
+
+class Texts(Protocol):
+    """Names that can be read in parts."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCells:
+    """One modality in an open file.
+
+    Attributes
+    ----------
+    matrix : what was asked for [cells, features].
+    names : of the cells.
+    var : the table of all features, also those of other modalities; names may repeat.
+    table : reads the columns of the table of cells.
+    obs : that table itself, as anndata stores it; None where there are only names.
+    others : the file's other matrices by the names that the user knows.
+    """
+
+    matrix: StoredMatrix
+    names: Texts
+    var: pd.DataFrame
+    table: Callable[[], pd.DataFrame]
+    obs: h5py.Group | None = None
+    others: Callable[[], Mapping[str, StoredMatrix]] = dict
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A kind of files.
+
+    Attributes
+    ----------
+    name : what messages call it.
+    fits : whether a path is one, given also the open HDF5 file, or None where it is none.
+    read : opens what is asked for of such a file, given the same.
+    from_10x : whether it is 10x's own: of one matrix, and ``feature_types`` says what was measured.
+    """
+
+    name: str
+    fits: Callable[[Path, h5py.File | None], bool]
+    read: Callable[[Asked, h5py.File | None], StoredCells]
+    from_10x: bool = False
