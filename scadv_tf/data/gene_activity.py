@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_UPSTREAM = 2000
+DEFAULT_UPSTREAM = DataConfig.upstream
 
 # chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2, chr1:1..2; chromosome names may themselves hold - and _.
 # Positions of more digits are on no chromosome.

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import GeneMatch, match_features
 from scadv_tf.data.labels import (
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
-MIN_SHARED_GENES = 50
 RARE_TYPE_CELLS = 10
 
 
@@ -155,7 +155,7 @@ def pair(
     atac_label_key: str = "",
     peaks: Counts | None = None,
     drop_types: Sequence[str] = (),
-    min_shared_genes: int = MIN_SHARED_GENES,
+    min_shared_genes: int = DataConfig.min_shared_genes,
     peaks_in_genes: int | None = None,
     supervised: bool = True,
 ) -> tuple[PairedData, AtacTruth | None]:

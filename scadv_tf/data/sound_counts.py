@@ -78,10 +78,9 @@ def tell_of_empty_cells(path: Path, number: int) -> None:
 
 def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
     """Warns where X has been transformed and another matrix of the file has the counts."""
-    if asked.layer not in ("", "X") or _looks_counted(stored.matrix):
-        return
-    counted = [name for name, matrix in stored.others().items() if _looks_counted(matrix)]
-    if counted:
+    others = stored.others() if asked.layer in ("", "X") else {}
+    counted = [name for name, matrix in others.items() if _looks_counted(matrix)]
+    if counted and not _looks_counted(stored.matrix):
         logger.warning(
             "%s: X has no whole numbers, as log-normalised or scaled data, but %s has; "
             "for raw counts give %s=%s",

@@ -105,7 +105,7 @@ class UnsortedEntries:
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
-        if stop - start == self.shape[0]:
+        if self._sorted is None and stop - start == self.shape[0]:
             return self._all()
         with self._lock:
             if self._sorted is None:
