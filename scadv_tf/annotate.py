@@ -164,12 +164,11 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
 def _opened(path: Path, source: CellFile, model: ExportedModel, modality: str) -> AnnotatedFile:
     """The output, ready for answers."""
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
-    from scadv_tf.data.readable import readable
 
     if path.suffix.casefold() == ".csv":
         return AnnotatedTable(path)
     notes = model.identity | {"modality": modality, "input": source.path.name}
-    with readable(source.path, source.format):  # the table of cells is copied from there
+    with source.readable():  # the table of cells is copied from there
         return AnnotatedH5ad(
             path, source.cells, model.types, model.latent_size, notes, source.stored.obs
         )

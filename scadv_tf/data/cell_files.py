@@ -30,7 +30,7 @@ from scadv_tf.data.sound_counts import (
     tell_of_empty_cells,
     tell_of_logs,
 )
-from scadv_tf.data.stored_cells import Asked, Called, FileFormat, StoredCells
+from scadv_tf.data.stored_cells import Asked, Called, StoredCells
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MODALITIES = ("rna", "atac")
+# What an open HDF5 file, or another path, is to each format: its cells, or None.
 FORMATS = (
-    scverse.H5MU,
-    scverse.H5AD,
-    tenx_h5.TENX_H5,
-    tenx_mtx.TENX_MTX,
+    scverse.read_h5mu,
+    scverse.read_h5ad,
+    tenx_h5.read_10x_h5,
+    tenx_mtx.read_10x_mtx,
 )
 EXPECTED = ".h5ad, .h5mu, 10x .h5, or a 10x folder with matrix.mtx, barcodes and features"
 NAMES_AT_ONCE = 100_000
@@ -66,25 +67,15 @@ class CellFile:
     Attributes
     ----------
     path : the file or folder.
-    format : of the file, as messages call it.
     cells : their number.
     var : the table of the modality's features; where names repeat, they were made unique, and
         ``var['original_name']`` holds them as they were.
     stored : what the format says of the file.
     """
 
-    def __init__(
-        self,
-        asked: Asked,
-        file_format: FileFormat,
-        stored: StoredCells,
-        stack: contextlib.ExitStack,
-    ):
-        self.path, self.format, self.stored = asked.path, file_format.name, stored
-        self._asked = asked
-        self._wanted = features_of(
-            stored.var, asked.modality, asked.path, strict=file_format.from_10x
-        )
+    def __init__(self, asked: Asked, stored: StoredCells, stack: contextlib.ExitStack):
+        self.path, self.stored, self._asked = asked.path, stored, asked
+        self._wanted = features_of(stored.var, asked.modality, asked.path, stored.from_10x)
         self.cells = stored.matrix.shape[0]
         self.var = with_unique_names(stored.var[self._wanted])
         self.close = weakref.finalize(self, stack.close)
@@ -115,7 +106,7 @@ class CellFile:
 
     def names(self, start: int, stop: int) -> np.ndarray:
         """Of the cells from `start` up to `stop`, text."""
-        with readable(self.path, self.format):
+        with self.readable():
             starts = range(start, stop, NAMES_AT_ONCE)
             parts = [self.stored.names[i : min(i + NAMES_AT_ONCE, stop)] for i in starts]
             return np.concatenate(parts) if parts else np.empty(0, dtype=str)
@@ -127,19 +118,23 @@ class CellFile:
         ------
         InputError : a value is negative or not finite, or the file is damaged.
         """
-        with readable(self.path, self.format):
+        with self.readable():
             counts = plain_counts(self.stored.matrix.rows(start, stop))
         if not self._wanted.all():
             counts = counts[:, self._wanted]
         if counts.nnz and not (counts.data.min() >= 0 and counts.data.max() < np.inf):
             names = self.names(start, stop), feature_names(self.var)
-            with readable(self.path, self.format):
+            with self.readable():
                 raise bad_value(counts, *names, self._asked, self.stored.others())
         return counts
 
+    def readable(self) -> contextlib.AbstractContextManager:
+        """Tells why the file could not be read, where it could not."""
+        return readable(self.path, self.stored.format)
+
     def table(self) -> pd.DataFrame:
         """The columns of the table of cells; rows are numbered, as `names` has their names."""
-        with readable(self.path, self.format):
+        with self.readable():
             return self.stored.table()
 
 
@@ -185,17 +180,17 @@ def open_cells(
 def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
     path = asked.path
     _refuse_zarr(path)
-    with readable(path, path.suffix or "HDF5"):
+    with readable(path, path.suffix):
         file = _hdf5(path)
-    if file is not None:
-        stack.enter_context(file)
-    file_format = _format_of(asked, file)
-    with readable(path, file_format.name):
-        stored = file_format.read(asked, file)
+        if file is not None:
+            stack.enter_context(file)
+        found = (read(asked, file) for read in FORMATS)
+        stored = next((cells for cells in found if cells is not None), None)
+        _check_format(asked, file, stored)
         if 0 in stored.matrix.shape:
             raise no_counts(path, stored.matrix.shape)
         tell_of_logs(asked, stored)
-    return CellFile(asked, file_format, stored, stack)
+    return CellFile(asked, stored, stack)
 
 
 def _existing(path: str | Path, called: Called) -> Path:
@@ -231,23 +226,21 @@ def _hdf5(path: Path) -> h5py.File | None:
     return h5py.File(path, "r")
 
 
-def _format_of(asked: Asked, file: h5py.File | None) -> FileFormat:
-    """By what is in the file, whatever it is called."""
-    path, called = asked.path, asked.called
-    found = next((one for one in FORMATS if one.fits(path, file)), None)
-    if found is None:
+def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
+    called = asked.called
+    if stored is None:
         raise InputError(
             what=f"the format of {called.what} is not known",
             expected=EXPECTED,
-            received=str(path) + (f", HDF5 with {', '.join(file) or 'nothing'}" if file else ""),
+            received=str(asked.path)
+            + (f", HDF5 with {', '.join(file) or 'nothing'}" if file else ""),
             advice="convert it, e.g. with anndata's write_h5ad; "
             "a compressed file: decompress it first",
         )
-    if asked.layer and found.from_10x:
+    if asked.layer and stored.from_10x:
         raise InputError(
-            what=f"{path.name} has no layers",
+            what=f"{asked.path.name} has no layers",
             expected=f"no {called.layer_flag} for a 10x file",
             received=asked.layer,
             advice=f"leave {called.layer_flag} out",
         )
-    return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scadv_tf.data.stored_cells import Asked, FileFormat, StoredCells
+from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix, stored_matrix
 from scadv_tf.data.tables import names_of, read_table
 from scadv_tf.errors import InputError
@@ -21,70 +22,19 @@ _MODALITY_KEYS = {
 }
 
 
-class _OneAnnData:
-    """The HDF5 group of one AnnData, of which one matrix is asked for."""
-
-    def __init__(self, asked: Asked, group: h5py.Group):
-        self._asked, self._group = asked, group
-        self._check_layout()
-        self._places = _matrices(group)
-        self._place = self._chosen()
-        self.obs, self.names = group["obs"], names_of(group["obs"])
-        table = group["raw/var" if self._place == "raw/X" else "var"]
-        self.var = read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
-
-    def cells(self, table) -> StoredCells:
-        """What the format gives; `table` reads the table of cells."""
-        matrix, sizes = self._matrix(self._place), (len(self.names), len(self.var))
-        if matrix.shape != sizes:
-            raise ValueError(f"X is {matrix.shape}, but obs and var are {sizes}")
-        return StoredCells(matrix, self.names, self.var, table, self.obs, self._others)
-
-    def _matrix(self, place: str) -> StoredMatrix:
-        sizes = len(self.names), len(self.var)
-        return stored_matrix(self._group[place], sizes, self._asked.scratch)
-
-    def _others(self) -> dict[str, StoredMatrix]:
-        found = {}
-        for name, place in self._places.items():
-            with contextlib.suppress(ValueError):  # of a kind that is not known
-                found |= {name: self._matrix(place)} if place != self._place else {}
-        return found
-
-    def _check_layout(self) -> None:
-        import h5py
-
-        if isinstance(self._group["obs"], h5py.Dataset):
-            raise InputError(
-                what=f"{self._asked.path.name} has the layout of anndata before 0.7",
-                expected="a file written by anndata 0.7 or newer",
-                received="obs as one compound table",
-                advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
-            )
-
-    def _chosen(self) -> str:
-        """Where the chosen matrix is: 'X', 'raw/X' or 'layers/…'."""
-        layer = self._asked.layer or "X"
-        if layer in self._places:
-            return self._places[layer]
-        raise InputError(
-            what=f"{self._asked.path.name} has no {layer}",
-            expected="one of: " + (", ".join(self._places) or "nothing, as it has no matrix"),
-            received=layer,
-            advice=f"choose one with {self._asked.called.layer_flag} (leave it out for X)",
-        )
+def read_h5ad(asked: Asked, file: h5py.File | None) -> StoredCells | None:
+    """The cells of an .h5ad; None where the file is none."""
+    return _cells(asked, file, ".h5ad") if "obs" in (file or ()) else None
 
 
-def _read_h5ad(asked: Asked, file: h5py.File) -> StoredCells:
-    found = _OneAnnData(asked, file)
-    return found.cells(lambda: read_table(found.obs))
-
-
-def _read_h5mu(asked: Asked, file: h5py.File) -> StoredCells:
-    found = _OneAnnData(asked, _modality_group(asked, file))
+def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
+    """The cells of one modality of an .h5mu, with the columns of the file-wide table that they
+    lack; None where the file is none."""
+    if "mod" not in (file or ()):
+        return None
+    found = _cells(asked, _modality_group(asked, file), ".h5mu")
 
     def table() -> pd.DataFrame:
-        """With the columns of the file-wide table of cells that the modality lacks."""
         own = read_table(found.obs)
         if "obs" not in file:
             return own
@@ -92,11 +42,56 @@ def _read_h5mu(asked: Asked, file: h5py.File) -> StoredCells:
         joined = _join(own.set_axis(found.names[:]), shared, asked.modality, list(file["mod"]))
         return joined.set_axis(own.index)
 
-    return found.cells(table)
+    return replace(found, table=table)
 
 
-H5AD = FileFormat(".h5ad", lambda path, file: "obs" in (file or ()), _read_h5ad)
-H5MU = FileFormat(".h5mu", lambda path, file: "mod" in (file or ()), _read_h5mu)
+def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
+    """Those of the HDF5 group of one AnnData, by the matrix that is asked for."""
+    _check_layout(asked, group)
+    places = _matrices(group)
+    chosen = _chosen(asked, places)
+    names, table = names_of(group["obs"]), group["raw/var" if chosen == "raw/X" else "var"]
+    var = read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
+    sizes = len(names), len(var)
+
+    def others() -> dict[str, StoredMatrix]:
+        found = {}
+        for name in places:
+            with contextlib.suppress(ValueError):  # stored in a way that is not known
+                found[name] = stored_matrix(group[places[name]], sizes, asked.scratch)
+        return {name: matrix for name, matrix in found.items() if places[name] != chosen}
+
+    matrix = stored_matrix(group[chosen], sizes, asked.scratch)
+    if matrix.shape != sizes:
+        raise ValueError(f"X is {matrix.shape}, but obs and var are {sizes}")
+    return StoredCells(
+        file_format, matrix, names, var, lambda: read_table(group["obs"]), group["obs"], others
+    )
+
+
+def _check_layout(asked: Asked, group: h5py.Group) -> None:
+    import h5py
+
+    if isinstance(group["obs"], h5py.Dataset):
+        raise InputError(
+            what=f"{asked.path.name} has the layout of anndata before 0.7",
+            expected="a file written by anndata 0.7 or newer",
+            received="obs as one compound table",
+            advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
+        )
+
+
+def _chosen(asked: Asked, places: dict[str, str]) -> str:
+    """Where the chosen matrix is: 'X', 'raw/X' or 'layers/…'."""
+    layer = asked.layer or "X"
+    if layer in places:
+        return places[layer]
+    raise InputError(
+        what=f"{asked.path.name} has no {layer}",
+        expected="one of: " + (", ".join(places) or "nothing, as it has no matrix"),
+        received=layer,
+        advice=f"choose one with {asked.called.layer_flag} (leave it out for X)",
+    )
 
 
 def _matrices(group: h5py.Group) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -65,35 +65,27 @@ class StoredCells:
 
     Attributes
     ----------
+    format : of the file, as messages call it.
     matrix : what was asked for [cells, features].
     names : of the cells.
     var : the table of all features, also those of other modalities; names may repeat.
     table : reads the columns of the table of cells.
     obs : that table itself, as anndata stores it; None where there are only names.
     others : the file's other matrices by the names that the user knows.
+    from_10x : whether the file is 10x's own: of one matrix, and ``feature_types`` says what was
+        measured.
     """
 
+    format: str
     matrix: StoredMatrix
     names: Texts
     var: pd.DataFrame
     table: Callable[[], pd.DataFrame]
     obs: h5py.Group | None = None
-    others: Callable[[], Mapping[str, StoredMatrix]] = dict
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """A kind of files.
-
-    Attributes
-    ----------
-    name : what messages call it.
-    fits : whether a path is one, given also the open HDF5 file, or None where it is none.
-    read : opens what is asked for of such a file, given the same.
-    from_10x : whether it is 10x's own: of one matrix, and ``feature_types`` says what was measured.
-    """
-
-    name: str
-    fits: Callable[[Path, h5py.File | None], bool]
-    read: Callable[[Asked, h5py.File | None], StoredCells]
+    others: Callable[[], dict[str, StoredMatrix]] = dict
     from_10x: bool = False
+
+
+def no_table(cells: int) -> Callable[[], pd.DataFrame]:
+    """Reads the table of a file that has names alone."""
+    return lambda: pd.DataFrame(index=pd.RangeIndex(cells))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
-from scadv_tf.data.stored_cells import Asked, FileFormat, StoredCells
+from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.errors import InputError
 
@@ -37,12 +37,16 @@ class _Barcodes:
         return np.char.decode(self._names[part], "utf-8")
 
 
-def _fits(path: Path, file: h5py.File | None) -> bool:
-    return path.is_dir() or path.name.casefold().endswith(("matrix.mtx", "matrix.mtx.gz"))
+def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
+    """The cells of a 10x mtx folder, or of the matrix.mtx in one; None where the path is neither.
 
-
-def _read(asked: Asked, file: h5py.File | None) -> StoredCells:
+    Raises
+    ------
+    InputError : one of the three files is missing, or their sizes disagree.
+    """
     path = asked.path
+    if not (path.is_dir() or path.name.casefold().endswith(("matrix.mtx", "matrix.mtx.gz"))):
+        return None
     matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
     folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]
     barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0]
@@ -55,11 +59,7 @@ def _read(asked: Asked, file: h5py.File | None) -> StoredCells:
             yield (columns, rows, values) if turned else (rows, columns, values)
 
     matrix = UnsortedEntries(entries, (cells, len(var)), asked.scratch)
-    no_columns = pd.DataFrame(index=pd.RangeIndex(cells))
-    return StoredCells(matrix, _Barcodes(barcodes), var, lambda: no_columns)
-
-
-TENX_MTX = FileFormat("10x mtx", _fits, _read, from_10x=True)
+    return StoredCells("10x mtx", matrix, _Barcodes(barcodes), var, no_table(cells), from_10x=True)
 
 
 def _cells_are_columns(shape: tuple[int, int], cells: int, features: int, folder: Path) -> bool:
