@@ -124,8 +124,7 @@ class CellFile:
             counts = counts[:, self._wanted]
         if counts.nnz and not (counts.data.min() >= 0 and counts.data.max() < np.inf):
             names = self.names(start, stop), feature_names(self.var)
-            with self.readable():
-                raise bad_value(counts, *names, self._asked, self.stored.others())
+            raise bad_value(counts, *names, self._asked, self.stored.others())
         return counts
 
     def readable(self) -> contextlib.AbstractContextManager:
@@ -180,7 +179,7 @@ def open_cells(
 def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
     path = asked.path
     _refuse_zarr(path)
-    with readable(path, path.suffix):
+    with readable(path, path.suffix or "10x mtx"):
         file = _hdf5(path)
         if file is not None:
             stack.enter_context(file)

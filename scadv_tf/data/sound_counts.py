@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,15 +91,19 @@ def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
 
 def _looks_counted(matrix: StoredMatrix) -> bool:
     """Whether the first values of a matrix are whole and non-negative."""
-    values = next((piece for piece in matrix.values() if len(piece)), np.empty(0))
-    return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
+    with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
+        values = next((piece for piece in matrix.values() if len(piece)), np.empty(0))
+        return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
+    return False
 
 
 def _is_sound(matrix: StoredMatrix) -> bool:
     """Whether a matrix has values, and all are finite and non-negative."""
     found = False
-    for values in matrix.values():
-        if len(values) and not (values.min() >= 0 and values.max() < np.inf):
-            return False
-        found |= bool(len(values))
-    return found
+    with contextlib.suppress(OSError, ValueError):
+        for values in filter(len, matrix.values()):
+            found = bool(values.min() >= 0 and values.max() < np.inf)
+            if not found:
+                break
+        return found
+    return False

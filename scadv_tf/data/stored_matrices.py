@@ -146,12 +146,14 @@ def stored_matrix(
     shape = tuple(map(int, marks.get("shape", marks.get("h5sparse_shape", shape))))
     kind = marks.get("encoding-type", marks.get("h5sparse_format", ""))
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    if not kind:  # R writes none
+        kind = "csr" if len(element["indptr"]) == shape[0] + 1 else "csc"
     if kind.startswith("csr"):
         return SparseRows(element, shape)
     if kind.startswith("csc"):
         _check_sizes(element, shape[1])
         return UnsortedEntries(lambda: _by_feature(element), shape, scratch)
-    raise ValueError(f"a matrix stored as {kind or 'a group without encoding'} is not known")
+    raise ValueError(f"a matrix stored as {kind} is not known")
 
 
 def _by_feature(group: h5py.Group) -> Iterator[Entries]:
