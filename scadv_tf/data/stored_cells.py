@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
     import h5py
 
     from scadv_tf.data.stored_matrices import StoredMatrix
+    from scadv_tf.data.tables import StoredText
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,6 @@ class Asked:
     scratch: Callable[[], Path]
 
 
-class Texts(Protocol):
-    """Names that can be read in parts."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice) -> np.ndarray: ...
-
-
 @dataclass(frozen=True, eq=False)
 class StoredCells:
     """One modality in an open file.
@@ -78,7 +70,7 @@ class StoredCells:
 
     format: str
     matrix: StoredMatrix
-    names: Texts
+    names: StoredText
     var: pd.DataFrame
     table: Callable[[], pd.DataFrame]
     obs: h5py.Group | None = None

@@ -80,7 +80,9 @@ class SparseRows:
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
-        return _values(self._group)
+        data = self._group["data"]
+        for start in range(0, len(data), ENTRIES_AT_ONCE):
+            yield numbers(data[start : start + ENTRIES_AT_ONCE])
 
 
 class UnsortedEntries:
@@ -165,11 +167,6 @@ def _by_feature(group: h5py.Group) -> Iterator[Entries]:
         features = np.repeat(np.arange(len(lengths)), lengths)
         part = slice(start, start + len(features))
         yield group["indices"][part], features, group["data"][part]
-
-
-def _values(group: h5py.Group) -> Iterator[np.ndarray]:
-    for start in range(0, len(group["data"]), ENTRIES_AT_ONCE):
-        yield numbers(group["data"][start : start + ENTRIES_AT_ONCE])
 
 
 def _check_sizes(group: h5py.Group, rows: int) -> None:

@@ -20,12 +20,12 @@ _INDEX_NAMES = ("_index", "index")  # where nothing says what the index is calle
 
 
 class StoredText:
-    """Text in HDF5 that is read in parts, ``texts[start:stop]``: as such, masked, or categories.
+    """Text that is read in parts, ``texts[start:stop]``: an array, or in HDF5 masked or categories.
 
     Numbers are text too; bytes that are no text leave a mark in its place.
     """
 
-    def __init__(self, element: h5py.Group | h5py.Dataset):
+    def __init__(self, element: h5py.Group | h5py.Dataset | np.ndarray):
         import h5py
 
         self._element, self._array = element, element
@@ -89,14 +89,15 @@ def _column(table: h5py.Group, name: str):
     if not isinstance(element, h5py.Dataset):
         return _factor(element["codes"][:], element["categories"])
     values = _plain(element)
-    if factor in table and values.dtype.kind in "iu":
+    if factor in table and values.dtype.kind in "iuf":
         return _factor(values, table[factor])
     return values
 
 
 def _factor(codes: np.ndarray, categories: h5py.Dataset) -> pd.Categorical:
-    """Missing values have negative codes; R's are the lowest of all integers."""
-    return pd.Categorical.from_codes(np.maximum(codes.astype(np.int64), -1), _plain(categories))
+    """Missing values have negative codes, in R the lowest of all integers, or none."""
+    codes = np.maximum(np.nan_to_num(codes, nan=-1).astype(np.int64), -1)
+    return pd.Categorical.from_codes(codes, _plain(categories))
 
 
 def _plain(array: h5py.Dataset) -> np.ndarray:

@@ -18,23 +18,11 @@ import pandas as pd
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import UnsortedEntries
+from scadv_tf.data.tables import StoredText
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     import h5py
-
-
-class _Barcodes:
-    """The names of all cells, encoded: a quarter of the memory."""
-
-    def __init__(self, names: pd.Series):
-        self._names = np.char.encode(names.to_numpy(dtype=str), "utf-8")
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, part: slice) -> np.ndarray:
-        return np.char.decode(self._names[part], "utf-8")
 
 
 def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
@@ -49,7 +37,8 @@ def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
         return None
     matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
     folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]
-    barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0]
+    barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0].to_numpy(dtype=str)
+    names = StoredText(np.char.encode(barcodes, "utf-8"))  # a quarter of the memory
     var = _features(folder, prefix)
     cells = len(barcodes)
     turned = _cells_are_columns(_shape(matrix_path), cells, len(var), folder)
@@ -59,7 +48,7 @@ def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
             yield (columns, rows, values) if turned else (rows, columns, values)
 
     matrix = UnsortedEntries(entries, (cells, len(var)), asked.scratch)
-    return StoredCells("10x mtx", matrix, _Barcodes(barcodes), var, no_table(cells), from_10x=True)
+    return StoredCells("10x mtx", matrix, names, var, no_table(cells), from_10x=True)
 
 
 def _cells_are_columns(shape: tuple[int, int], cells: int, features: int, folder: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import logging
 
-import h5py
 import mudata
 import numpy as np
 import pandas as pd
@@ -120,24 +119,6 @@ def test_a_mtx_of_cells_x_features(counts, write_10x_mtx):
     same_as_whole(folder)
 
 
-def test_names_as_bytes_as_other_programs_write_them(tmp_path, counts):
-    path = tmp_path / "a.h5ad"
-    annotated(counts).write_h5ad(path)
-    with h5py.File(path, "r+") as file:
-        del file["obs/_index"]
-        names = [f"zelle-ä{i}".encode() for i in range(CELLS)]
-        file["obs"].create_dataset("_index", data=np.array(names))
-    assert read_all(path, 4)[0] == [name.decode() for name in names]
-
-
-def test_entries_in_parts_are_added_up_and_stored_zeros_are_no_counts(tmp_path):
-    parts = (np.array([1.0, 4.0, 0.0]), np.array([1, 1, 0]), np.array([0, 2, 3]))
-    AnnData(sparse.csr_matrix(parts, shape=(2, 2))).write_h5ad(tmp_path / "a.h5ad")
-    with open_cells(tmp_path / "a.h5ad", "rna") as source:
-        (chunk,) = source.chunks(5)
-    assert chunk.counts.toarray().tolist() == [[0, 5], [0, 0]] and chunk.counts.nnz == 1
-
-
 # Sorting on disk.
 
 
@@ -234,13 +215,6 @@ def test_a_bad_value_comes_with_its_chunk(tmp_path, counts, form, bad, what, rec
     assert received in error.value.received
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3, 2)])
-def test_no_counts_at_all_are_refused(tmp_path, shape):
-    AnnData(sparse.csr_matrix(shape, dtype=np.float32)).write_h5ad(tmp_path / "a.h5ad")
-    with pytest.raises(InputError, match="holds no counts"):
-        read_all(tmp_path / "a.h5ad", 2)
-
-
 def test_cells_without_counts_are_told_once(tmp_path, counts, caplog):
     counts[9] = 0
     annotated(counts).write_h5ad(tmp_path / "a.h5ad")
@@ -248,22 +222,6 @@ def test_cells_without_counts_are_told_once(tmp_path, counts, caplog):
     assert [r.message for r in caplog.records if "no count" in r.message] == [
         "a.h5ad: 2 cells have no count at all (kept)"
     ]
-
-
-@pytest.mark.parametrize(
-    "part, position, value", [("indices", -1, FEATURES), ("indices", 2, -1), ("indptr", 5, 10**6)]
-)
-@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
-def test_a_damaged_index_is_not_followed(tmp_path, counts, form, part, position, value):
-    if form is sparse.csc_matrix and part == "indices" and value > 0:
-        value = CELLS
-    annotated(form(counts)).write_h5ad(tmp_path / "a.h5ad")
-    with h5py.File(tmp_path / "a.h5ad", "r+") as file:
-        numbers = file["X"][part][:]
-        numbers[position] = value
-        file["X"][part][:] = numbers
-    with pytest.raises(InputError, match="could not be read"):
-        read_all(tmp_path / "a.h5ad", 3)
 
 
 def cut(path):

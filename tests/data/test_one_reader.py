@@ -133,6 +133,28 @@ def with_index(make):
     return write
 
 
+def with_entries_in_parts(folder):
+    """The first count is stored as two, out of order, with a zero between them."""
+    whole = sparse.csr_matrix(COUNTS.astype(float))
+    data = np.array([1, 0, whole.data[0] - 1, *whole.data[1:]])
+    indptr = np.where(whole.indptr > 0, whole.indptr + 2, 0)
+    arrays = {"data": data, "indices": np.array([0, 6, *whole.indices]), "indptr": indptr}
+    return replaced(h5ad()(folder), **{f"X__{name}": array for name, array in arrays.items()})
+
+
+def without_marks_of_the_matrix(form):
+    """As R may write it."""
+
+    def write(folder):
+        path = h5ad(form)(folder)
+        with h5py.File(path, "r+") as file:
+            for mark in ("encoding-type", "encoding-version", "shape"):
+                del file["X"].attrs[mark]
+        return path
+
+    return write
+
+
 def with_bytes_as_names(folder):
     return replaced(h5ad()(folder), obs___index=np.array([n.encode() for n in NAMES]))
 
@@ -154,7 +176,8 @@ def of_seurat(marks: bool):
             file["raw/var"].attrs["_index"] = np.array(["_index"], dtype="S")
             del file["obs"]
             obs = file.create_group("obs")
-            obs["names"], obs["type"], obs["size"] = NAMES, factor.codes.astype("i4"), range(CELLS)
+            obs["names"], obs["size"] = NAMES, range(CELLS)
+            obs["type"] = factor.codes.astype("i4" if marks else "f8")
             obs["__categories/type"] = list(factor.categories)
             obs.attrs["_index"] = "names"
             if marks:
@@ -194,6 +217,9 @@ READ = {
     "sparse big-endian": with_other_arrays(data=">f4", indices=">i4", indptr=">i8"),
     "sparse uint64": with_other_arrays(data="u8", indices="u8", indptr="u8"),
     "positions as numbers of R": with_other_arrays(indices="f8", indptr="f8"),
+    "entries in parts": with_entries_in_parts,
+    "CSR without marks": without_marks_of_the_matrix(sparse.csr_matrix),
+    "CSC without marks": without_marks_of_the_matrix(sparse.csc_matrix),
     "index of categories": with_index(pd.CategoricalIndex),
     "index of nullable text": with_index(lambda names: pd.Index(names, dtype="string")),
     "index of numbers": with_index(lambda names: pd.RangeIndex(len(names)).astype(str)),
@@ -223,6 +249,7 @@ def test_what_is_read(tmp_path, kind, caplog):
     if not kind.startswith(("repeated", "index of numbers", "names in")):
         assert found.cells.obs_names.tolist() == NAMES
     assert found.cells.obs_names.is_unique
+    assert found.cells.X.nnz == np.count_nonzero(COUNTS)
     assert any("1 cells have no count" in text for text in found.said)
 
 
