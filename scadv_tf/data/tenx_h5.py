@@ -21,7 +21,7 @@ MATRIX = "matrix"  # since Cell Ranger 3; before, the name of the genome
 def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     """The cells of a 10x .h5; None where the file is none."""
     genomes = _genomes(file or {})
-    if MATRIX in (file or ()):
+    if MATRIX in genomes:
         group, names = file[MATRIX], "features/name"
         columns = {"gene_ids": "features/id", "feature_types": "features/feature_type"}
         columns |= {"interval": "features/interval"}
@@ -42,7 +42,7 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
 
 
 def _genomes(file: Mapping) -> list[str]:
-    """The groups that hold a matrix of Cell Ranger 2."""
+    """The groups that hold a matrix with barcodes, which are called by genomes or `MATRIX`."""
     return [name for name, group in file.items() if hasattr(group, "keys") and "barcodes" in group]
 
 

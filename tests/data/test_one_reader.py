@@ -317,6 +317,12 @@ def as_zarr(folder):
     return folder / "cells"
 
 
+def as_loom(folder):
+    with h5py.File(folder / "cells.loom", "w") as file:
+        file["matrix"], file["col_attrs/CellID"] = COUNTS.T, NAMES
+    return folder / "cells.loom"
+
+
 def of_two_genomes(folder):
     with h5py.File(folder / "cells.h5", "w") as file:
         for genome in ("hg19", "mm10"):
@@ -366,6 +372,7 @@ REFUSED = {
     "pointers missing": (damaged(indptr=lambda old: old[:-1]), DAMAGED),
     "text in place of numbers": (damaged(data=lambda old: old.astype("S")), "not numbers"),
     "zarr": (as_zarr, "is a zarr store"),
+    "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
     "two genomes": (of_two_genomes, "several genomes.*hg19, mm10"),
     "a plug-in": (compressed_by_a_plug_in, "compressed by a plug-in.*hdf5plugin$"),
     "no such file": (lambda folder: folder / "none.h5ad", "the RNA file does not exist.*--rna"),
