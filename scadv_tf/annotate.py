@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
     from scadv_tf.data.answers import CellAnswers
-    from scadv_tf.data.chunks import CellFile
+    from scadv_tf.data.cell_files import CellFile
 
 logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
 
@@ -121,7 +121,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     output = _checked_output(config)
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.client.input_columns import input_columns
-    from scadv_tf.data.chunks import open_cells
+    from scadv_tf.data.cell_files import open_cells
     from scadv_tf.progress import quiet_start
 
     model = ExportedModel(config.model)
@@ -166,13 +166,14 @@ def _opened(
 ) -> AnnotatedTable | AnnotatedH5ad:
     """The output, ready for answers."""
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
-    from scadv_tf.data.readers import readable
 
     if path.suffix.casefold() == ".csv":
         return AnnotatedTable(path)
     notes = model.identity | {"modality": modality, "input": source.path.name}
-    with readable(source.path, source.format):  # the table of cells is copied from there
-        return AnnotatedH5ad(path, source.cells, model.types, model.latent_size, notes, source.obs)
+    with source.readable():  # the table of cells is copied from there
+        return AnnotatedH5ad(
+            path, source.cells, model.types, model.latent_size, notes, source.stored.obs
+        )
 
 
 def _checked_output(config: AnnotateConfig) -> Path:

@@ -38,6 +38,14 @@ class DataConfig(Checked):
         "--label_key if it is there. If the RNA cells have it too, as a coarser grouping, scores "
         "are at its level.",
     )
+    rna_labels: str = option(
+        "",
+        "Table of the RNA cells' types, a .csv or .tsv of cell,label such as Loupe exports, in "
+        "place of the column --label_key.",
+    )
+    atac_labels: str = option(
+        "", "The same for the ATAC cells, as --rna_labels, in place of --atac_label_key."
+    )
     genome: str = option(
         "",
         "Genome of the peaks: hg38, hg19 or mm10. Needed when the ATAC features are peaks.",
@@ -55,7 +63,7 @@ class DataConfig(Checked):
         "one setting that uses known ATAC labels for more than scores.",
     )
     min_shared_genes: int = option(
-        50, "Refuse to run when fewer genes than this are shared.", minimum=2
+        50, "Refuse to run when fewer genes than this are shared.", minimum=1
     )
     memory_cells: int = option(
         30_000,

@@ -18,7 +18,6 @@ from scadv_tf.data.emptiness import spread
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.evaluation.report import ReportContent, write_report
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.run_figures import write_figures

@@ -16,7 +16,7 @@ from scadv_tf.data.answers import HEADLINE, CellAnswers
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.data.rows import Rows
-from scadv_tf.evaluation.label_transfer import HEADLINE, knn_transfer, svm_transfer
+from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 from scadv_tf.evaluation.metrics import (
     coded,
     expected_calibration_error,

@@ -217,13 +217,13 @@ def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, At
     ----------
     scratch : folder for files that are read from disk and have to be sorted first.
     """
-    values = dataclasses.asdict(config.data)
-    name = values.pop("dataset")
-    values["cells"] = values.pop("synthetic_cells")
-    values["difficulty"] = values.pop("synthetic_difficulty")
-    training = config.training
-    values |= {"seed": training.seed, "supervised": training.supervised}
-    source = DatasetSource(**values, scratch=str(scratch or ""))
+    name, training = config.data.dataset, config.training
+    source = DatasetSource(
+        **dataclasses.asdict(config.data),
+        supervised=training.supervised,
+        seed=training.seed,
+        scratch=str(scratch or ""),
+    )
     own = bool(source.rna or source.atac)
     # A name of their own for the user's files only names the folders of the results.
     recipe = "custom" if own and name not in available() else name

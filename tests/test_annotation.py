@@ -50,7 +50,9 @@ SAID = ("latent", "probabilities", "uncertainty", "distance", "novelty")
 @pytest.fixture(scope="module")
 def tissue():
     """Paired data, its cells preprocessed, and the rows that are held out of the training."""
-    data, _ = load_dataset("synthetic", DatasetSource(cells=330, difficulty=0.6, seed=3))
+    data, _ = load_dataset(
+        "synthetic", DatasetSource(synthetic_cells=330, synthetic_difficulty=0.6, seed=3)
+    )
     held_out = held_out_rows(data.rna_labels, CONFIG.training.calibration_share, 0)
     return data, preprocessing.fit(data, CONFIG.preprocessing), held_out
 

@@ -49,7 +49,9 @@ class Interrupts(keras.callbacks.Callback):
 
 @pytest.fixture(scope="module")
 def tissue():
-    data, _ = load_dataset("synthetic", DatasetSource(cells=200, difficulty=0.2, seed=3))
+    data, _ = load_dataset(
+        "synthetic", DatasetSource(synthetic_cells=200, synthetic_difficulty=0.2, seed=3)
+    )
     return data, preprocessing.fit(data, CONFIG.preprocessing)
 
 

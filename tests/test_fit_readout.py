@@ -30,7 +30,7 @@ CONFIG = RunConfig.of(
 @pytest.fixture(scope="module")
 def untrained():
     """An untrained model, which is far from calibrated, its cells and their labels."""
-    data, _ = load_dataset("synthetic", DatasetSource(cells=150, seed=3))
+    data, _ = load_dataset("synthetic", DatasetSource(synthetic_cells=150, seed=3))
     cells = preprocessing.fit(data, CONFIG.preprocessing)
     return build_model(cells, len(data.types), CONFIG), cells, data.rna_labels
 

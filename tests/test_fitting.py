@@ -40,7 +40,9 @@ CONFIG = RunConfig(
 
 @pytest.fixture(scope="module")
 def tissue():
-    data, truth = load_dataset("synthetic", DatasetSource(cells=330, difficulty=0.0, seed=3))
+    data, truth = load_dataset(
+        "synthetic", DatasetSource(synthetic_cells=330, synthetic_difficulty=0.0, seed=3)
+    )
     return data, truth, preprocessing.fit(data, CONFIG.preprocessing)
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.baselines.transfer import Transfer, latent_routes
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.label_transfer import HEADLINE
 
 SEEDED = False  # Seurat seeds itself; the seed given only starts two SVDs that converge anyway
 

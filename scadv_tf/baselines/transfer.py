@@ -9,7 +9,7 @@ import numpy as np
 
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.label_transfer import HEADLINE, knn_transfer, svm_transfer
+from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.client.assets import Assets
+from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import match_features
-from scadv_tf.data.readers import feature_names
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from scadv_tf.comparison.figures import ladder, per_type_f1, score_bars
 from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.summary import finished, values_of
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.evaluation.figures import learning_curves
-from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.evaluation.style import save, series_colors
 from scadv_tf.evaluation.umap_figures import umap_grid
 

@@ -15,11 +15,11 @@ from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import PreprocessingConfig, RunConfig
 from scadv_tf.data import preprocessing
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
-from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.progress import quiet_start
 from scadv_tf.scoring import SCORES, epoch_macro_f1, score
 

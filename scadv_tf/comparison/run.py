@@ -15,9 +15,9 @@ from scadv_tf.comparison.systems import SYSTEMS, ComparisonConfig, settings_of
 from scadv_tf.comparison.table import comparison_table
 from scadv_tf.comparison.time_to_quality import time_lines, time_to_exceed
 from scadv_tf.config import RunConfig
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.label_transfer import HEADLINE
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import check_writable, dataset_name, read
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from scadv_tf.data.answers import LATENT, PREFIX, CellAnswers, Column, obs_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
+from scadv_tf.data.tables import is_current, names_of, read_table
 
 if TYPE_CHECKING:
     import h5py
@@ -120,12 +121,12 @@ class AnnotatedH5ad:
 
 
 def _copy_obs(obs: h5py.Group, file: h5py.File) -> None:
-    from anndata.io import read_elem, write_elem
+    from anndata.io import write_elem
 
-    if "__categories" in obs:  # of anndata before 0.8: columns refer to them within their file
-        write_elem(file, "obs", read_elem(obs))
-    else:
+    if is_current(obs):
         file.copy(obs, file, name="obs")
+    else:
+        write_elem(file, "obs", read_table(obs).set_axis(pd.Index(names_of(obs)[:], dtype=object)))
 
 
 def _new_column(obs: h5py.Group, name: str, empty: Column) -> h5py.Group | h5py.Dataset:

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
-from scadv_tf.data.chunks import Called, number_of_cells
+from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.gene_activity import (
-    DEFAULT_UPSTREAM,
     count_linked,
     gene_activity,
     link_peaks,
@@ -25,18 +24,19 @@ from scadv_tf.data.gene_activity import (
     peak_intervals,
 )
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
+from scadv_tf.data.label_tables import labels_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.pairing import (
-    MIN_SHARED_GENES,
     AtacTruth,
     Counts,
     Intervals,
     PairedData,
     pair,
 )
-from scadv_tf.data.readers import read_modality
-from scadv_tf.data.stored_counts import StoredModality, open_modality
+from scadv_tf.data.readers import StoredModality, held, stored
+from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
+from scadv_tf.settings import option
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -48,62 +48,16 @@ LabelledPair = tuple[PairedData, AtacTruth | None]
 
 
 @dataclass(frozen=True)
-class DatasetSource:
-    """Where a data set comes from and how to read it.
+class DatasetSource(DataConfig):
+    """Where a data set comes from and how to read it: the settings of the data, and these."""
 
-    Attributes
-    ----------
-    rna, atac : files or 10x folders; both may be the same file.
-    atac_peaks : peaks of the same ATAC cells, for their neighbours, if atac holds gene activity.
-    label_key, atac_label_key : columns of obs with the cell types; see `pair`.
-    genome, genes : an embedded genome, or a BED, GTF or GFF (which wins); needed if atac is peaks.
-    upstream : base pairs before the transcription start that count for a gene.
-    rna_layer, atac_layer : '' for X, 'raw', or a layer.
-    drop_types : cell types to leave out.
-    min_shared_genes : fewer are refused.
-    supervised : whether RNA labels are taught; if not, they may be missing, see `pair`.
-    memory_cells : modalities with more cells stay on disk; 0 for none.
-    scratch : folder for a file of those that has to be sorted by cell; '' for the system's.
-    cells, difficulty, seed : of the synthetic data set only; see `simulate`.
-    """
-
-    rna: str = ""
-    atac: str = ""
-    atac_peaks: str = ""
-    label_key: str = ""
-    atac_label_key: str = ""
-    genome: str = ""
-    genes: str = ""
-    upstream: int = DEFAULT_UPSTREAM
-    rna_layer: str = ""
-    atac_layer: str = ""
-    drop_types: tuple[str, ...] = ()
-    min_shared_genes: int = MIN_SHARED_GENES
-    supervised: bool = True
-    memory_cells: int = DataConfig.memory_cells
-    scratch: str = ""
-    cells: int = 2000
-    difficulty: float = 0.5
-    seed: int = 0
-
-    def __post_init__(self):
-        limits = {
-            "genome": (self.genome in ("", *GENOMES), f"one of {', '.join(GENOMES)}"),
-            "upstream": (self.upstream >= 0, "0 or more base pairs"),
-            "memory_cells": (self.memory_cells == 0 or self.memory_cells > 1, "0, or 2 or more"),
-            "min_shared_genes": (self.min_shared_genes >= 1, "1 or more"),
-            "cells": (self.cells >= 1, "1 or more"),
-            "difficulty": (0 <= self.difficulty <= 1, "a number from 0 to 1"),
-        }
-        for name, (good, expected) in limits.items():
-            if not good:
-                raise InputError(
-                    what=f"--{name} is out of range",
-                    expected=expected,
-                    received=f"--{name}={getattr(self, name)}",
-                    advice=f"correct --{name}"
-                    + (", or give --genes=FILE for another genome" if name == "genome" else ""),
-                )
+    supervised: bool = option(
+        True, "Whether RNA labels are taught; if not, they may be missing, see `pair`."
+    )
+    scratch: str = option(
+        "", "Folder for a file on disk that has to be sorted by cell; '' for the system's."
+    )
+    seed: int = option(0, "Seed of the synthetic data set.", minimum=0)
 
 
 _RECIPES: dict[str, Callable[[DatasetSource], LabelledPair]] = {}
@@ -165,33 +119,37 @@ def load(source: DatasetSource) -> LabelledPair:
     ------
     InputError : a file, a column or the gene coordinates are missing, or the data are unfit.
     """
-    for name in ("rna", "atac", "atac_peaks"):
-        _check_given(name, getattr(source, name), needed=name != "atac_peaks")
-    if source.genes:
-        _check_given("genes", source.genes, needed=True)
+    for name in ("rna", "atac", "atac_peaks", "rna_labels", "atac_labels", "genes"):
+        _check_given(name, getattr(source, name), needed=name in ("rna", "atac"))
     rna = _modality(source, "rna", source.rna_layer)
+    if source.rna_labels:
+        source = replace(source, label_key=source.label_key or DataConfig.label_key)
+        rna.obs[source.label_key] = labels_from(source.rna_labels, rna.obs_names, "--rna_labels")
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     atac = _modality(source, "atac", source.atac_layer)
+    if source.atac_labels:
+        key = source.atac_label_key or source.label_key or DataConfig.label_key
+        source = replace(source, atac_label_key=key)
+        atac.obs[key] = labels_from(source.atac_labels, atac.obs_names, "--atac_labels")
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source)
 
 
 def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
-    path, flag = getattr(source, modality), f"--{modality}"
-    called = Called(f"the {modality.upper()} file", flag, f"{flag}_layer")
-    if source.memory_cells:
-        cells = number_of_cells(path, modality, layer, called)
-        if cells > source.memory_cells:
-            logger.info(
-                "%s cells of %s are streamed from disk: more than --memory_cells=%d",
-                f"{cells:,}", modality.upper(), source.memory_cells,
-            )  # fmt: skip
-            return open_modality(path, modality, layer, called, source.scratch or None)
-    return read_modality(path, modality, layer)
+    called = Called.of(modality)
+    cells = open_cells(getattr(source, modality), modality, layer, source.scratch or None, called)
+    if not source.memory_cells or cells.cells <= source.memory_cells:
+        with cells:
+            return held(cells)
+    logger.info(
+        "%s cells of %s are streamed from disk: more than --memory_cells=%d",
+        f"{cells.cells:,}", modality.upper(), source.memory_cells,
+    )  # fmt: skip
+    return stored(cells)
 
 
 def assemble(
@@ -204,7 +162,7 @@ def assemble(
 
     Parameters
     ----------
-    rna, atac : as from `read_modality` or `open_modality`; atac holds peaks or gene activity.
+    rna, atac : as from `read_modality`, or `stored`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     """
@@ -246,7 +204,9 @@ def _synthetic(source: DatasetSource) -> LabelledPair:
     """Two modalities of one simulated tissue, through the same route as files."""
     from scadv_tf.data.synthetic import simulate
 
-    rna, peaks, genes = simulate(source.cells, difficulty=source.difficulty, seed=source.seed)
+    rna, peaks, genes = simulate(
+        source.synthetic_cells, difficulty=source.synthetic_difficulty, seed=source.seed
+    )
     return assemble(rna, peaks, replace(source, label_key=source.label_key or "cell_type"), genes)
 
 
@@ -303,12 +263,10 @@ def _peaks_beside(
     atac: AnnData | StoredModality, source: DatasetSource
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
-    stored = isinstance(atac, StoredModality)
-    if stored:
-        called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
-        peaks = open_modality(source.atac_peaks, "atac", "", called, source.scratch or None)
-    else:
-        peaks = read_modality(source.atac_peaks, "atac")
+    called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
+    cells = open_cells(source.atac_peaks, "atac", "", source.scratch or None, called)
+    on_disk = isinstance(atac, StoredModality)
+    peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)
     if intervals is None:
         raise InputError(
@@ -326,11 +284,11 @@ def _peaks_beside(
             received=f"missing: {', '.join(missing[:3])}; there: {', '.join(peaks.obs_names[:3])}",
             advice="name the cells alike in both files, or leave --atac_peaks out",
         )
-    if stored and np.any(rows[1:] < rows[:-1]):
+    if on_disk and np.any(rows[1:] < rows[:-1]):
         raise InputError(
             what="the cells of --atac_peaks are in another order than those of --atac",
             expected="the same order, since so many cells are streamed from disk",
             received=f"{atac.n_obs:,} cells, more than --memory_cells",
             advice="write one of the files in the order of the other, or leave --atac_peaks out",
         )
-    return intervals, peaks.X.chosen(rows) if stored else peaks.X[rows]
+    return intervals, peaks.X.chosen(rows) if on_disk else peaks.X[rows]

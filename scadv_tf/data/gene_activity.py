@@ -8,31 +8,48 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.config import DataConfig
+from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
-from scadv_tf.data.readers import feature_names
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_UPSTREAM = 2000
+DEFAULT_UPSTREAM = DataConfig.upstream
 
-# chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2; chromosome names may themselves hold - and _.
-_INTERVAL = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[_-](?P<end>\d+)$"
+# chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2, chr1:1..2; chromosome names may themselves hold - and _.
+# Positions of more digits are on no chromosome.
+_INTERVAL = r"^(?P<chrom>.+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\d{1,12})$"
+# What R and Python make of such names, and what they were.
+_SPOILT = {
+    r"^\s+|\s+$": "",
+    r"""^b?(["'])(.*)\1$""": r"\2",  # b'chr1:1-2'
+    r"(?<=\d),(?=\d{3})": "",  # chr1:1,000-2,000
+    r"(?<=\d)\.0(?=-|$)": "",  # chr1:1.0-2.0
+    r"\d+(?:\.\d+)?e\+\d+": lambda number: str(int(float(number[0]))),  # chr1-1e+05-100500
+    r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
+}
 _CHROM_COLUMNS = ("chrom", "chr", "chromosome", "seqnames", "seqname")
 _START_COLUMNS = ("start", "chromstart", "peak_start")
 _END_COLUMNS = ("end", "chromend", "peak_end", "stop")
 _NEARLY_ALL = 0.95
-# Gene tables carry coordinates too. Half of all genes are longer than 14 kb, peaks and
-# genome bins are shorter than 10 kb.
+# Gene tables carry coordinates too. In large genomes half of all genes are longer than 14 kb, peaks
+# and genome bins are shorter than 10 kb. In any genome, genes have strands, and identifiers or many
+# different words for names, while peaks are numbered behind one or a few.
 _LONGEST_TYPICAL_PEAK = 10_000
+_STRANDS = {"+", "-", "1", "-1", "2"}
+_GENE_IDENTIFIER = r"^(?:ENS[A-Z]*G\d{11}|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5}|Y[A-P][LR]\d{3}[CW])"
+_WORDS = r"^([^\W\d_]*)"
+_MANY_WORDS = 0.1
 _FEW_PEAKS_IN_GENES = 0.1
 
 
 def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     """The intervals of the features if they are peaks.
 
-    Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``), else from the columns
-    chrom (chr, seqnames), start and end, else from the column interval. Start is taken as 0-based,
+    Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``, and what R and Python
+    make of them), else from the columns chrom (chr, seqnames), start and end, else from the column
+    interval. Start is taken as 0-based,
     end as exclusive; tools differ by one base there, which changes next to no overlap.
 
     Parameters
@@ -60,7 +77,7 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     peaks = _from_columns(var)
     if peaks is None or (peaks["end"] - peaks["start"]).median() > _LONGEST_TYPICAL_PEAK:
         return None
-    return peaks
+    return None if _are_genes(var, names) else peaks
 
 
 def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> sparse.csr_matrix:
@@ -165,13 +182,34 @@ def count_linked(links: sparse.csr_matrix) -> int:
 
 def _parse(names: pd.Series) -> pd.DataFrame:
     """Intervals from names; an empty chromosome and interval where a name is none."""
-    parts = names.astype(str).str.extract(_INTERVAL)
+    parts = _mended(names.astype(str)).str.extract(_INTERVAL)
     found = parts["chrom"].notna()
     ends = parts[["start", "end"]].fillna("0").astype(np.int64)
     found &= ends["end"] > ends["start"]
     return ends.where(found, 0).assign(
         chrom=chromosomes(parts["chrom"]).where(found, "")
     )[["chrom", "start", "end"]]  # fmt: skip
+
+
+def _mended(names: pd.Series) -> pd.Series:
+    """The names in which those that are no intervals as they are were made so, if possible."""
+    odd = ~names.str.match(_INTERVAL)
+    mended = names[odd]
+    for spoilt, right in _SPOILT.items():
+        mended = mended.str.replace(spoilt, right, regex=True)
+    names = names.copy()
+    names[odd] = mended.to_numpy()
+    return names
+
+
+def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
+    """Whether features with places are genes, by their strands or names."""
+    if "strand" in var and var["strand"].astype(str).isin(_STRANDS).mean() >= _NEARLY_ALL:
+        return True
+    words = names.str.extract(_WORDS, expand=False).nunique()
+    return (
+        words > max(1, _MANY_WORDS * len(names)) or names.str.match(_GENE_IDENTIFIER).mean() > 0.5
+    )
 
 
 def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.reference_names import without_reference
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ def load_genes(source: str) -> pd.DataFrame:
 
 
 def chromosomes(names: pd.Series) -> pd.Series:
-    """One normal form of chromosome names: '1', 'Chr1' -> 'chr1'; 'MT', 'chrM' -> 'chrM'."""
-    bare = names.astype(str).str.replace(r"^chr", "", case=False, regex=True)
+    """One normal form of chromosome names: '1', 'Chr1', 'hg19_chr1' -> 'chr1'; 'MT' -> 'chrM'."""
+    bare = without_reference(names.astype(str)).str.replace(r"^chr", "", case=False, regex=True)
     bare = bare.replace({"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"})
     return "chr" + bare
 

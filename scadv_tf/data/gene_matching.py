@@ -9,16 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data.readers import feature_names
+from scadv_tf.data.features import ORIGINAL_NAME, feature_names
+from scadv_tf.data.reference_names import without_reference
 from scadv_tf.errors import InputError
 
 INDEX = "index"
 
-# Columns of var that hold gene names, as Cell Ranger, scanpy, CELLxGENE and Ensembl call them.
-_NAME_COLUMNS = (
-    "gene_id", "gene_ids", "gene_name", "gene_names", "gene_symbol", "gene_symbols",
-    "feature_name", "feature_id", "symbol", "ensembl_id",
-)  # fmt: skip
 _FAR_BETTER = 2.0
 # Ensembl identifiers only: in symbols such as AL627309.1 the number is part of the name.
 _VERSION = r"^(ENS[A-Z]*\d{11})\.\d+(?:_PAR_Y)?$"
@@ -86,11 +82,13 @@ def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, st
 
 
 def _names(var: pd.DataFrame, where: str) -> np.ndarray:
-    """The gene names [features], text, from 'index' or a column of var; '' where missing."""
-    if where == INDEX:
-        return feature_names(var)
-    column = var[where].astype(object)
-    return column.where(column.notna(), "").to_numpy(dtype=str)
+    """The gene names [features], text, from 'index' or a column of var; '' where missing.
+
+    The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs.
+    """
+    column = pd.Series(feature_names(var)) if where == INDEX else var[where]
+    column = column.astype(object)
+    return without_reference(column.where(column.notna(), "").astype(str)).to_numpy(dtype=str)
 
 
 def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
@@ -134,7 +132,9 @@ _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
 
 
 def _candidates(var: pd.DataFrame) -> dict[str, set[str]]:
-    columns = [name for name in _NAME_COLUMNS if name in var]
+    # Every program has its own name for the column of gene names, so any text may be that.
+    texts = var.select_dtypes(["object", "string", "category"]).columns
+    columns = [name for name in texts if name != ORIGINAL_NAME]
     return {
         where: set(_without_version(_unmatched(_names(var, where))).str.casefold())
         for where in (INDEX, *columns)

@@ -14,8 +14,8 @@ UNLABELLED = ""
 # What a result calls a cell that resembles no type. As the label of a cell, in upper or lower case,
 # it says the same: it names no type.
 UNKNOWN = "unknown"
-# How a missing label looks after another tool has turned the column into text.
-_MISSING = ("nan", "NaN", "<NA>")
+# How a missing label looks after another tool has turned the column into text, in any case.
+_MISSING = ("", "na", "n/a", "nan", "<na>", "none", "null", "nat")
 _FLAGS = {"rna": "--label_key", "atac": "--atac_label_key"}
 
 
@@ -57,10 +57,11 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
     codes, values = pd.factorize(obs[key])  # a million texts of their own would take 100 MB
-    if obs[key].dtype.kind == "f" and (values % 1 == 0).all():
-        values = values.astype(np.int64)  # cluster numbers that a missing value has made floats
     names = [str(value).strip() for value in values]
-    names = [UNLABELLED if name in _MISSING else name for name in names]
+    names = [UNLABELLED if name.casefold() in _MISSING else name for name in names]
+    if all(name.removesuffix(".0").lstrip("-").isdecimal() for name in names if name):
+        # Cluster numbers that a missing value has made floats.
+        names = [name.removesuffix(".0") for name in names]
     return np.array([*names, UNLABELLED], dtype=str)[codes]  # the code of what is missing is -1
 
 

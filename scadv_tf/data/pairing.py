@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import GeneMatch, match_features
 from scadv_tf.data.labels import (
@@ -26,7 +27,8 @@ from scadv_tf.data.labels import (
     without_unknown,
 )
 from scadv_tf.data.matching_report import MatchingReport
-from scadv_tf.data.stored_counts import StoredCounts, StoredModality, look_through
+from scadv_tf.data.readers import StoredModality
+from scadv_tf.data.stored_counts import StoredCounts, look_through
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
-MIN_SHARED_GENES = 50
 RARE_TYPE_CELLS = 10
 
 
@@ -154,7 +155,7 @@ def pair(
     atac_label_key: str = "",
     peaks: Counts | None = None,
     drop_types: Sequence[str] = (),
-    min_shared_genes: int = MIN_SHARED_GENES,
+    min_shared_genes: int = DataConfig.min_shared_genes,
     peaks_in_genes: int | None = None,
     supervised: bool = True,
 ) -> tuple[PairedData, AtacTruth | None]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
-
-if TYPE_CHECKING:
-    import h5py
 
 ENTRIES_AT_ONCE = 1_000_000
 BUCKET_CELLS = 1024
@@ -40,10 +34,8 @@ class SortedOnDisk:
     def __init__(self, entries: Iterator[Entries], shape: tuple[int, int], folder: Path):
         self._folder, self._shape = folder, shape
         self._last: tuple[int, sparse.csr_matrix] | None = None
-        for cells, features, values in entries:
-            _check_inside(cells, shape[0], "cell")
-            _check_inside(features, shape[1], "feature")
-            self._deal(cells, features, values)
+        for part in checked_entries(entries, shape):
+            self._deal(*part)
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """The rows from `start` up to `stop`, float32 [stop - start, features]."""
@@ -60,10 +52,9 @@ class SortedOnDisk:
         dealt = np.empty(len(cells), dtype=_ENTRY)
         dealt["cell"] = (cells - buckets * BUCKET_CELLS)[order]
         dealt["feature"] = features[order]
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told later
-            dealt["value"] = values[order]
-        numbers, starts = np.unique(buckets[order], return_index=True)
-        for number, part in zip(numbers, np.split(dealt, starts[1:]), strict=False):
+        dealt["value"] = values[order]
+        filled, starts = np.unique(buckets[order], return_index=True)
+        for number, part in zip(filled, np.split(dealt, starts[1:]), strict=False):
             with open(self._folder / str(number), "ab") as file:
                 file.write(part.tobytes())
 
@@ -78,64 +69,36 @@ class SortedOnDisk:
         return last[1]
 
 
-def csc_entries(group: h5py.Group) -> Iterator[Entries]:
-    """The entries of a matrix [cells, features] that is stored by features in HDF5."""
-    pointers = group["indptr"][:].astype(np.int64)
-    for start in range(0, len(group["data"]), ENTRIES_AT_ONCE):
-        stop = min(start + ENTRIES_AT_ONCE, len(group["data"]))
-        numbers = np.diff(np.clip(pointers, start, stop))
-        features = np.repeat(np.arange(len(numbers)), numbers)
-        yield group["indices"][start:stop].astype(np.int64), features, group["data"][start:stop]
+def checked_entries(entries: Iterator[Entries], shape: tuple[int, int]) -> Iterator[Entries]:
+    """The same entries as int32, int32 and float32; ValueError where one is outside the matrix."""
+    for cells, features, values in entries:
+        yield (
+            checked(cells, shape[0], "cell"),
+            checked(features, shape[1], "feature"),
+            numbers(values),
+        )
 
 
-def mtx_shape(path: Path) -> tuple[int, int]:
-    """Rows and columns of a MatrixMarket file, gzipped or not."""
-    with _text(path) as file:
-        return _head(file)[:2]
-
-
-def mtx_entries(path: Path) -> Iterator[Entries]:
-    """Rows, columns (from 0) and values of a MatrixMarket file, gzipped or not.
+def checked(positions: np.ndarray, size: int, name: str) -> np.ndarray:
+    """Positions of entries, int32, each from 0 to size - 1; `name` is what they count.
 
     Raises
     ------
-    ValueError : it is not a plain matrix of numbers, or has another number of entries than it says.
+    ValueError : one is not.
     """
-    with _text(path) as file:
-        _, _, expected = _head(file)
-        found = 0
-        if expected:
-            tables = pd.read_csv(
-                file, sep=r"\s+", header=None, names=["row", "column", "value"], comment="%",
-                dtype={"row": np.int64, "column": np.int64, "value": np.float64},
-                na_filter=False, chunksize=ENTRIES_AT_ONCE,
-            )  # fmt: skip
-            for table in tables:
-                found += len(table)
-                rows, columns, values = (table[name].to_numpy() for name in table)
-                yield rows - 1, columns - 1, values
-        if found != expected:
-            raise ValueError(f"{path.name} says it has {expected} entries, and has {found}")
+    if len(positions) and not (positions.min() >= 0 and positions.max() < size):
+        raise ValueError(f"an entry belongs to a {name} that is not among the {size:,}")
+    return positions.astype(np.int32, copy=False)
 
 
-def _text(path: Path):
-    opener = gzip.open if path.name.casefold().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8")
+def numbers(values: np.ndarray) -> np.ndarray:
+    """Values as float32; what is too large becomes infinite, and is told with its place later.
 
-
-def _head(file) -> tuple[int, int, int]:
-    """Reads to the end of the line of sizes: rows, columns, entries."""
-    kind = file.readline().casefold().split()
-    known = kind[:3] == ["%%matrixmarket", "matrix", "coordinate"]
-    if not (known and kind[3] in ("integer", "real") and kind[4] == "general"):
-        raise ValueError(f"'{' '.join(kind)}' is no general coordinate matrix of numbers")
-    line = file.readline()
-    while line.startswith("%") or (line and not line.strip()):
-        line = file.readline()
-    rows, columns, entries = map(int, line.split())
-    return rows, columns, entries
-
-
-def _check_inside(numbers: np.ndarray, size: int, name: str) -> None:
-    if len(numbers) and not (numbers.min() >= 0 and numbers.max() < size):
-        raise ValueError(f"an entry belongs to a {name} that is not among the {size}")
+    Raises
+    ------
+    ValueError : they are no numbers.
+    """
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"the matrix holds {values.dtype}, not numbers")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)

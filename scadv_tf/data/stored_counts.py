@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data import scverse
-from scadv_tf.data.chunks import Called, CellFile, open_cells
-from scadv_tf.data.readers import (
-    ORIGINAL_NAME,
-    no_counts,
-    readable,
-    tell_of_empty_cells,
-    tell_of_repeated_names,
-)
+from scadv_tf.data.cell_files import CellFile
+from scadv_tf.data.sound_counts import no_counts, tell_of_empty_cells
 from scadv_tf.progress import CellProgress
 
 CELLS_AT_ONCE = 4096
@@ -178,84 +167,6 @@ def account_of(counts: sparse.csr_matrix | StoredCounts) -> Account:
     account = Account()
     account.add(counts)
     return account
-
-
-@dataclass(frozen=True, eq=False)
-class StoredModality:
-    """One modality whose counts stay on disk; has what `pair` asks of an AnnData.
-
-    Attributes
-    ----------
-    obs : the table of cells, numbered: a million names as objects would take 100 MB.
-    obs_names : names of the cells, text.
-    var : the table of features.
-    X : the counts.
-    """
-
-    obs: pd.DataFrame
-    obs_names: np.ndarray
-    var: pd.DataFrame
-    X: StoredCounts
-
-    @property
-    def n_obs(self) -> int:
-        """The number of cells."""
-        return len(self.obs_names)
-
-
-def open_modality(
-    path: str | Path, modality: str, layer: str, called: Called, scratch: str | Path | None = None
-) -> StoredModality:
-    """Opens one modality of a file without reading its counts; see `read_modality`.
-
-    Raises
-    ------
-    InputError : as `read_modality`; what concerns values comes when they are read.
-    """
-    stack = contextlib.ExitStack()
-    with stack:
-        source = stack.enter_context(open_cells(path, modality, layer, scratch, called))
-        weakref.finalize(source, stack.pop_all().close)
-    names = source.names(0, source.cells)
-    with readable(source.path, source.format):
-        obs = _table_of_cells(source, names, modality)
-    cells, repeated = _unique(names)
-    tell_of_repeated_names(source.path, repeated)
-    var = source.var
-    if not var.index.is_unique:
-        var = var.assign(**{ORIGINAL_NAME: var.index})
-        var.index = _unique(var.index.to_numpy(dtype=str))[0]
-    return StoredModality(obs, cells, var, StoredCounts(source, np.arange(source.cells)))
-
-
-def _unique(names: np.ndarray) -> tuple[np.ndarray, int]:
-    """Names [n], repeated ones with a number, and how many were repeated."""
-    from anndata.utils import make_index_unique
-
-    in_order = np.sort(names)  # of plain text: as objects a million take 100 MB
-    repeated = int(np.sum(in_order[1:] == in_order[:-1]))
-    if repeated:
-        names = make_index_unique(pd.Index(names.astype(object))).to_numpy(dtype=str)
-    return names, repeated
-
-
-def _table_of_cells(source: CellFile, names: np.ndarray, modality: str) -> pd.DataFrame:
-    """The columns of obs, and of the .h5mu's own table of cells."""
-    from anndata.io import read_elem
-
-    numbered = pd.RangeIndex(source.cells)
-    if source.obs is None:
-        return pd.DataFrame(index=numbered)
-    if source.format == ".h5mu" and "obs" in source.obs.file:
-        obs, file = read_elem(source.obs), source.obs.file
-        obs.index = pd.Index(names, dtype=object)
-        shared = read_elem(file["obs"])
-        obs = scverse.join_global(obs, shared, modality, list(file["mod"]))
-        return obs.set_axis(numbered)
-    if source.obs.attrs.get("encoding-version") != "0.2.0":  # columns were stored in other ways
-        return read_elem(source.obs).set_axis(numbered)
-    columns = [str(name) for name in source.obs.attrs["column-order"]]
-    return pd.DataFrame({name: read_elem(source.obs[name]) for name in columns}, index=numbered)
 
 
 def _read(source: CellFile, rows: np.ndarray) -> sparse.csr_matrix:

@@ -18,7 +18,6 @@ from scadv_tf.evaluation.metrics import (
 if TYPE_CHECKING:
     from scadv_tf.data.rows import Rows
 
-HEADLINE = "label_transfer"  # the route that is a system's answer
 LABELLED_AT_ONCE = 1 << 15
 # The time of an SVM's answers grows with the cells that it learned from: some 4 minutes a million
 # cells of width 128 from 10,000, 6 from 20,000, on one core.

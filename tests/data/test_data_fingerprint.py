@@ -89,8 +89,9 @@ def test_it_is_the_same_in_another_process():
         "from scadv_tf import load_dataset\n"
         "from scadv_tf.data.datasets import DatasetSource\n"
         "from scadv_tf.data.fingerprint import fingerprint\n"
-        "print(fingerprint(load_dataset('synthetic', DatasetSource(cells=60, seed=1))[0]))\n"
+        "source = DatasetSource(synthetic_cells=60, seed=1)\n"
+        "print(fingerprint(load_dataset('synthetic', source)[0]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    data, _ = load_dataset("synthetic", DatasetSource(cells=60, seed=1))
+    data, _ = load_dataset("synthetic", DatasetSource(synthetic_cells=60, seed=1))
     assert done.stdout.strip() == fingerprint(data), done.stderr

@@ -100,6 +100,36 @@ def test_ensembl_identifiers_meet_the_ids_of_a_gtf(tmp_path, files, adata):
     assert data.matching.atac_names_from == "gene_id"
 
 
+@pytest.mark.parametrize("memory_cells", [0, 2])
+def test_labels_may_come_in_tables(tmp_path, files, memory_cells):
+    rows = [f"cell{i}\ttype {i % 2}" for i in reversed(range(19))]
+    (tmp_path / "rna.tsv").write_text("\n".join(rows))
+    (tmp_path / "atac.csv").write_text('Barcode,Cell type\na1,"type 1, late"\na0,type 0\n')
+    tables = {"rna_labels": tmp_path / "rna.tsv", "atac_labels": tmp_path / "atac.csv"}
+    given = {name: str(path) for name, path in tables.items()} | {"memory_cells": memory_cells}
+    data, truth = load(source(rna=files["rna"], atac=files["activity"], label_key="", **given))
+    assert data.types == ("type 0", "type 1") and data.matching.cells_without_label == 1
+    assert data.rna_labels.tolist() == [i % 2 for i in range(19)]
+    assert truth.labels.tolist() == ["", "type 0"]  # a2 is not in the table
+
+
+@pytest.mark.parametrize(
+    "text, what",
+    [
+        ("x,T\ny,B\n", "names none of the cells"),
+        ("cell1,T\ncell1,B\n", "several labels"),
+        ("cell1\ncell2\n", "could not be read"),
+        ("", "could not be read"),
+    ],
+)
+def test_a_table_that_does_not_label_the_cells(tmp_path, files, text, what):
+    (tmp_path / "labels.csv").write_text(text)
+    given = {"rna": files["rna"], "atac": files["activity"]}
+    with pytest.raises(InputError, match=what) as error:
+        load(source(rna_labels=str(tmp_path / "labels.csv"), **given))
+    assert "--rna_labels" in str(error.value)
+
+
 def test_both_modalities_from_one_h5mu(tmp_path, files, adata):
     cells = [f"c{i}" for i in range(20)]
     rna = adata(np.ones((20, 2)), ["A", "B"], cells)
@@ -125,10 +155,8 @@ def test_both_modalities_from_one_10x_file(write_10x_h5, files):
 
 def test_labels_are_checked_before_atac_is_read(files, monkeypatch):
     read = []
-    original = datasets.read_modality
-    monkeypatch.setattr(
-        datasets, "read_modality", lambda *a: (read.append(a[1]), original(*a))[1]
-    )  # fmt: skip
+    original = datasets.open_cells
+    monkeypatch.setattr(datasets, "open_cells", lambda *a: (read.append(a[1]), original(*a))[1])
     with pytest.raises(InputError, match="no column 'type'"):
         load(source(rna=files["rna"], atac=files["activity"], label_key="type"))
     assert read == ["rna"]
@@ -136,7 +164,7 @@ def test_labels_are_checked_before_atac_is_read(files, monkeypatch):
 
 @pytest.mark.parametrize("missing", ["rna", "atac", "atac_peaks", "genes"])
 def test_missing_files_are_told_before_anything_is_read(files, missing, monkeypatch):
-    monkeypatch.setattr(datasets, "read_modality", lambda *a: pytest.fail("was read"))
+    monkeypatch.setattr(datasets, "open_cells", lambda *a: pytest.fail("was read"))
     given = {"rna": files["rna"], "atac": files["peaks"]} | {missing: "no/such.h5ad"}
     with pytest.raises(InputError, match=f"the file of --{missing} does not exist"):
         load(source(**given))
@@ -168,12 +196,13 @@ def test_files_are_refused_where_the_data_set_has_its_own(files):
         ("genome", "hg17"),
         ("upstream", -1),
         ("min_shared_genes", 0),
-        ("difficulty", 1.1),
-        ("cells", 0),
+        ("synthetic_difficulty", 1.1),
+        ("synthetic_cells", 0),
+        ("seed", -1),
     ],
 )
 def test_a_source_checks_itself(field, value):
-    with pytest.raises(InputError, match=f"--{field} is out of range"):
+    with pytest.raises(InputError, match=f"The setting {field} "):
         DatasetSource(**{field: value})
 
 
@@ -226,7 +255,9 @@ def test_pbmc_takes_the_users_choices():
 
 
 def test_synthetic_goes_the_way_of_files():
-    data, truth = load_dataset("synthetic", DatasetSource(cells=60, difficulty=0.2, seed=3))
+    data, truth = load_dataset(
+        "synthetic", DatasetSource(synthetic_cells=60, synthetic_difficulty=0.2, seed=3)
+    )
     assert data.rna.shape[0] == data.atac.shape[0] == 60
     assert data.peaks.shape[1] > len(data.genes) > 500
     assert set(truth.labels) == set(data.types)

@@ -25,6 +25,26 @@ def test_peak_names(name):
     assert peaks.iloc[0].tolist() == ["chr1", 10, 20]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chr10.1000.120000", "X10.1000.120000", "10.1000.120000", "b'chr10:1000-120000'",
+        '"chr10-1000-120000"', "chr10:1,000-120,000", "chr10:1000.0-120000.0", "chr10-1000-1.2e+05",
+        " chr10:1000-120000 ", "chr10\t1000\t120000", "chr10:1000..120000",
+        "hg19_chr10:1000-120000", "mm10___chr10-1000-120000", "GRCh38_10_1000_120000",
+    ],
+)  # fmt: skip
+def test_peak_names_as_r_and_python_spoil_them(name):
+    assert peak_intervals(pd.DataFrame(index=[name])).to_numpy().tolist() == [
+        ["chr10", 1000, 120_000]
+    ]
+
+
+def test_a_peak_beyond_all_chromosomes_is_left_out():
+    names = [f"chr1:{10**30}-{10**30 + 9}", *(f"chr1:{i}-{i + 5}" for i in range(30))]
+    assert peak_intervals(pd.DataFrame(index=names))["chrom"].tolist() == ["", *["chr1"] * 30]
+
+
 def test_peak_names_on_scaffolds():
     names = ["chr1_KI270706v1_random-5-9", "GL000194.1:5-9", "chrUn_KI270742v1_5_9", "MT:5-9"]
     peaks = peak_intervals(pd.DataFrame(index=names))
@@ -66,6 +86,31 @@ def test_genes_with_coordinates_are_no_peaks():
     assert peak_intervals(pd.DataFrame(place, index=["A", "B"])) is None
     from_10x = {"feature_types": ["Gene Expression"], "interval": ["chr1:5-15"]}
     assert peak_intervals(pd.DataFrame(from_10x, index=["A"])) is None
+
+
+SHORT = {"chrom": ["chr2L"] * 40, "start": range(0, 4000, 100), "end": range(50, 4050, 100)}
+
+
+@pytest.mark.parametrize(
+    "names, more",
+    [
+        ([f"{first}{second}{i}" for i, first in enumerate("abcdefgh") for second in "vwxyz"], {}),
+        ([f"FBgn{i:07d}" for i in range(40)], {}),
+        ([f"ENSMUSG{i:011d}" for i in range(40)], {}),
+        ([str(i) for i in range(40)], {"strand": [1, 2] * 20}),
+        ([str(i) for i in range(40)], {"strand": ["+", "-"] * 20}),
+    ],
+    ids=["symbols", "FlyBase", "Ensembl", "ArchR", "strand"],
+)
+def test_genes_of_a_small_genome_are_no_peaks_where_they_have_places(names, more):
+    assert peak_intervals(pd.DataFrame(SHORT | more, index=names)) is None
+
+
+@pytest.mark.parametrize("name", ["{}", "peak{}", "MACS2_peak_{}", "peak_{}a"])
+@pytest.mark.parametrize("more", [{}, {"strand": ["*"] * 40}, {"strand": ["."] * 40}])
+def test_numbered_features_with_places_are_peaks(name, more):
+    names = [name.format(i) for i in range(40)]
+    assert len(peak_intervals(pd.DataFrame(SHORT | more, index=names))) == 40
 
 
 def test_part_peaks_part_genes_is_refused():

@@ -88,6 +88,28 @@ def test_a_column_that_matches_far_better_is_used():
     assert match_features(atac, rna, minimum=6).names_from == ("index", "gene_name")
 
 
+@pytest.mark.parametrize("column", ["Symbol", "name", "GENE SHORT NAME", "hgnc", "features"])
+@pytest.mark.parametrize("kind", [object, "category", "string"])
+def test_the_column_may_have_any_name(column, kind):
+    rna = pd.DataFrame({"biotype": "protein_coding", "n_cells": 1, column: SYMBOLS}, index=IDS)
+    rna[column] = rna[column].astype(kind)
+    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == (column, "index")
+
+
+@pytest.mark.parametrize("prefix", ["GRCh38_", "mm10___", "hg19_", "GRCh38.p13_", "human_"])
+def test_the_reference_before_the_names_is_none_of_theirs(prefix):
+    named = pd.DataFrame(index=[prefix + symbol for symbol in SYMBOLS])
+    plain = pd.DataFrame(index=SYMBOLS)
+    for rna, atac in ((named, plain), (plain, named), (named, named)):
+        assert list(match_features(rna, atac, minimum=1).genes) == SYMBOLS
+
+
+def test_names_of_two_references_are_left_alone():
+    both = pd.DataFrame(index=[*(f"hg19_{n}" for n in SYMBOLS), *(f"mm10_{n}" for n in SYMBOLS)])
+    with pytest.raises(InputError, match="share only 0 genes"):
+        match_features(both, pd.DataFrame(index=SYMBOLS), minimum=1)
+
+
 def test_columns_of_both_sides():
     rna = pd.DataFrame({"gene_ids": [f"{i}.3" for i in IDS]}, index=SYMBOLS)
     atac = pd.DataFrame({"gene_id": IDS}, index=[f"other{i}" for i in range(6)])

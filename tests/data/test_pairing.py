@@ -106,7 +106,7 @@ def test_a_missing_label_column_lists_those_there_are(rna, atac, modality, keys)
     assert "broad" in error.value.expected
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", " ", "nan"])
+@pytest.mark.parametrize("missing", [None, np.nan, "", " ", "nan", "NA", "None", "<NA>", "null"])
 def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, caplog):
     rna.obs["fine"] = ["T1", missing, "B", "T1", missing]
     data, _ = pair(rna, atac, "fine", min_shared_genes=1)
@@ -115,6 +115,18 @@ def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, cap
     assert data.matching.cells_without_label == 2
     assert "2 RNA cells without a label" in caplog.text
     assert any("without a label" in warning for warning in data.matching.warnings)
+
+
+@pytest.mark.parametrize("form", [float, "category", str, object])
+def test_cluster_numbers_that_a_gap_has_made_floats(rna, atac, form):
+    rna.obs["fine"] = pd.Series([1.0, np.nan, 0.0, 1.0, 12.0], rna.obs_names).astype(form)
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert data.types == ("0", "1", "12") and data.matching.cells_without_label == 1
+
+
+def test_numbers_that_are_no_clusters_stay_as_they_are(rna, atac):
+    rna.obs["fine"] = [1.0, 0.5, 0.5, 1.0, 1.0]
+    assert pair(rna, atac, "fine", min_shared_genes=1)[0].types == ("0.5", "1.0")
 
 
 @pytest.mark.parametrize("name", ["unknown", "Unknown", "UNKNOWN"])

@@ -14,21 +14,17 @@ from anndata import AnnData
 from scipy import sparse
 
 from scadv_tf.data import stored_counts
-from scadv_tf.data.chunks import Called, number_of_cells
+from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import pair
-from scadv_tf.data.readers import read_modality
-from scadv_tf.data.stored_counts import (
-    StoredCounts,
-    StoredModality,
-    account_of,
-    look_through,
-    open_modality,
-)
+from scadv_tf.data.readers import StoredModality, read_modality
+from scadv_tf.data.readers import stored as left_on_disk
+from scadv_tf.data.stored_cells import Called
+from scadv_tf.data.stored_counts import StoredCounts, account_of, look_through
 from scadv_tf.errors import InputError
 
 CELLS, FEATURES = 37, 11
-RNA = Called("the RNA file", "--rna", "--rna_layer")
+RNA = Called.of("rna")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +77,7 @@ def stored_file(request, tmp_path, counts, write_10x_h5, write_10x_mtx):
 
 
 def opened(path, layer="", modality="rna") -> StoredModality:
-    return open_modality(path, modality, layer, RNA)
+    return left_on_disk(open_cells(path, modality, layer, called=RNA))
 
 
 def same(found: sparse.csr_matrix, expected) -> None:
@@ -93,7 +89,7 @@ def same(found: sparse.csr_matrix, expected) -> None:
 def test_every_format_is_what_reading_it_whole_gives(stored_file, counts):
     path, layer = stored_file
     whole, found = read_modality(path, "rna", layer), opened(path, layer)
-    assert number_of_cells(path, "rna", layer, RNA) == CELLS == found.n_obs
+    assert CELLS == found.n_obs
     assert found.X.shape == (CELLS, FEATURES) and len(found.X) == CELLS
     same(found.X[:], whole.X.toarray())
     assert found.obs_names.tolist() == whole.obs_names.tolist()
@@ -163,13 +159,14 @@ def test_blocks_are_all_cells_once(stored, counts, size):
 
 def test_only_blocks_with_wanted_rows_are_read(stored, monkeypatch):
     read = []
-    real = stored.source._rows
+    matrix = stored.source.stored.matrix
+    real = matrix.rows
 
     def watched(start, stop):
         read.append((start, stop))
         return real(start, stop)
 
-    object.__setattr__(stored.source, "_rows", watched)
+    monkeypatch.setattr(matrix, "rows", watched)
     stored[np.array([2, 3, 30])]
     assert read == [(2, 4), (30, 31)]
 
@@ -186,9 +183,11 @@ def test_the_file_is_open_as_long_as_its_counts_are_and_no_longer(tmp_path, coun
     annotated(sparse.csc_matrix(counts.astype(np.float32))).write_h5ad(tmp_path / "cells.h5ad")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    table = open_modality(tmp_path / "cells.h5ad", "rna", "", RNA, scratch).X.chosen(np.arange(9))
-    assert list(scratch.iterdir())
+    source = open_cells(tmp_path / "cells.h5ad", "rna", "", scratch, RNA)
+    table = left_on_disk(source).X.chosen(np.arange(9))
+    del source
     same(table[:], counts[:9])
+    assert list(scratch.iterdir())
     del table
     assert not list(scratch.iterdir())
 
@@ -222,8 +221,9 @@ def test_tables_of_the_same_cells_are_looked_through_together(stored, monkeypatc
     first = stored.chosen(np.arange(20), sparse.csr_matrix(np.ones((FEATURES, 1), np.float32)))
     second, other = stored.chosen(np.arange(20)), stored.chosen(np.arange(7))
     read = []
-    real = stored.source._rows
-    object.__setattr__(stored.source, "_rows", lambda *a: read.append(a) or real(*a))
+    matrix = stored.source.stored.matrix
+    real = matrix.rows
+    monkeypatch.setattr(matrix, "rows", lambda *a: read.append(a) or real(*a))
     look_through([first, second, other])
     assert [stop - start for start, stop in read] == [5, 5, 5, 5, 5, 2]
     for table in (first, second, other):

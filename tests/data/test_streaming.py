@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 
-from scadv_tf.data import cell_blocks
-from scadv_tf.data.chunks import Called
+from scadv_tf.data import cell_blocks, readers
+from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, assemble, load
 from scadv_tf.data.neighbors import neighbors_with_self
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.preprocessing import MODALITIES, fit
 from scadv_tf.data.rows import DiskRows
-from scadv_tf.data.stored_counts import StoredCounts, open_modality
+from scadv_tf.data.stored_counts import StoredCounts
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 
@@ -42,10 +42,7 @@ def both(tmp_path_factory):
     rna, peaks, table = simulate(90, 120, types=4, difficulty=0.3, atac_cells=70)
     for name, adata in (("rna", rna), ("atac", peaks)):
         adata.write_h5ad(folder / f"{name}.h5ad")
-    stored = [
-        open_modality(folder / f"{name}.h5ad", name, "", Called("a file", "", ""))
-        for name in MODALITIES
-    ]
+    stored = [readers.stored(open_cells(folder / f"{name}.h5ad", name)) for name in MODALITIES]
     return assemble(rna, peaks, SOURCE, table)[0], assemble(*stored, SOURCE, table)[0]
 
 

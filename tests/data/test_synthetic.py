@@ -131,7 +131,7 @@ def standardised(counts: sparse.csr_matrix) -> np.ndarray:
 def test_transfer_gets_harder_with_difficulty():
     accuracy = []
     for difficulty in (0, 0.5, 1):
-        source = DatasetSource(cells=1000, difficulty=difficulty, seed=1)
+        source = DatasetSource(synthetic_cells=1000, synthetic_difficulty=difficulty, seed=1)
         data, truth = load_dataset("synthetic", source)
         model = LogisticRegression(C=0.01, max_iter=100).fit(
             standardised(data.rna), data.rna_labels

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scadv_tf.data.readers import feature_names, read_modality
+from scadv_tf.data.features import feature_names
+from scadv_tf.data.readers import read_modality
 from scadv_tf.errors import InputError
 
 COUNTS = [[1, 0, 2], [0, 3, 0]]

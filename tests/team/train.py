@@ -70,7 +70,9 @@ def main(folder: Path, settings: dict) -> None:
     config = RunConfig.of(**settings)
     try:
         team = team_of(config.training.strategy)
-        data, _ = load_dataset("synthetic", DatasetSource(cells=cells, label_key="cell_type"))
+        data, _ = load_dataset(
+            "synthetic", DatasetSource(synthetic_cells=cells, label_key="cell_type")
+        )
         prepared = preprocessing.fit(data, config.preprocessing)
         steps = Steps()
         kept = Checkpoints(folder, seconds=0, resume=resume, chief=team.chief)

@@ -1,0 +1,245 @@
+"""The one reader: a file of cells, open, of which some cells or all are read at a time.
+
+Whatever the format, counts come as CSR float32, finite and non-negative; names are text. What is
+stored by cell (CSR and dense matrices of .h5ad and .h5mu, 10x .h5) is read in place; what is not
+(CSC, 10x mtx) is sorted by cell first, on disk unless all cells are read at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data import scverse, tenx_h5, tenx_mtx
+from scadv_tf.data.features import feature_names, features_of, with_unique_names
+from scadv_tf.data.readable import readable
+from scadv_tf.data.sound_counts import (
+    bad_value,
+    no_counts,
+    plain_counts,
+    tell_of_empty_cells,
+    tell_of_logs,
+)
+from scadv_tf.data.stored_cells import Asked, Called, StoredCells
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+logger = logging.getLogger(__name__)
+
+MODALITIES = ("rna", "atac")
+# What an open HDF5 file, or another path, is to each format: its cells, or None.
+FORMATS = (
+    scverse.read_h5mu,
+    scverse.read_h5ad,
+    tenx_h5.read_10x_h5,
+    tenx_mtx.read_10x_mtx,
+)
+EXPECTED = ".h5ad, .h5mu, 10x .h5, or a 10x folder with matrix.mtx, barcodes and features"
+NAMES_AT_ONCE = 100_000
+_HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some cells: their names [n], text, and counts, float32 CSR [n, features], checked."""
+
+    cells: np.ndarray
+    counts: sparse.csr_matrix
+
+
+class CellFile:
+    """The cells of one modality of an open file; to be used in a with statement, or kept.
+
+    It is closed when nothing refers to it any more.
+
+    Attributes
+    ----------
+    path : the file or folder.
+    cells : their number.
+    var : the table of the modality's features; where names repeat, they were made unique, and
+        ``var['original_name']`` holds them as they were.
+    stored : what the format says of the file.
+    """
+
+    def __init__(self, asked: Asked, stored: StoredCells, stack: contextlib.ExitStack):
+        self.path, self.stored, self._asked = asked.path, stored, asked
+        self._wanted = features_of(stored.var, asked.modality, asked.path, stored.from_10x)
+        self.cells = stored.matrix.shape[0]
+        self.var = with_unique_names(stored.var[self._wanted])
+        self.close = weakref.finalize(self, stack.close)
+
+    def __enter__(self) -> CellFile:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        """All cells in their order, `size` at a time.
+
+        Raises
+        ------
+        InputError : a value is negative or not finite, all are zero, or the file is damaged.
+        """
+        entries = without = 0
+        for start in range(0, self.cells, size):
+            stop = min(start + size, self.cells)
+            chunk = Chunk(self.names(start, stop), self.counts(start, stop))
+            entries += chunk.counts.nnz
+            without += int(np.sum(np.diff(chunk.counts.indptr) == 0))
+            yield chunk
+        if not entries:
+            raise no_counts(self.path, (self.cells, len(self.var)))
+        tell_of_empty_cells(self.path, without)
+
+    def names(self, start: int, stop: int) -> np.ndarray:
+        """Of the cells from `start` up to `stop`, text."""
+        with self.readable():
+            starts = range(start, stop, NAMES_AT_ONCE)
+            parts = [self.stored.names[i : min(i + NAMES_AT_ONCE, stop)] for i in starts]
+            return np.concatenate(parts) if parts else np.empty(0, dtype=str)
+
+    def counts(self, start: int, stop: int) -> sparse.csr_matrix:
+        """Of the same cells, float32 CSR [stop - start, features], checked; for any thread.
+
+        Raises
+        ------
+        InputError : a value is negative or not finite, or the file is damaged.
+        """
+        with self.readable():
+            counts = plain_counts(self.stored.matrix.rows(start, stop))
+        if not self._wanted.all():
+            counts = counts[:, self._wanted]
+        if counts.nnz and not (counts.data.min() >= 0 and counts.data.max() < np.inf):
+            names = self.names(start, stop), feature_names(self.var)
+            raise bad_value(counts, *names, self._asked, self.stored.others())
+        return counts
+
+    def readable(self) -> contextlib.AbstractContextManager:
+        """Tells why the file could not be read, where it could not."""
+        return readable(self.path, self.stored.format)
+
+    def table(self) -> pd.DataFrame:
+        """The columns of the table of cells; rows are numbered, as `names` has their names."""
+        with self.readable():
+            return self.stored.table()
+
+
+def open_cells(
+    path: str | Path,
+    modality: str,
+    layer: str = "",
+    scratch: str | Path | None = None,
+    called: Called | None = None,
+) -> CellFile:
+    """Opens a file or 10x folder without reading its counts.
+
+    Parameters
+    ----------
+    path, modality, layer : see `scadv_tf.data.readers.read_modality`.
+    scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
+        zero; None for the system's folder of temporary files.
+    called : what error messages call the file; by default 'the input', as in `annotate`.
+
+    Raises
+    ------
+    InputError : as `read_modality`; what concerns values comes with the chunk that they are in.
+    """
+    if modality not in MODALITIES:
+        raise ValueError(f"modality must be one of {MODALITIES}; received modality={modality!r}")
+    called = called or Called()
+    path = _existing(path, called)
+    stack = contextlib.ExitStack()
+
+    def folder() -> Path:
+        made = tempfile.TemporaryDirectory(prefix=".scadv-sorting-", dir=scratch)
+        where = Path(stack.enter_context(made))
+        logger.info("%s is not stored by cell: sorting it in %s …", path.name, where.parent)
+        return where
+
+    try:
+        return _opened(Asked(path, modality, layer, called, folder), stack)
+    except BaseException:
+        stack.close()
+        raise
+
+
+def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
+    path = asked.path
+    _refuse_zarr(path)
+    with readable(path, path.suffix or "10x mtx"):
+        file = _hdf5(path)
+        if file is not None:
+            stack.enter_context(file)
+        found = (read(asked, file) for read in FORMATS)
+        stored = next((cells for cells in found if cells is not None), None)
+        _check_format(asked, file, stored)
+        if 0 in stored.matrix.shape:
+            raise no_counts(path, stored.matrix.shape)
+        tell_of_logs(asked, stored)
+    return CellFile(asked, stored, stack)
+
+
+def _existing(path: str | Path, called: Called) -> Path:
+    if str(path) and Path(path).expanduser().exists():
+        return Path(path).expanduser()
+    raise InputError(
+        what=f"{called.what} does not exist",
+        expected="the path of a file or folder that exists",
+        received=str(path) or "nothing",
+        advice=f"check {called.flag} for typing errors; relative paths start from {Path.cwd()}",
+    )
+
+
+def _refuse_zarr(path: Path) -> None:
+    inside = [".zgroup", ".zattrs", "zarr.json"]
+    if ".zarr" in path.suffixes or any((path / name).exists() for name in inside):
+        raise InputError(
+            what=f"{path} is a zarr store",
+            expected=EXPECTED,
+            received="zarr",
+            advice="convert it: anndata.read_zarr(store).write_h5ad(new)",
+        )
+
+
+def _hdf5(path: Path) -> h5py.File | None:
+    """The open file; None where it is no HDF5, and not called so."""
+    import h5py
+
+    if path.is_dir() or not (path.suffix.casefold() in _HDF5 or h5py.is_hdf5(path)):
+        return None
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401 (those who have it have files that need it)
+    return h5py.File(path, "r")
+
+
+def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
+    called = asked.called
+    if stored is None:
+        raise InputError(
+            what=f"the format of {called.what} is not known",
+            expected=EXPECTED,
+            received=str(asked.path)
+            + (f", HDF5 with {', '.join(file) or 'nothing'}" if file else ""),
+            advice="convert it, e.g. with anndata's write_h5ad; "
+            "a compressed file: decompress it first",
+        )
+    if asked.layer and stored.from_10x:
+        raise InputError(
+            what=f"{asked.path.name} has no layers",
+            expected=f"no {called.layer_flag} for a 10x file",
+            received=asked.layer,
+            advice=f"leave {called.layer_flag} out",
+        )

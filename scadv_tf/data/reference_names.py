@@ -1,0 +1,25 @@
+"""The name of a reference genome before the names of its genes or chromosomes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+# GRCh38_CD3D, hg19_chr1, mm10___chr1, GRCh38.p13_1, human_CD3D: letters and digits as in the name
+# of an assembly, or a species. The contigs of a chromosome (chr1_KI270706v1_random) are no such.
+_REFERENCE = r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.-]*|human|mouse)_+(?:premrna_+)?)(?=[^_])"
+_NEARLY_ALL = 0.95  # spike-ins and transgenes have no prefix
+
+
+def without_reference(names: pd.Series) -> pd.Series:
+    """The names without the reference that nearly all of them begin with, if there is one.
+
+    Names of two references are left alone: chr1 of one species is not that of the other.
+
+    Parameters
+    ----------
+    names : text; '' where missing.
+    """
+    prefixes = names.str.extract(_REFERENCE, expand=False).value_counts()
+    if len(prefixes) and prefixes.iloc[0] >= _NEARLY_ALL * names.ne("").sum():
+        return names.str.removeprefix(prefixes.index[0])
+    return names

@@ -1,0 +1,109 @@
+"""What counts must be: finite, non-negative, and not all zero."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from scadv_tf.data.stored_cells import Asked, StoredCells
+from scadv_tf.data.stored_matrices import StoredMatrix
+from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def plain_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The same matrix with each entry once, in order, and none of them 0; in place."""
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def bad_value(
+    matrix: sparse.csr_matrix,
+    cells: Sequence[str],
+    features: Sequence[str],
+    asked: Asked,
+    others: Mapping[str, StoredMatrix],
+) -> InputError:
+    """The error of a matrix with values that are no counts; it tells where the first of them is.
+
+    Of negative ones it also tells which other matrices of the file have none.
+    """
+    entry = int(np.argmin((matrix.data >= 0) & (matrix.data < np.inf)))
+    row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+    value = matrix.data[entry]
+    place = f"in cell {cells[row]}, feature {features[matrix.indices[entry]]}"
+    name = asked.path.name
+    if not np.isfinite(value):
+        return InputError(
+            what=f"{name} has values that are not finite",
+            expected="finite, non-negative numbers",
+            received=f"NaN or infinity, first {place}",
+            advice="set missing values to 0 or leave those cells out, then write the file again",
+        )
+    advice = "give raw counts"
+    usable = [other for other, stored in others.items() if _is_sound(stored)]
+    if usable:
+        flag = asked.called.layer_flag
+        advice += f"; or choose one of these, which have none: {flag}={' or '.join(usable)}"
+    return InputError(
+        what=f"{name} has negative values, as scaled or corrected data have",
+        expected="counts, or other non-negative values such as gene scores",
+        received=f"{value:.3g} in {asked.layer or 'X'}, first {place}",
+        advice=advice,
+    )
+
+
+def no_counts(path: Path, shape: tuple[int, int]) -> InputError:
+    """The error of a matrix without cells, features or entries."""
+    received = f"{shape[0]} cells x {shape[1]} features" + ("" if 0 in shape else ", all zero")
+    return InputError(
+        what=f"{path.name} holds no counts",
+        expected="at least one cell and one feature with a count",
+        received=received,
+        advice="check how the file was made: a filter may have removed everything",
+    )
+
+
+def tell_of_empty_cells(path: Path, number: int) -> None:
+    """Warns of cells without any count."""
+    if number:
+        logger.warning("%s: %s cells have no count at all (kept)", path.name, f"{number:,}")
+
+
+def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
+    """Warns where X has been transformed and another matrix of the file has the counts."""
+    others = stored.others() if asked.layer in ("", "X") else {}
+    counted = [name for name, matrix in others.items() if _looks_counted(matrix)]
+    if counted and not _looks_counted(stored.matrix):
+        logger.warning(
+            "%s: X has no whole numbers, as log-normalised or scaled data, but %s has; "
+            "for raw counts give %s=%s",
+            asked.path.name, " and ".join(counted), asked.called.layer_flag, " or ".join(counted),
+        )  # fmt: skip
+
+
+def _looks_counted(matrix: StoredMatrix) -> bool:
+    """Whether the first values of a matrix are whole and non-negative."""
+    with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
+        values = next((piece for piece in matrix.values() if len(piece)), np.empty(0))
+        return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
+    return False
+
+
+def _is_sound(matrix: StoredMatrix) -> bool:
+    """Whether a matrix has values, and all are finite and non-negative."""
+    found = False
+    with contextlib.suppress(OSError, ValueError):
+        for values in filter(len, matrix.values()):
+            found = bool(values.min() >= 0 and values.max() < np.inf)
+            if not found:
+                break
+        return found
+    return False

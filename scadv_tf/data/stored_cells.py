@@ -1,0 +1,83 @@
+"""What a format of files makes of a file: one modality, of which nothing need be held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import h5py
+
+    from scadv_tf.data.stored_matrices import StoredMatrix
+    from scadv_tf.data.tables import StoredText
+
+
+@dataclass(frozen=True)
+class Called:
+    """What messages call a file, and the flags that name it and its layer."""
+
+    what: str = "the input"
+    flag: str = "--input"
+    layer_flag: str = "--layer"
+
+    @classmethod
+    def of(cls, modality: str) -> Called:
+        """As in a training."""
+        flag = f"--{modality}"
+        return cls(f"the {modality.upper()} file", flag, f"{flag}_layer")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted of a file.
+
+    Attributes
+    ----------
+    path : the file or folder.
+    modality : 'rna' or 'atac'.
+    layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer.
+    called : what messages call the file.
+    scratch : makes a folder, which goes when the file is closed.
+    """
+
+    path: Path
+    modality: str
+    layer: str
+    called: Called
+    scratch: Callable[[], Path]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredCells:
+    """One modality in an open file.
+
+    Attributes
+    ----------
+    format : of the file, as messages call it.
+    matrix : what was asked for [cells, features].
+    names : of the cells.
+    var : the table of all features, also those of other modalities; names may repeat.
+    table : reads the columns of the table of cells.
+    obs : that table itself, as anndata stores it; None where there are only names.
+    others : the file's other matrices by the names that the user knows.
+    from_10x : whether the file is 10x's own: of one matrix, and ``feature_types`` says what was
+        measured.
+    """
+
+    format: str
+    matrix: StoredMatrix
+    names: StoredText
+    var: pd.DataFrame
+    table: Callable[[], pd.DataFrame]
+    obs: h5py.Group | None = None
+    others: Callable[[], dict[str, StoredMatrix]] = dict
+    from_10x: bool = False
+
+
+def no_table(cells: int) -> Callable[[], pd.DataFrame]:
+    """Reads the table of a file that has names alone."""
+    return lambda: pd.DataFrame(index=pd.RangeIndex(cells))

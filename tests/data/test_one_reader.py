@@ -1,0 +1,431 @@
+"""A file that is held and the same file streamed: the same cells, or the same message."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import anndata
+import h5py
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from anndata.io import write_elem
+from scipy import sparse
+
+from scadv_tf.data import spill, stored_counts, stored_matrices
+from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.readers import read_modality, stored
+from scadv_tf.data.stored_cells import Called
+from scadv_tf.errors import InputError
+
+CELLS, FEATURES = 11, 7
+GENES = [f"G{i}" for i in range(FEATURES)]
+NAMES = [f"cell{i}" for i in range(CELLS)]
+TYPES = ["T", "B", "NK"] * 3 + ["T", "B"]
+KINDS = ["Gene Expression"] * 5 + ["Peaks"] * 2
+COUNTS = np.random.default_rng(0).poisson(0.9, size=(CELLS, FEATURES))
+COUNTS[4] = 0
+COUNTS[0, 0] = 3
+
+
+@dataclass
+class Outcome:
+    """What came of reading: a message, or counts, names and tables; and what was said."""
+
+    said: list[str]
+    error: str = ""
+    cells: AnnData | None = None
+
+
+def outcome(read, caplog) -> Outcome:
+    caplog.clear()
+    try:
+        cells = read()
+    except InputError as error:
+        return Outcome([], str(error))
+    return Outcome(sorted(record.getMessage() for record in caplog.records), cells=cells)
+
+
+def in_blocks(path, modality, layer) -> AnnData:
+    """All that a streamed file gives, some cells at a time."""
+    found = stored(open_cells(path, modality, layer, called=Called.of(modality)))
+    assert found.X.account.opened.shape == (found.n_obs,)  # the look at all counts
+    counts = sparse.vstack([block for _, block in found.X.blocks(4)], format="csr")
+    return AnnData(counts, obs=found.obs.set_axis(found.obs_names), var=found.var)
+
+
+def both(path, modality, layer, caplog) -> Outcome:
+    """Reads in both ways, which must be the same."""
+    with caplog.at_level("WARNING"):
+        held = outcome(lambda: read_modality(path, modality, layer), caplog)
+        streamed = outcome(lambda: in_blocks(path, modality, layer), caplog)
+    assert streamed.error == held.error and streamed.said == held.said
+    if not held.error:
+        first, second = held.cells, streamed.cells
+        for cells in (first, second):
+            assert cells.X.format == "csr" and cells.X.dtype == np.float32
+        np.testing.assert_array_equal(first.X.toarray(), second.X.toarray())
+        assert first.X.nnz == second.X.nnz
+        pd.testing.assert_frame_equal(first.obs, second.obs)
+        pd.testing.assert_frame_equal(first.var, second.var)
+    return held
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch):
+    """So that these few cells need several pieces."""
+    monkeypatch.setattr(spill, "BUCKET_CELLS", 4)
+    monkeypatch.setattr(stored_matrices, "ENTRIES_AT_ONCE", 5)
+    monkeypatch.setattr(stored_matrices, "DENSE_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(stored_counts, "CELLS_AT_ONCE", 3)
+
+
+def annotated(matrix=None) -> AnnData:
+    matrix = sparse.csr_matrix(COUNTS.astype(np.float32)) if matrix is None else matrix
+    obs = pd.DataFrame({"type": pd.Categorical(TYPES), "size": np.arange(CELLS)}, index=NAMES)
+    return AnnData(matrix, obs=obs, var=pd.DataFrame({"id": np.arange(FEATURES)}, index=GENES))
+
+
+def written(folder, cells: AnnData, name="cells.h5ad"):
+    cells.write_h5ad(folder / name)
+    return folder / name
+
+
+def replaced(path, **arrays):
+    """Other arrays in place of some of an HDF5 file; those that are functions change what is."""
+    with h5py.File(path, "r+") as file:
+        for key, values in arrays.items():
+            key = key.replace("__", "/")
+            attributes, old = dict(file[key].attrs), file[key][:]
+            del file[key]
+            file[key] = values(old) if callable(values) else values
+            file[key].attrs.update(attributes)
+    return path
+
+
+# Files that are read.
+
+
+def h5ad(form=sparse.csr_matrix, kind=np.float32):
+    return lambda folder: written(folder, annotated(form(COUNTS.astype(kind))))
+
+
+def with_other_arrays(**kinds):
+    """A sparse matrix whose arrays have other types, by the names of these."""
+    changes = {
+        f"X__{name}": lambda old, kind=kind: old.astype(kind) for name, kind in kinds.items()
+    }
+    return lambda folder: replaced(h5ad()(folder), **changes)
+
+
+def with_index(make):
+    def write(folder):
+        cells = annotated()
+        cells.obs.index = make(NAMES)
+        with anndata.settings.override(allow_write_nullable_strings=True):
+            return written(folder, cells)
+
+    return write
+
+
+def with_entries_in_parts(folder):
+    """The first count is stored as two, out of order, with a zero between them."""
+    whole = sparse.csr_matrix(COUNTS.astype(float))
+    data = np.array([1, 0, whole.data[0] - 1, *whole.data[1:]])
+    indptr = np.where(whole.indptr > 0, whole.indptr + 2, 0)
+    arrays = {"data": data, "indices": np.array([0, 6, *whole.indices]), "indptr": indptr}
+    return replaced(h5ad()(folder), **{f"X__{name}": array for name, array in arrays.items()})
+
+
+def without_marks_of_the_matrix(form):
+    """As R may write it."""
+
+    def write(folder):
+        path = h5ad(form)(folder)
+        with h5py.File(path, "r+") as file:
+            for mark in ("encoding-type", "encoding-version", "shape"):
+                del file["X"].attrs[mark]
+        return path
+
+    return write
+
+
+def with_bytes_as_names(folder):
+    return replaced(h5ad()(folder), obs___index=np.array([n.encode() for n in NAMES]))
+
+
+def with_names_in_latin_1(folder):
+    names = [f"cell{i}-ä".encode("latin-1") for i in range(CELLS)]
+    return replaced(h5ad()(folder), obs___index=np.array(names))
+
+
+def of_seurat(marks: bool):
+    """As SeuratDisk writes it: factors as numbers, a raw/var of names alone, marks or none."""
+
+    def write(folder):
+        path = written(folder, annotated(sparse.csr_matrix(np.log1p(COUNTS))))
+        factor = pd.Categorical(TYPES)
+        with h5py.File(path, "r+") as file:
+            write_elem(file, "raw/X", sparse.csr_matrix(COUNTS.astype(np.float64)))
+            file["raw/var/_index"] = GENES
+            file["raw/var"].attrs["_index"] = np.array(["_index"], dtype="S")
+            del file["obs"]
+            obs = file.create_group("obs")
+            obs["names"], obs["size"] = NAMES, range(CELLS)
+            obs["type"] = factor.codes.astype("i4" if marks else "f8")
+            obs["__categories/type"] = list(factor.categories)
+            obs.attrs["_index"] = "names"
+            if marks:
+                obs.attrs["column-order"] = ["type", "size"]
+                obs.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.1.0"})
+        return path
+
+    return write
+
+
+def without_the_mark_of_its_index(folder):
+    path = h5ad()(folder)
+    with h5py.File(path, "r+") as file:
+        del file["obs"].attrs["_index"], file["var"].attrs["_index"]
+        del file["obs"].attrs["column-order"], file["var"].attrs["column-order"]
+    return path
+
+
+def in_h5mu(folder):
+    mdata = mudata.MuData({"gex": annotated(), "peaks": annotated(3 * COUNTS)})
+    mdata.obs["shared"] = np.arange(CELLS) % 3
+    mdata["peaks"].var_names = [f"P{i}" for i in range(FEATURES)]
+    mdata.write(folder / "cells.h5mu")
+    return folder / "cells.h5mu"
+
+
+READ = {
+    **{
+        f"{form.__name__} of {np.dtype(kind)}": h5ad(form, kind)
+        for form in (sparse.csr_matrix, sparse.csc_matrix)
+        for kind in (np.int64, np.float32, np.float64, np.uint8, np.bool_)
+    },
+    "dense float16": h5ad(np.asarray, np.float16),
+    "dense int32": h5ad(np.asarray, np.int32),
+    "dense big-endian": h5ad(np.asarray, ">f8"),
+    "sparse float16": with_other_arrays(data="f2"),
+    "sparse big-endian": with_other_arrays(data=">f4", indices=">i4", indptr=">i8"),
+    "sparse uint64": with_other_arrays(data="u8", indices="u8", indptr="u8"),
+    "positions as numbers of R": with_other_arrays(indices="f8", indptr="f8"),
+    "entries in parts": with_entries_in_parts,
+    "CSR without marks": without_marks_of_the_matrix(sparse.csr_matrix),
+    "CSC without marks": without_marks_of_the_matrix(sparse.csc_matrix),
+    "index of categories": with_index(pd.CategoricalIndex),
+    "index of nullable text": with_index(lambda names: pd.Index(names, dtype="string")),
+    "index of numbers": with_index(lambda names: pd.RangeIndex(len(names)).astype(str)),
+    "repeated names": with_index(lambda names: [*names[:9], "cell3", "cell3"]),
+    "bytes as names": with_bytes_as_names,
+    "names in Latin-1": with_names_in_latin_1,
+    "SeuratDisk": of_seurat(marks=True),
+    "no marks": of_seurat(marks=False),
+    "no mark of the index": without_the_mark_of_its_index,
+    "h5mu": in_h5mu,
+    "h5ad called h5": lambda folder: h5ad()(folder).rename(folder / "cells.h5"),
+    "h5mu called h5ad": lambda folder: in_h5mu(folder).rename(folder / "cells.h5ad"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", READ)
+def test_what_is_read(tmp_path, kind, caplog):
+    layer = "raw" if kind in ("SeuratDisk", "no marks") else ""
+    found = both(READ[kind](tmp_path), "rna", layer, caplog)
+    assert not found.error
+    if "bool" not in kind:
+        np.testing.assert_array_equal(found.cells.X.toarray(), COUNTS)
+    assert found.cells.obs["type"].tolist() == TYPES
+    assert found.cells.obs["size"].tolist() == list(range(CELLS))
+    assert found.cells.var_names.tolist() == GENES
+    if not kind.startswith(("repeated", "index of numbers", "names in")):
+        assert found.cells.obs_names.tolist() == NAMES
+    assert found.cells.obs_names.is_unique
+    assert found.cells.X.nnz == np.count_nonzero(COUNTS)
+    assert any("1 cells have no count" in text for text in found.said)
+
+
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+def test_10x_files(modality, write_10x_h5, write_10x_mtx, caplog):
+    h5 = write_10x_h5(COUNTS, GENES, [*GENES[:6], GENES[5]], KINDS)
+    lines = [(name, name, kind) for name, kind in zip(GENES, KINDS, strict=True)]
+    mtx = write_10x_mtx(COUNTS, lines)
+    expected = COUNTS[:, :5] if modality == "rna" else COUNTS[:, 5:]
+    for path in (h5, mtx):
+        found = both(path, modality, "", caplog).cells
+        np.testing.assert_array_equal(found.X.toarray(), expected)
+        assert found.obs_names.tolist() == [f"c{i}-1" for i in range(CELLS)]
+
+
+def test_an_older_10x_file(write_10x_h5, caplog):
+    found = both(write_10x_h5(COUNTS, GENES, ["A"] * FEATURES), "rna", "", caplog).cells
+    assert found.var["original_name"].tolist() == ["A"] * FEATURES and found.var_names.is_unique
+
+
+def test_x_that_was_transformed_points_to_the_counts(tmp_path, caplog):
+    cells = annotated(sparse.csr_matrix(np.log1p(COUNTS)))
+    cells.layers["counts"], cells.layers["scaled"] = COUNTS, COUNTS - 0.5
+    found = both(written(tmp_path, cells), "rna", "", caplog)
+    (told,) = [text for text in found.said if "log-normalised" in text]
+    assert told.endswith("--rna_layer=counts")
+    for layer in ("counts", "X"):
+        cells.X = sparse.csr_matrix(COUNTS) if layer == "X" else cells.X
+        said = both(written(tmp_path, cells), "rna", layer, caplog).said
+        assert not any("log-normalised" in text for text in said)
+
+
+# Files that are refused: what is written, and what the message says.
+
+
+def with_values(changes, form=sparse.csr_matrix, **layers):
+    def write(folder):
+        values = COUNTS.astype(float)
+        for place, value in changes.items():
+            values[place] = value
+        cells = annotated(form(values))
+        for name, layer in layers.items():
+            cells.layers[name] = layer
+        return written(folder, cells)
+
+    return write
+
+
+def damaged(form=sparse.csr_matrix, **arrays):
+    changes = {f"X__{name}": change for name, change in arrays.items()}
+    return lambda folder: replaced(h5ad(form)(folder), **changes)
+
+
+def at(place, value):
+    def change(old):
+        old[place] = value
+        return old
+
+    return change
+
+
+def as_zarr(folder):
+    (folder / "cells").mkdir()
+    (folder / "cells" / ".zgroup").write_text("{}")
+    return folder / "cells"
+
+
+def as_loom(folder):
+    with h5py.File(folder / "cells.loom", "w") as file:
+        file["matrix"], file["col_attrs/CellID"] = COUNTS.T, NAMES
+    return folder / "cells.loom"
+
+
+def of_two_genomes(folder):
+    with h5py.File(folder / "cells.h5", "w") as file:
+        for genome in ("hg19", "mm10"):
+            file[f"{genome}/barcodes"] = NAMES
+    return folder / "cells.h5"
+
+
+def compressed_by_a_plug_in(folder):
+    """LZ4, which HDF5 has no filter for by itself."""
+    path = h5ad()(folder)
+    with h5py.File(path, "r+") as file:
+        length = len(file["X/data"])
+        del file["X/data"]
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk((length,))
+        settings.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
+        space, kind = h5py.h5s.create_simple((length,)), h5py.h5t.NATIVE_FLOAT
+        data = h5py.h5d.create(file["X"].id, b"data", kind, space, settings)
+        data.write_direct_chunk((0,), bytes(20), 0)
+    return path
+
+
+DAMAGED = "the file is damaged, cut short or of another kind"
+REFUSED = {
+    "negative": (
+        with_values({(8, 3): -2}, counts=COUNTS, scaled=COUNTS - 0.5),
+        "-2 in X, first in cell cell8, feature G3.*--rna_layer=counts$",
+    ),
+    "negative, and nothing else": (
+        with_values({(8, 3): -2}, scaled=COUNTS - 0.5),
+        "give raw counts$",
+    ),
+    "negative before a gap": (with_values({(2, 1): -2, (8, 3): np.nan}), "negative values"),
+    "a gap before negative": (with_values({(2, 1): np.nan, (8, 3): -2}), "cell cell2, feature G1"),
+    "infinite": (with_values({(8, 3): np.inf}, np.asarray), "not finite.*cell8"),
+    "too large": (with_values({(8, 3): 1e300}, sparse.csc_matrix), "not finite.*cell8"),
+    "all zero": (with_values({...: 0}), "holds no counts.*all zero"),
+    "a feature too many": (damaged(indices=at(-1, FEATURES)), f"not among the 7.*{DAMAGED}"),
+    "a feature far out": (damaged(indices=at(3, 10**9)), f"not among the 7.*{DAMAGED}"),
+    "a negative feature": (damaged(indices=at(3, -1)), f"not among the 7.*{DAMAGED}"),
+    "a cell far out": (damaged(sparse.csc_matrix, indices=at(3, 10**9)), "not among the 11"),
+    "a negative pointer": (damaged(indptr=at(2, -7)), f"do not rise.*{DAMAGED}"),
+    "a pointer far out": (damaged(indptr=at(5, 10**6)), f"do not rise.*{DAMAGED}"),
+    "pointers of columns": (damaged(sparse.csc_matrix, indptr=at(2, -7)), "do not rise"),
+    "another beginning": (damaged(indptr=at(0, 1)), DAMAGED),
+    "values without places": (damaged(data=lambda old: old[:-1]), DAMAGED),
+    "pointers missing": (damaged(indptr=lambda old: old[:-1]), DAMAGED),
+    "text in place of numbers": (damaged(data=lambda old: old.astype("S")), "not numbers"),
+    "zarr": (as_zarr, "is a zarr store"),
+    "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
+    "two genomes": (of_two_genomes, "several genomes.*hg19, mm10"),
+    "a plug-in": (compressed_by_a_plug_in, "compressed by a plug-in.*hdf5plugin$"),
+    "no such file": (lambda folder: folder / "none.h5ad", "the RNA file does not exist.*--rna"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_refused(tmp_path, kind, caplog):
+    write, message = REFUSED[kind]
+    found = both(write(tmp_path), "rna", "", caplog)
+    assert re.search(message, found.error, re.DOTALL), found.error
+    assert (DAMAGED in found.error) == (kind in DAMAGES)
+
+
+DAMAGES = {
+    "a feature too many", "a feature far out", "a negative feature", "a cell far out",
+    "a negative pointer", "a pointer far out", "pointers of columns", "another beginning",
+    "values without places", "pointers missing", "text in place of numbers",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "array, change",
+    [
+        ("indices", at(3, 10**9)),
+        ("indices", at(-1, -1)),
+        ("indptr", at(4, -1)),
+        ("indptr", at(4, 10**6)),
+        ("data", lambda old: old[1:]),
+    ],
+)
+def test_a_damaged_10x_file(write_10x_h5, array, change, caplog):
+    path = replaced(write_10x_h5(COUNTS, GENES, GENES, KINDS), **{f"matrix__{array}": change})
+    assert DAMAGED in both(path, "rna", "", caplog).error
+
+
+@pytest.mark.parametrize("line", ["8 1 4", "0 1 4", "1 12 4", "1 -1 4"])
+def test_a_damaged_mtx(write_10x_mtx, line, caplog):
+    folder = write_10x_mtx(COUNTS, [(name, name) for name in GENES], gzipped=False)
+    lines = (folder / "matrix.mtx").read_text().splitlines()
+    (folder / "matrix.mtx").write_text("\n".join([*lines[:-1], line]) + "\n")
+    assert DAMAGED in both(folder, "rna", "", caplog).error
+
+
+def test_a_file_that_is_open_elsewhere(tmp_path, caplog):
+    path = h5ad()(tmp_path)
+    code = f"import h5py; f = h5py.File({str(path)!r}, 'r+'); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        error = both(path, "rna", "", caplog).error
+        holder.communicate(b"\n")
+    assert "is in use by another program" in error and DAMAGED not in error
+    assert not both(path, "rna", "", caplog).error
