@@ -16,8 +16,9 @@ from scadv_tf.annotation import fit_readout, join_linear, probabilities
 from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
-from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models import optimizers
 from scadv_tf.models.callbacks import (
     AtacPredictions,

@@ -14,7 +14,6 @@ import numpy as np
 from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import HEADLINE, CellAnswers
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.data.rows import Rows
 from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 from scadv_tf.evaluation.metrics import (
@@ -24,6 +23,7 @@ from scadv_tf.evaluation.metrics import (
     modality_mixing,
     silhouette,
 )
+from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation

@@ -26,6 +26,7 @@ from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.evaluation.metrics import modality_mixing
 from scadv_tf.fitting import build_model
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.confidence import fit_temperature, held_out_rows
 from scadv_tf.models.readout import KNOTS
@@ -43,7 +44,6 @@ CONFIG = RunConfig(
     training=TrainingConfig(epochs=4, calibration_share=0.2),
     evaluation=EvaluationConfig(unknown_share=0.1),
 )
-MODALITIES = ("rna", "atac")
 SAID = ("latent", "probabilities", "uncertainty", "distance", "novelty")
 
 

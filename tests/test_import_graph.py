@@ -13,7 +13,7 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "modes", "progress"),
+    ("errors", "files", "modalities", "modes", "progress"),
     ("console", "settings"),
     ("config",),
     ("data", "flags"),

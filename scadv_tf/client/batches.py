@@ -10,8 +10,8 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.client.assets import Assets
-from scadv_tf.data.preprocessing import MODALITIES
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -22,6 +22,7 @@ from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.progress import CellProgress
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MODALITIES = ("rna", "atac")
 CELLS_AT_ONCE = 4096
 # Of each modality, so many random cells teach scales and components as well as more do.
 TAUGHT_CELLS = 20_000

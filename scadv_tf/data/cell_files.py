@@ -32,13 +32,13 @@ from scadv_tf.data.sound_counts import (
 )
 from scadv_tf.data.stored_cells import Asked, Called, StoredCells
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
     import h5py
 
 logger = logging.getLogger(__name__)
 
-MODALITIES = ("rna", "atac")
 # What an open HDF5 file, or another path, is to each format: its cells, or None.
 FORMATS = (
     scverse.read_h5mu,

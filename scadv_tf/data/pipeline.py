@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from scadv_tf.data.neighbor_lists import partners
-from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.shuffling import Batch, Shard, Table
+from scadv_tf.modalities import MODALITIES
 
 ALONE = Shard()
 SMALLEST_BATCH = 32  # fewer cells make the statistics of batch normalisation too noisy

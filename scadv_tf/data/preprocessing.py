@@ -18,7 +18,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import cell_blocks, emptiness
-from scadv_tf.data.cell_blocks import MODALITIES, CellBlocks
+from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
@@ -38,6 +38,7 @@ from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.reference import Reference
 from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 
 
 @dataclass(frozen=True, eq=False)

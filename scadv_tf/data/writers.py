@@ -15,8 +15,8 @@ from scadv_tf.data.joint_obs import write_joint_obs
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.rows import JoinedRows
 from scadv_tf.files import whole_file
+from scadv_tf.modalities import MODALITIES
 
-MODALITIES = ("rna", "atac")
 COMPRESSION = {"compression": "gzip"}
 CELLS_AT_ONCE = 2_048  # whose counts are held
 

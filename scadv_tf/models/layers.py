@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.replicas import all_moments
 
-MODALITIES = ("rna", "atac")
 # Variables that a step sets to the same value on each replica.
 STATE = {"trainable": False, "aggregation": "only_first_replica"}
 _register = keras.saving.register_keras_serializable(package="scadv_tf")

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.latent_alignment import LatentAlignment
-from scadv_tf.models.layers import MODALITIES
 
 KNOTS = 201  # quantiles that stand for a distribution
 RESOLUTION = 0.01  # values that differ by far less get all but the same rank

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from scadv_tf.annotation import Annotation
 from scadv_tf.data.normalization import COUNTS_PER_CELL
-from scadv_tf.data.preprocessing import MODALITIES, Preprocessor
+from scadv_tf.data.preprocessing import Preprocessor
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.serving.arrays import FixedScale
 from scadv_tf.serving.reference import ReferenceCells

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from scadv_tf.data.preprocessing import MODALITIES
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.serving.checks import checked_dense, checked_sparse
 from scadv_tf.serving.served_model import ServedModel
 

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from scadv_tf.data import synthetic
 from scadv_tf.files import whole_file
+from scadv_tf.modalities import MODALITIES
 
 logger = logging.getLogger("scadv_tf.scale_files")
 
@@ -25,7 +26,6 @@ TYPES, DIFFICULTY = 12, 0.5
 LAST_TYPE = synthetic.type_name(TYPES - 1)
 COUNTS_PER_GENE = 0.13  # of a cell: some 10 % of the genes are not zero then
 CHUNK = 2**16  # entries of the file that are read at once: 256 KB
-MODALITIES = ("rna", "atac")
 
 
 def write_pair(

@@ -21,8 +21,9 @@ from scadv_tf.data.composition import (
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import Scale, covariance, moments
-from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.preprocessing import fit
 from scadv_tf.data.rows import DiskRows
+from scadv_tf.modalities import MODALITIES
 
 # Factors, by hand.
 

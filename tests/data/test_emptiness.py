@@ -11,9 +11,10 @@ from scipy import sparse
 
 from scadv_tf.data import emptiness
 from scadv_tf.data.emptiness import least_open, opened, spread, warnings, with_data
-from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.preprocessing import fit
 from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 
 
 def counts(opened: list[int], features: int = 400) -> sparse.csr_matrix:

@@ -20,8 +20,9 @@ from scadv_tf.data.normalization import (
     unit_rows,
     variable_genes,
 )
-from scadv_tf.data.preprocessing import MODALITIES, Preprocessor, fit
+from scadv_tf.data.preprocessing import Preprocessor, fit
 from scadv_tf.data.rows import DiskRows
+from scadv_tf.modalities import MODALITIES
 
 
 def test_log_normalisation_by_hand():

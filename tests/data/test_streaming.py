@@ -14,11 +14,12 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, assemble, load
 from scadv_tf.data.neighbors import neighbors_with_self
 from scadv_tf.data.normalization import log_normalize
-from scadv_tf.data.preprocessing import MODALITIES, fit
+from scadv_tf.data.preprocessing import fit
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.data.stored_counts import StoredCounts
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 
 HELD = 40
 TAUGHT = 30

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.layers import (
-    MODALITIES,
     GradientReversal,
     ModalityBatchNormalization,
     input_moments,

@@ -9,6 +9,7 @@ import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import entropy
 
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.latent_alignment import CLUSTERS
 from scadv_tf.models.readout import (
     KNOTS,
@@ -20,7 +21,6 @@ from scadv_tf.models.readout import (
 )
 from scadv_tf.models.scadv import ScAdv
 
-MODALITIES = ("rna", "atac")
 LATENT = np.array([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0]], dtype=np.float32)
 LOGITS = np.log([[0.8, 0.2], [0.5, 0.5], [0.25, 0.75]]).astype(np.float32)
 FEATURES = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 6.0, 2.0]], dtype=np.float32)

@@ -18,8 +18,9 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.preprocessing import MODALITIES, TrainingCells
+from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.serving.export import export
 from scadv_tf.serving.manifest import Background
