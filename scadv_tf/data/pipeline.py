@@ -123,7 +123,11 @@ def training_batches(
     if mixing_alpha:
         dataset = dataset.map(_adds_mixing_weight(mixing_alpha, size, shard))
     steps = passes * one_pass.steps
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+    options = tf.data.Options()
+    # There is nothing to tune, and the end of an epoch would wait for the thread that tunes.
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _of_rows(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
