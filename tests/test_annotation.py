@@ -121,7 +121,7 @@ def plain(short_training):
 
 def with_zeros(cells, rows):
     """The same cells, some of the RNA cells without a count."""
-    rna = cells.values["rna"].tolil(copy=True)
+    rna = cells.values("rna").tolil(copy=True)
     rna[rows] = 0
     features = cells.preprocessor.features(rna.tocsr(), "rna")
     assert (features != cells.features["rna"]).any(axis=1).sum() == len(rows)
@@ -311,7 +311,7 @@ def test_cells_on_disk_get_the_answer_of_cells_in_memory(tissue, trained, fitted
     for name, values in cells.features.items():
         features[name] = DiskRows(tmp_path / f"{name}_features", 8)
         features[name][0:330] = values
-    stored = dataclasses.replace(cells, features=features, values={}, scratch=tmp_path)
+    stored = dataclasses.replace(cells, features=features, held={}, scratch=tmp_path)
     model, expected = fitted(held_out)
     first = model.readout.get_weights()
     fit_readout(model, stored, data.rna_labels, held_out, CONFIG)
@@ -432,7 +432,7 @@ def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained,
         for name in SAID:
             values = getattr(encode(again, features, modality), name)
             np.testing.assert_array_equal(values, getattr(expected, name), err_msg=name)
-        expression = tf.constant(cells.genes(modality, some))
+        expression = tf.constant(cells.genes(modality)[some])
         answer = served.signatures[modality](expression=expression)
         for name in SAID:
             values = getattr(expected, name)[some]

@@ -137,6 +137,10 @@ def sampled_rows(data: PairedData, seed: int) -> Rows:
             size = min(TAUGHT_CELLS, len(of_use))
             random = np.random.default_rng([seed, number])
             rows[name] = np.sort(random.choice(of_use, size, replace=False))
+            logger.info(
+                "%s %s cells, drawn at random, teach scales and components",
+                f"{size:,}", name.upper(),
+            )  # fmt: skip
     return rows
 
 
@@ -161,7 +165,7 @@ def sample(data: PairedData, rows: Rows) -> PairedData:
 def check_space(
     data: PairedData, streamed: tuple[str, ...], config: PreprocessingConfig, folder: Path
 ) -> None:
-    """Says what is to be streamed, and refuses if the disk is too small for it.
+    """Says how much is to be streamed, and refuses if the disk is too small for it.
 
     Raises
     ------
@@ -175,10 +179,6 @@ def check_space(
         near = config.neighbors or MOST_NEIGHBORS
         lists = 2 * (near - 1) if name == "atac" else 0
         needed += 4 * cells * (width + lists)
-        logger.info(
-            "%s of %s %s cells, drawn at random, teach the preprocessing",
-            f"{min(cells, TAUGHT_CELLS):,}", f"{cells:,}", name.upper(),
-        )  # fmt: skip
     free = shutil.disk_usage(folder).free
     if needed > SPACE_SHARE * free:
         raise InputError(

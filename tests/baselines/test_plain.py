@@ -62,7 +62,7 @@ def test_the_svm_has_no_probabilities(tissue):
 def on_a_line(tissue, rna: np.ndarray, atac: np.ndarray):
     """Cells with these features, and none of the genes that they might have been made of."""
     features = {"rna": rna.astype(np.float32)[:, None], "atac": atac.astype(np.float32)[:, None]}
-    return replace(tissue.cells, features=features, values={})
+    return replace(tissue.cells, features=features, held={})
 
 
 def test_the_linear_answer_is_the_optimum_of_its_loss_on_the_features(tissue):

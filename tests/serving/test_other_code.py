@@ -223,7 +223,7 @@ def test_a_layer_is_fine_tuned_within_another_model(exported, cells, endpoint):
     layer = keras.layers.TFSMLayer(str(exported.version), call_endpoint=endpoint)
     inputs = keras.Input((120,))
     model = keras.Model(inputs, keras.layers.Dense(2)(layer(inputs)["latent"]))
-    model.compile(keras.optimizers.SGD(1e-3), "mse")
+    model.compile(keras.optimizers.SGD(1e-4), "mse")
     counts, targets = cells[0].toarray(), np.random.default_rng(0).normal(size=(7, 2))
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean((model(counts) - targets) ** 2)
