@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.features import ORIGINAL_NAME, feature_names
+from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
 from scadv_tf.errors import InputError
 
@@ -39,6 +40,12 @@ class GeneMatch:
     matched_how: dict[str, int]
     duplicates_summed: int
     names_from: tuple[str, str] = (INDEX, INDEX)
+
+    @property
+    def mostly_by_case(self) -> bool:
+        """Whether most genes match only by ignoring case, as those of two species do (CD3D, Cd3d).
+        """
+        return 2 * self.matched_how["case"] > len(self.genes)
 
 
 def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) -> GeneMatch:
@@ -82,13 +89,14 @@ def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, st
 
 
 def _names(var: pd.DataFrame, where: str) -> np.ndarray:
-    """The gene names [features], text, from 'index' or a column of var; '' where missing.
+    """The gene names [features], text of one line, from 'index' or a column; '' where missing.
 
     The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs.
     """
     column = pd.Series(feature_names(var)) if where == INDEX else var[where]
     column = column.astype(object)
-    return without_reference(column.where(column.notna(), "").astype(str)).to_numpy(dtype=str)
+    names = column.where(column.notna(), "").astype(str).map(one_line)
+    return without_reference(names).to_numpy(dtype=str)
 
 
 def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
