@@ -128,11 +128,8 @@ def _tell(match: GeneMatch, genes: int) -> None:
         logger.info("gene names: from the column var['%s']", match.names_from[1])
     if match.duplicates_summed:
         logger.info("repeated genes: %s columns added to another", f"{match.duplicates_summed:,}")
-    if match.mostly_by_case:
-        logger.warning(
-            "most genes match only when upper and lower case are taken as one: "
-            "check that the cells are of the species that the model was trained on"
-        )
+    for warning in match.warnings("check that the cells are of the species of the training"):
+        logger.warning(warning)
     missing = genes - len(match.genes)
     if missing:
         logger.warning(

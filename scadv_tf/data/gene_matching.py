@@ -41,11 +41,13 @@ class GeneMatch:
     duplicates_summed: int
     names_from: tuple[str, str] = (INDEX, INDEX)
 
-    @property
-    def mostly_by_case(self) -> bool:
-        """Whether most genes match only by ignoring case, as those of two species do (CD3D, Cd3d).
-        """
-        return 2 * self.matched_how["case"] > len(self.genes)
+    def warnings(self, advice: str) -> list[str]:
+        """Of genes of two species (CD3D, Cd3d), which match in spite of upper and lower case."""
+        if 2 * self.matched_how["case"] <= len(self.genes):
+            return []
+        return [
+            f"most genes match only when upper and lower case are taken as one: {advice}",
+        ]
 
 
 def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) -> GeneMatch:

@@ -225,7 +225,7 @@ def pair(
             *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
             *_vocabulary_warnings(truth, truth_key),
             *emptiness.warnings(rna_counts, atac_counts, peaks),
-            *_gene_warnings(match),
+            *match.warnings("check that both modalities are of the same species"),
         ],
         **_account_of_cells(rna_labels, types, cells),
         **_account_of_genes(match),
@@ -340,12 +340,3 @@ def _vocabulary_warnings(truth: AtacTruth, key: str) -> list[str]:
 def _first(names: Sequence[str]) -> str:
     """The first of many names."""
     return ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
-
-
-def _gene_warnings(match: GeneMatch) -> list[str]:
-    if not match.mostly_by_case:
-        return []
-    return [
-        "most genes match only when upper and lower case are taken as one: "
-        "check that both modalities are of the same species"
-    ]
