@@ -91,8 +91,9 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
 def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
     """Which features add up to which of the model's genes.
 
-    Names are matched as in training: exactly, then without Ensembl version, then ignoring case;
-    features of the same name add up. Missing genes are 0, as unmeasured ones were in training.
+    Names are matched as in training: exactly, then without Ensembl version, with - for _, then
+    ignoring case; features of the same name add up. Missing genes are 0, as unmeasured ones were
+    in training.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import read_modality, stored
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
@@ -423,6 +424,13 @@ def test_what_is_refused(tmp_path, kind, caplog):
     found = both(write(tmp_path), "rna", "", caplog)
     assert re.search(message, found.error, re.DOTALL), found.error
     assert (DAMAGED in found.error) == (kind in DAMAGES)
+
+
+def test_a_plug_in_that_is_missing_is_no_damage_wherever_it_was_looked_for(tmp_path):
+    for folder in ("/usr/local/hdf5/lib/plugin", "disable"):
+        with pytest.raises(InputError, match="compressed by a plug-in"):
+            with readable(tmp_path, ".h5ad"):
+                raise OSError(f"Can't read data (can't open directory ({folder}). Please verify …)")
 
 
 DAMAGES = {

@@ -238,7 +238,7 @@ def test_the_report(rna, atac):
     report = pair(rna, atac, "fine", peaks=peaks, peaks_in_genes=4, min_shared_genes=1)[0].matching
     assert json.loads(json.dumps(report.to_dict())) == {
         "rna_cells": 4, "atac_cells": 3, "rna_genes": 3, "atac_genes": 2, "shared_genes": 2,
-        "matched_how": {"exact": 2, "version": 0, "case": 0}, "duplicates_summed": 0,
+        "matched_how": {"exact": 2, "version": 0, "dash": 0, "case": 0}, "duplicates_summed": 0,
         "rna_names_from": "index", "atac_names_from": "index", "peaks": 7, "peaks_in_genes": 4,
         "cells_without_label": 1, "dropped_cells": {"rna": 0, "atac": 0},
         "rna_types": {"B": 2, "T1": 2}, "rare_types": {"B": 2, "T1": 2},

@@ -114,7 +114,7 @@ def test_the_signatures_have_fixed_names_and_types_and_a_free_number_of_cells(ex
 
 
 def test_the_default_is_that_of_preprocessed_atac_cells(exported):
-    cells = tf.constant(exported.trained.cells.genes("atac", slice(0, 7)))
+    cells = tf.constant(exported.trained.cells.genes("atac")[:7])
     found = values_of(exported.loaded.signatures["serving_default"](expression=cells))
     for name, values in exported.loaded.signatures["atac"](expression=cells).items():
         np.testing.assert_array_equal(found[name], values)
