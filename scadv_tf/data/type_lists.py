@@ -41,7 +41,9 @@ def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> li
             advice=f"put quotes around a name with commas: {flag}='{_quoted(_longest(readings))}'; "
             "name types that must not be joined in another order",
         )
-    unknown = [name for name in given if name not in known]
+    parts = {part for name in names for part in name}
+    strange = [name for name in given if not parts.issuperset(_parts(name))]
+    unknown = strange or [name for name in given if name not in known]
     commas = next((name for name in sorted(known) if "," in name), "")
     raise InputError(
         what=f"no cell has the type {', '.join(unknown)}, which {flag} names",

@@ -65,6 +65,8 @@ def test_what_is_not_known_is_named_and_quotes_are_told_where_they_may_help():
         types_of_list(as_given("CD8-positive,Mis"), KNOWN, "--drop_types")
     assert f'"{LONG}", Mis, "T, B"' in error.value.expected
     assert "put quotes around a name with commas" in error.value.advice
+    with pytest.raises(InputError, match="no cell has the type Treg, which"):
+        types_of_list(as_given(f"{LONG},Treg,B"), KNOWN, "--drop_types")
     with pytest.raises(InputError) as error:
         types_of_list(["x"], ["B", "T"], "--drop_types")
     assert error.value.expected == "one of: B, T" and error.value.advice == "correct --drop_types"
