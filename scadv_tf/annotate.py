@@ -130,6 +130,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     with open_cells(config.input, config.modality, config.layer, scratch) as source:
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = input_columns(source.var, config.modality, model)
+        _tell_of_values(source, model, config.modality)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()
@@ -139,6 +140,19 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     summary.start, summary.seconds = ready - start, time.perf_counter() - ready
     logger.info("output: %s", output)
     return summary
+
+
+def _tell_of_values(source: CellFile, model: ExportedModel, modality: str) -> None:
+    """Warns where the values are of another kind than those of the training."""
+    trained = model.manifest.get("trained_on_counts", {}).get(modality)
+    if trained is None or trained == source.looks_counted():
+        return
+    kinds = ["values that are no counts, as log-normalised ones", "counts"]
+    logger.warning(
+        "the model was trained on %s, and the input has %s: give the former, such as by --layer, "
+        "or the answers will be wrong",
+        kinds[trained], kinds[not trained],
+    )  # fmt: skip
 
 
 def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Path) -> Summary:

@@ -48,12 +48,15 @@ class DataConfig(Checked):
     )
     genome: str = option(
         "",
-        "Genome of the peaks: hg38, hg19 or mm10. Needed when the ATAC features are peaks.",
-        choices=("", "hg38", "hg19", "mm10"),
+        "Genome of the peaks: hg38 (GRCh38), hg19 (GRCh37) or mm10 (GRCm38). Needed when the ATAC "
+        "features are peaks; for any other genome give --genes.",
     )
     genes: str = option("", "Gene coordinates of your own (GTF or BED) in place of --genome.")
     upstream: int = option(
-        2000, "Bases by which a gene body is extended upstream when peaks are summed.", minimum=0
+        2000,
+        "Bases by which a gene body is extended upstream when peaks are summed.",
+        minimum=0,
+        maximum=1_000_000_000,
     )
     rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
     atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")

@@ -8,6 +8,8 @@ from typing import Any
 
 from scadv_tf.errors import InputError
 
+LARGEST = 2**63 - 1  # whole number that NumPy and TensorFlow hold
+
 
 def option(
     default: Any,
@@ -69,7 +71,8 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         if isinstance(number, str):
             continue
         outside = (low is not None and number < low) or (high is not None and number > high)
-        if outside or not math.isfinite(number):
+        if outside or not _is_usable(number):
+            high = LARGEST if high is None and isinstance(number, int) else high
             bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (
                 high is not None
             )
@@ -79,6 +82,11 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
                 received=f"{field.name}={value!r}",
                 advice=f"Give --{field.name} within these bounds.",
             )
+
+
+def _is_usable(number: float) -> bool:
+    """Whether a number is finite, and not too large for those that count in 64 bits."""
+    return abs(number) <= LARGEST if isinstance(number, int) else math.isfinite(number)
 
 
 def require(holds: bool, what: str, expected: str, received: str) -> None:

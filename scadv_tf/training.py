@@ -19,9 +19,11 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
 from scadv_tf.scoring import (
@@ -158,6 +160,7 @@ def _export(
         dataset=dataset_name(config.data),
         fingerprint=fingerprint(data),
         cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
+        counted={modality: are_counted(getattr(data, modality)) for modality in MODALITIES},
         type_cells=data.matching.rna_types,
         settings=config.to_dict(),
         scores=found["metrics"],

@@ -144,6 +144,13 @@ def test_numbers_are_finite(section, field, number):
     refusal(section, **{field.name: number})
 
 
+@pytest.mark.parametrize("section, field", fields_where(lambda field: type(field.default) is int))
+@pytest.mark.parametrize("number", [2**63, int("9" * 20), -(10**400)])
+def test_whole_numbers_fit_into_64_bits(section, field, number):
+    error = refusal(section, **{field.name: number})
+    assert "out of range" in error.what and f"--{field.name}" in error.advice
+
+
 @pytest.mark.parametrize("section, field", fields_where(lambda field: field.metadata["choices"]))
 def test_only_the_choices_are_allowed(section, field):
     choices = field.metadata["choices"]

@@ -52,8 +52,8 @@ class Assets:
             manifest = json.loads(_text(folder, MANIFEST))
             if manifest["format"] != FORMAT:
                 raise _other_format(version, manifest["format"])
-            genes = np.array(_text(folder, GENES).splitlines(), dtype=str)
-            types = tuple(_text(folder, TYPES).splitlines())
+            genes = np.array(_names(_text(folder, GENES)), dtype=str)
+            types = tuple(_names(_text(folder, TYPES)))
             found = cls(genes, types, _intervals(folder, manifest), manifest, _number(version))
             found._check_sizes()
         except InputError:
@@ -118,7 +118,7 @@ def assets_of(genes) -> Assets:
             if (path.parent / MANIFEST).is_file():
                 return Assets.read(path.parent.parent)
         try:
-            genes = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+            genes = _names(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             received, genes = f"{genes} ({type(error).__name__})", []
     names = np.asarray(genes, dtype=str)
@@ -154,7 +154,7 @@ def _other_format(version: Path, received: object) -> InputError:
 def _intervals(folder: Path, manifest: dict) -> Intervals | None:
     if not (folder / PEAKS).exists():
         return None
-    names = _text(folder, PEAKS).splitlines()
+    names = _names(_text(folder, PEAKS))
     path, genes = folder / COORDINATES, None
     if path.exists():
         genes = pd.read_csv(path, sep="\t", dtype=_COLUMNS, na_filter=False, quoting=3)
@@ -172,3 +172,9 @@ def _text(folder: Path, name: str) -> str:
 
 def _lines(names) -> str:
     return "".join(f"{name}\n" for name in names)
+
+
+def _names(lines: str) -> list[str]:
+    """The inverse of `_lines`: other characters that may end a line are part of a name."""
+    names = lines.rstrip("\n")
+    return names.split("\n") if names else []

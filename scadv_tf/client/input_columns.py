@@ -12,7 +12,8 @@ from scipy import sparse
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
-from scadv_tf.data.gene_matching import match_features
+from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
+from scadv_tf.data.matching_report import in_steps
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -90,8 +91,9 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
 def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
     """Which features add up to which of the model's genes.
 
-    Names are matched as in training: exactly, then without Ensembl version, then ignoring case;
-    features of the same name add up. Missing genes are 0, as unmeasured ones were in training.
+    Names are matched as in training: exactly, then without Ensembl version, with - for _, then
+    ignoring case; features of the same name add up. Missing genes are 0, as unmeasured ones were
+    in training.
 
     Parameters
     ----------
@@ -116,16 +118,28 @@ def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
             advice="name the genes as in training, in the index or a column of var such as "
             "'gene_name', and check the species; for peaks the model must know where genes lie",
         ) from error
-    missing = 1 - len(match.genes) / len(genes)
+    _tell(match, len(genes))
+    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
+
+
+def _tell(match: GeneMatch, genes: int) -> None:
+    """Tells what was matched, as a training does."""
+    logger.info("genes of the model: %s (%s)", f"{len(match.genes):,}", in_steps(match.matched_how))
+    if match.names_from[1] != INDEX:
+        logger.info("gene names: from the column var['%s']", match.names_from[1])
+    if match.duplicates_summed:
+        logger.info("repeated genes: %s columns added to another", f"{match.duplicates_summed:,}")
+    for warning in match.warnings("check that the cells are of the species of the training"):
+        logger.warning(warning)
+    missing = genes - len(match.genes)
     if missing:
         logger.warning(
             "%.1f %% of the model's genes (%d of %d) are not in the input and count as 0%s",
-            100 * missing,
-            len(genes) - len(match.genes),
-            len(genes),
-            ": check the names and the species" if missing > MANY_MISSING else "",
+            100 * missing / genes,
+            missing,
+            genes,
+            ": check the names and the species" if missing > MANY_MISSING * genes else "",
         )
-    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
 
 
 def _rna_columns(var: pd.DataFrame, model: Assets) -> sparse.csr_matrix:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.answers import LATENT, PREFIX, CellAnswers, Column, obs_columns
+from scadv_tf.data.column_names import is_safe, safe_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
-from scadv_tf.data.tables import is_current, names_of, read_table
+from scadv_tf.data.tables import columns_of, index_of, is_current, names_of, read_table
 
 if TYPE_CHECKING:
     import h5py
@@ -101,16 +102,16 @@ class AnnotatedH5ad:
         from anndata.io import write_elem
 
         start_h5ad(self._file, pd.Index([], dtype=object), {"scadv": dict(notes)})
-        arrays = {}
+        nothing = CellAnswers.of_no_cells(types, latent_size)
+        columns, arrays = obs_columns(nothing), {}
         if obs is None:
             index = self._file["obs"].attrs["_index"]
             arrays[_NAME] = lengthened(self._file["obs"], index, (self._cells,))
         else:
             del self._file["obs"]
-            _copy_obs(obs, self._file)
+            _copy_obs(obs, self._file, [*columns])
         obs = self._file["obs"]
-        nothing = CellAnswers.of_no_cells(types, latent_size)
-        for name, empty in obs_columns(nothing).items():
+        for name, empty in columns.items():
             column = _new_column(obs, name, empty)
             group, key = (column, "codes") if isinstance(empty, pd.Categorical) else (obs, name)
             arrays[name] = lengthened(group, key, (self._cells,))
@@ -120,13 +121,16 @@ class AnnotatedH5ad:
         return arrays
 
 
-def _copy_obs(obs: h5py.Group, file: h5py.File) -> None:
+def _copy_obs(obs: h5py.Group, file: h5py.File, added: list[str]) -> None:
+    """Copies the table of cells, so that it can have columns of these names too."""
     from anndata.io import write_elem
 
-    if is_current(obs):
+    names_apart = "/" not in index_of(obs) and index_of(obs) not in added
+    if is_current(obs) and names_apart and all(map(is_safe, columns_of(obs))):
         file.copy(obs, file, name="obs")
-    else:
-        write_elem(file, "obs", read_table(obs).set_axis(pd.Index(names_of(obs)[:], dtype=object)))
+        return
+    table = read_table(obs).set_axis(pd.Index(names_of(obs)[:], dtype=object))
+    write_elem(file, "obs", table.rename(columns=safe_columns(table.columns, added)))
 
 
 def _new_column(obs: h5py.Group, name: str, empty: Column) -> h5py.Group | h5py.Dataset:

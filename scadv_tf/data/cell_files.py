@@ -22,9 +22,11 @@ from scipy import sparse
 
 from scadv_tf.data import scverse, tenx_h5, tenx_mtx
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
+from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
 from scadv_tf.data.sound_counts import (
     bad_value,
+    looks_counted,
     no_counts,
     plain_counts,
     tell_of_empty_cells,
@@ -127,6 +129,10 @@ class CellFile:
             raise bad_value(counts, *names, self._asked, self.stored.others())
         return counts
 
+    def looks_counted(self) -> bool:
+        """Whether the first values are whole numbers, as counts are."""
+        return looks_counted(self.stored.matrix)
+
     def readable(self) -> contextlib.AbstractContextManager:
         """Tells why the file could not be read, where it could not."""
         return readable(self.path, self.stored.format)
@@ -228,6 +234,14 @@ def _hdf5(path: Path) -> h5py.File | None:
 def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
     called = asked.called
     if stored is None:
+        other = other_file(asked.path, file)
+        if other is not None:
+            raise InputError(
+                what=f"{called.what} is {other.what}",
+                expected=EXPECTED,
+                received=str(asked.path),
+                advice=other.advice,
+            )
         raise InputError(
             what=f"the format of {called.what} is not known",
             expected=EXPECTED,

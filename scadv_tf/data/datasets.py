@@ -23,7 +23,7 @@ from scadv_tf.data.gene_activity import (
     links_of_genes,
     peak_intervals,
 )
-from scadv_tf.data.gene_coordinates import GENOMES, load_genes
+from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
 from scadv_tf.data.label_tables import labels_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.pairing import (
@@ -88,8 +88,8 @@ def load_dataset(name: str, source: DatasetSource | None = None) -> LabelledPair
 
     Raises
     ------
-    InputError : the name is unknown, files are given to a data set that brings its own, or the
-        input is bad (see `load`).
+    InputError : the name is unknown, files are given to a data set that brings its own, the genome
+        is not embedded, or the input is bad (see `load`).
     """
     source = source or DatasetSource()
     if name not in _RECIPES:
@@ -107,6 +107,8 @@ def load_dataset(name: str, source: DatasetSource | None = None) -> LabelledPair
             received=" ".join(own_files),
             advice="for your own files use --dataset=custom; for this data set leave them out",
         )
+    if source.genome and not source.genes:
+        embedded_genome(source.genome)  # fails before any long work
     return _RECIPES[name](source)
 
 
@@ -231,7 +233,7 @@ def _check_given(name: str, path: str, needed: bool) -> None:
 
 def _genes_of(source: DatasetSource) -> pd.DataFrame:
     if source.genes or source.genome:
-        return load_genes(source.genes or source.genome)
+        return load_genes(source.genes or embedded_genome(source.genome))
     raise InputError(
         what="the ATAC features are peaks, and it is not known where the genes lie",
         expected=f"--genome={'|'.join(GENOMES)}, or --genes=FILE",

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-GENOMES = ("hg38", "hg19", "mm10")
+# The embedded genomes, and what else they are called, without the patch, which moves no gene.
+GENOMES = {
+    "hg38": ("grch38",),
+    "hg19": ("grch37", "b37", "hs37d5"),
+    "mm10": ("grcm38",),
+}
 # The longest genes of man and mouse (RBFOX1, CNTNAP2) measure 2.3 to 2.5 Mb: what is longer is
 # several loci of one symbol taken for one gene.
 MAX_GENE_LENGTH = 3_000_000
+
+_PATCH = r"\.p\d+$"
+# More digits are a mistake in the file: no genome has as many bases.
+_LONGEST_GENOME = 1_000_000_000_000
+_CHROMOSOMES = {"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"}
+# RefSeq numbers chromosomes through, in any version: NC_000001 is the first of man, NC_000067 of
+# the mouse.
+_REFSEQ = {
+    **{f"NC_{number:06d}": str(number) for number in range(1, 23)},
+    **{f"NC_{66 + number:06d}": str(number) for number in range(1, 20)},
+    **{"NC_000023": "X", "NC_000024": "Y", "NC_012920": "M"},
+    **{"NC_000086": "X", "NC_000087": "Y", "NC_005089": "M"},
+}
 
 _ASSETS = Path(__file__).parent / "assets" / "genes"
 _COLUMNS = ["chrom", "start", "end", "gene", "strand"]
@@ -38,7 +58,7 @@ def load_genes(source: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    source : 'hg38', 'hg19' or 'mm10' for the embedded tables (UCSC refFlat), or the path of
+    source : an embedded genome (tables of UCSC refFlat), see `embedded_genome`, or the path of
         a BED (chrom, start, end, name and, in column 6, strand) or of a GTF or GFF; gzipped or not.
 
     Returns
@@ -55,27 +75,63 @@ def load_genes(source: str) -> pd.DataFrame:
     read = _read_gtf if name.endswith(_GTF_ENDINGS) else _read_bed
     try:
         genes = read(path)
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, OverflowError) as error:
         raise _malformed(path, f"{type(error).__name__}: {error}") from error
     genes = genes[(genes["gene"] != "") & (genes["end"] > genes["start"])]
-    if genes.empty or (genes["start"] < 0).any():
-        raise _malformed(path, "negative positions" if len(genes) else "no gene")
+    if genes.empty:
+        raise _malformed(path, "no gene")
+    if (genes["start"] < 0).any() or (genes["end"] > _LONGEST_GENOME).any():
+        raise _malformed(path, "positions that are negative, or beyond any chromosome")
     genes["chrom"] = chromosomes(genes["chrom"])
     genes.loc[~genes["strand"].isin(["+", "-"]), "strand"] = "."
     genes = _one_row_a_gene(genes)
     return genes.sort_values(["chrom", "start", "end", "gene"], ignore_index=True)
 
 
+def embedded_genome(name: str) -> str:
+    """The embedded genome of this name, 'hg38' for 'GRCh38', 'GRCh38.p14' or 'HG38'.
+
+    Raises
+    ------
+    InputError : there is none.
+    """
+    found = _embedded(name)
+    if found is not None:
+        return found
+    raise InputError(
+        what="the places of this genome's genes are not embedded",
+        expected="one of "
+        + ", ".join(f"{genome} ({names[0]})" for genome, names in GENOMES.items()),
+        received=f"--genome={name}",
+        advice="give the genes of that genome by --genes=FILE, such as the GTF of Ensembl, GENCODE "
+        "or the Cell Ranger reference that the peaks were called with",
+    )
+
+
 def chromosomes(names: pd.Series) -> pd.Series:
-    """One normal form of chromosome names: '1', 'Chr1', 'hg19_chr1' -> 'chr1'; 'MT' -> 'chrM'."""
-    bare = without_reference(names.astype(str)).str.replace(r"^chr", "", case=False, regex=True)
-    bare = bare.replace({"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"})
-    return "chr" + bare
+    """One normal form of chromosome names, of one line.
+
+    '1', 'Chr1', 'hg19_chr1' and, of man and mouse, 'NC_000001.11' -> 'chr1'; 'MT' -> 'chrM'.
+    """
+    names = without_reference(names.astype(str))
+    return names.map({name: _normal_form(name) for name in names.unique()}).astype(object)
+
+
+def _normal_form(name: str) -> str:
+    name = one_line(name)
+    bare = _REFSEQ.get(name.partition(".")[0], re.sub("^chr", "", name, flags=re.IGNORECASE))
+    return "chr" + _CHROMOSOMES.get(bare, bare)
+
+
+def _embedded(name: str) -> str | None:
+    called = re.sub(_PATCH, "", name.strip().casefold())
+    return next((genome for genome, names in GENOMES.items() if called in (genome, *names)), None)
 
 
 def _path_of(source: str) -> Path:
-    if source in GENOMES:
-        return _ASSETS / f"{source}_refFlat_genes.bed.gz"
+    genome = _embedded(source)
+    if genome is not None:
+        return _ASSETS / f"{genome}_refFlat_genes.bed.gz"
     path = Path(source).expanduser()
     if path.is_file():
         return path

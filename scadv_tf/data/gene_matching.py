@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.features import ORIGINAL_NAME, feature_names
+from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
 from scadv_tf.errors import InputError
 
@@ -28,7 +29,8 @@ class GeneMatch:
     ----------
     genes : names [G], text, in the order of RNA.
     rna_sum, atac_sum : 0/1 CSR [RNA features, G] and [ATAC features, G]: which columns add up.
-    matched_how : number of genes matched 'exact', without 'version', or ignoring 'case'.
+    matched_how : number of genes matched 'exact', without 'version', with each _ a 'dash', or
+        ignoring 'case'.
     duplicates_summed : columns of either modality that were added to another one.
     names_from : where RNA and ATAC have the names: 'index' or a column of var.
     """
@@ -39,6 +41,14 @@ class GeneMatch:
     matched_how: dict[str, int]
     duplicates_summed: int
     names_from: tuple[str, str] = (INDEX, INDEX)
+
+    def warnings(self, advice: str) -> list[str]:
+        """Of genes of two species (CD3D, Cd3d), which match in spite of upper and lower case."""
+        if 2 * self.matched_how["case"] <= len(self.genes):
+            return []
+        return [
+            f"most genes match only when upper and lower case are taken as one: {advice}",
+        ]
 
 
 def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) -> GeneMatch:
@@ -82,17 +92,18 @@ def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, st
 
 
 def _names(var: pd.DataFrame, where: str) -> np.ndarray:
-    """The gene names [features], text, from 'index' or a column of var; '' where missing.
+    """The gene names [features], text of one line, from 'index' or a column; '' where missing.
 
     The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs.
     """
     column = pd.Series(feature_names(var)) if where == INDEX else var[where]
     column = column.astype(object)
-    return without_reference(column.where(column.notna(), "").astype(str)).to_numpy(dtype=str)
+    names = column.where(column.notna(), "").astype(str).map(one_line)
+    return without_reference(names).to_numpy(dtype=str)
 
 
 def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
-    """Match genes by exact name, then without Ensembl version, then ignoring case.
+    """Match genes by exact name, then without Ensembl version, with dashes, then ignoring case.
 
     Each step looks only at the names that no earlier step has matched, so that an exact match is
     never diluted. All columns of a modality with the same name in a step are one gene.
@@ -124,9 +135,14 @@ def _without_version(names: pd.Series) -> pd.Series:
     return names.str.replace(_VERSION, r"\1", regex=True)
 
 
+def _with_dashes(names: pd.Series) -> pd.Series:
+    return names.str.replace("_", "-")  # as Seurat does
+
+
 _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "exact": lambda names: names,
     "version": _without_version,
+    "dash": _with_dashes,
     "case": lambda names: names.str.casefold(),
 }
 
@@ -135,10 +151,14 @@ def _candidates(var: pd.DataFrame) -> dict[str, set[str]]:
     # Every program has its own name for the column of gene names, so any text may be that.
     texts = var.select_dtypes(["object", "string", "category"]).columns
     columns = [name for name in texts if name != ORIGINAL_NAME]
-    return {
-        where: set(_without_version(_unmatched(_names(var, where))).str.casefold())
-        for where in (INDEX, *columns)
-    }
+    return {where: set(_plainest(_unmatched(_names(var, where)))) for where in (INDEX, *columns)}
+
+
+def _plainest(names: pd.Series) -> pd.Series:
+    """The names after all steps."""
+    for normal_form in _STEPS.values():
+        names = normal_form(names)
+    return names
 
 
 def _unmatched(names: np.ndarray) -> pd.Series:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.column_names import safe_columns
 from scadv_tf.data.h5ad_parts import lengthened
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def write_joint_obs(
     """Fills ``obs``, which has neither rows nor columns yet.
 
     The index is the cells' names with their modality, ``-rna`` or ``-atac``; the names alone are
-    the column ``cell``.
+    the column ``cell``. A column whose name the file cannot hold gets another, see `safe_columns`.
 
     Parameters
     ----------
@@ -50,14 +51,15 @@ def write_joint_obs(
     _fill(obs, obs.attrs["_index"], list(cells.values()), endings, settings)
     first, *others = tables.values()
     names = [*first.columns, "cell", *added, *(name for table in others for name in table.columns)]
-    names = list(dict.fromkeys(names))
-    for name in names:
+    called = safe_columns(names)
+    for name, column in called.items():
         if name == "cell":
             _write_cells(obs, list(cells.values()), settings)
         else:
             values = added[name] if name in added else _joined(name, list(tables.values()))
-            write_elem(obs, name, values, dataset_kwargs=settings)
-    obs.attrs["column-order"] = np.array(names, dtype=string_dtype())
+            write_elem(obs, column, values, dataset_kwargs=settings)
+    order = [called[name] for name in dict.fromkeys(names)]
+    obs.attrs["column-order"] = np.array(order, dtype=string_dtype())
 
 
 def _write_cells(obs: h5py.Group, cells: Sequence[np.ndarray], settings: dict) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.one_line import one_line
+from scadv_tf.data.type_lists import types_of_list
 from scadv_tf.errors import InputError
 
 UNLABELLED = ""
@@ -34,7 +36,7 @@ class CellChoice:
 
 
 def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
-    """The labels of one modality's cells as text [cells]; '' where there is none.
+    """The labels of one modality's cells as text of one line [cells]; '' where there is none.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
     codes, values = pd.factorize(obs[key])  # a million texts of their own would take 100 MB
-    names = [str(value).strip() for value in values]
+    names = [one_line(str(value)).strip() for value in values]
     names = [UNLABELLED if name.casefold() in _MISSING else name for name in names]
     if all(name.removesuffix(".0").lstrip("-").isdecimal() for name in names if name):
         # Cluster numbers that a missing value has made floats.
@@ -112,18 +114,11 @@ def choose_cells(
 
     Raises
     ------
-    InputError : an unknown type to drop, or no cell left in a modality.
+    InputError : an unknown or ambiguous type to drop, or no cell left in a modality.
     """
     names = [name for labels in (rna_labels, atac_labels) for name in np.unique(labels).tolist()]
     known = {*level.values(), *names} - {UNLABELLED}
-    unknown = [name for name in drop_types if name not in known]
-    if unknown:
-        raise InputError(
-            what=f"no cell has the type {', '.join(unknown)}, which was to be dropped",
-            expected="one of: " + ", ".join(sorted(known)),
-            received=f"--drop_types={','.join(drop_types)}",
-            advice="correct --drop_types",
-        )
+    drop_types = types_of_list(drop_types, known, "--drop_types")
     types = {fine for fine, coarse in level.items() if {fine, coarse} & {*drop_types}}
     remaining = {coarse for fine, coarse in level.items() if fine not in types}
     emptied = {level[fine] for fine in types} - remaining

@@ -14,7 +14,8 @@ class MatchingReport:
     rna_cells, atac_cells : cells that are used.
     rna_genes, atac_genes : genes that came in, for ATAC after peaks became gene activity.
     shared_genes : genes that are used.
-    matched_how : shared genes by 'exact' name, without 'version', ignoring 'case'.
+    matched_how : shared genes by 'exact' name, without 'version', with each _ a 'dash', ignoring
+        'case'.
     duplicates_summed : columns added to another column of the same gene.
     rna_names_from, atac_names_from : 'index' or the column of var with the gene names.
     peaks : ATAC peaks for the neighbours, None without.
@@ -52,7 +53,7 @@ class MatchingReport:
         lines = [
             f"RNA: {self.rna_cells:,} cells, {self.rna_genes:,} genes",
             f"ATAC: {self.atac_cells:,} cells, {self.atac_genes:,} genes" + self._peaks(),
-            f"shared genes: {self.shared_genes:,} ({self._how()})",
+            f"shared genes: {self.shared_genes:,} ({in_steps(self.matched_how)})",
         ]
         if self.duplicates_summed:
             lines.append(f"repeated genes: {self.duplicates_summed:,} columns added to another")
@@ -74,12 +75,13 @@ class MatchingReport:
         inside = self.peaks_in_genes
         return f", {self.peaks:,} peaks" + ("" if inside is None else f" ({inside:,} in genes)")
 
-    def _how(self) -> str:
-        how = self.matched_how
-        return (
-            f"{how['exact']:,} by exact name, {how['version']:,} without version, "
-            f"{how['case']:,} ignoring case"
-        )
+
+def in_steps(matched_how: dict[str, int]) -> str:
+    """In which way how many genes were matched, see `MatchingReport.matched_how`."""
+    return (
+        f"{matched_how['exact']:,} by exact name, {matched_how['version']:,} without version, "
+        f"{matched_how['dash']:,} with - for _, {matched_how['case']:,} ignoring case"
+    )
 
 
 def _list(cells: dict[str, int]) -> str:

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
 RARE_TYPE_CELLS = 10
+MOST_NAMES = 5  # in a sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,17 @@ class AtacTruth:
     labels: np.ndarray
     level: dict[str, str]
 
+    @property
+    def names(self) -> list[str]:
+        """The different labels, sorted."""
+        return [name for name in np.unique(self.labels).tolist() if name != UNLABELLED]
+
+    @property
+    def known(self) -> bool:
+        """Whether there are labels, and any of them names an RNA type, where there are types."""
+        types = set(self.level.values())
+        return bool(self.names) and (not types or not types.isdisjoint(self.names))
+
     def of_cells(self, kept: np.ndarray) -> AtacTruth:
         """Of the kept cells alone, bool [A]."""
         return replace(self, labels=self.labels[kept])
@@ -179,7 +191,8 @@ def pair(
 
     Returns
     -------
-    PairedData, and AtacTruth or None if the labels of ATAC are not known.
+    PairedData, and AtacTruth or None if the labels of ATAC are not known, or name none of the RNA
+    types, as numbers of clusters do.
 
     Raises
     ------
@@ -210,8 +223,9 @@ def pair(
         peaks_in_genes=peaks_in_genes,
         warnings=[
             *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
+            *_vocabulary_warnings(truth, truth_key),
             *emptiness.warnings(rna_counts, atac_counts, peaks),
-            *_gene_warnings(match),
+            *match.warnings("check that both modalities are of the same species"),
         ],
         **_account_of_cells(rna_labels, types, cells),
         **_account_of_genes(match),
@@ -232,7 +246,7 @@ def pair(
         matching=report,
         rna_known=None if taught else rna_labels,
     )
-    return paired, truth if (atac_labels != UNLABELLED).any() else None
+    return paired, truth if truth.known else None
 
 
 def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
@@ -303,19 +317,26 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
             f"types with fewer than {RARE_TYPE_CELLS} RNA cells can hardly be learned: "
             + ", ".join(rare)
         )
-    unknown = sorted(set(np.unique(truth.labels).tolist()) - {UNLABELLED, *truth.level.values()})
-    if unknown and truth.level:
+    unknown = sorted({*truth.names} - {*truth.level.values()})
+    if unknown and truth.level and truth.known:
         warnings.append(
             f"no RNA type stands for these ATAC labels, which count as errors: {', '.join(unknown)}"
         )
     return warnings
 
 
-def _gene_warnings(match: GeneMatch) -> list[str]:
-    warnings = []
-    if 2 * match.matched_how["case"] > len(match.genes):
-        warnings.append(
-            "most genes match only when upper and lower case are taken as one: "
-            "check that both modalities are of the same species"
-        )
-    return warnings
+def _vocabulary_warnings(truth: AtacTruth, key: str) -> list[str]:
+    if truth.known or not truth.names:
+        return []
+    types = sorted(set(truth.level.values()))
+    return [
+        f"the ATAC labels in the column '{key}' ({_first(truth.names)}) share no name with the RNA "
+        f"types ({_first(types)}): they count as not known, and there are no scores. For scores "
+        "name them as the types, or give the RNA cells a column of that name with the ATAC label "
+        "of each type"
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")

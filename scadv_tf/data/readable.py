@@ -30,7 +30,7 @@ _CAUSES = (
         "knows no locks, set HDF5_USE_FILE_LOCKING=FALSE",
     ),
     _Cause(
-        r"required filter|can't open directory .*plugin",
+        r"required filter|can't open directory",
         "is compressed by a plug-in of HDF5 that is missing here",
         "compression by gzip or lzf, or none",
         "write the file again, e.g. with write_h5ad(path, compression='gzip'); or install the "

@@ -6,7 +6,11 @@ import pandas as pd
 
 # GRCh38_CD3D, hg19_chr1, mm10___chr1, GRCh38.p13_1, human_CD3D: letters and digits as in the name
 # of an assembly, or a species. The contigs of a chromosome (chr1_KI270706v1_random) are no such.
-_REFERENCE = r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.-]*|human|mouse)_+(?:premrna_+)?)(?=[^_])"
+# Seurat makes each _ a dash (GRCh38-CD3D).
+_REFERENCES = (
+    r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.-]*|human|mouse)_+(?:premrna_+)?)(?=[^_])",
+    r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|human|mouse)-+(?:premrna-+)?)(?=[^-])",
+)
 _NEARLY_ALL = 0.95  # spike-ins and transgenes have no prefix
 
 
@@ -19,7 +23,8 @@ def without_reference(names: pd.Series) -> pd.Series:
     ----------
     names : text; '' where missing.
     """
-    prefixes = names.str.extract(_REFERENCE, expand=False).value_counts()
-    if len(prefixes) and prefixes.iloc[0] >= _NEARLY_ALL * names.ne("").sum():
-        return names.str.removeprefix(prefixes.index[0])
+    for reference in _REFERENCES:
+        prefixes = names.str.extract(reference, expand=False).value_counts()
+        if len(prefixes) and prefixes.iloc[0] >= _NEARLY_ALL * names.ne("").sum():
+            return names.str.removeprefix(prefixes.index[0])
     return names

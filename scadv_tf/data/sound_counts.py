@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -14,7 +15,12 @@ from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix
 from scadv_tf.errors import InputError
 
+if TYPE_CHECKING:
+    from scadv_tf.data.pairing import Counts
+
 logger = logging.getLogger(__name__)
+
+CELLS_AT_ONCE = 1000
 
 
 def plain_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -80,8 +86,8 @@ def tell_of_empty_cells(path: Path, number: int) -> None:
 def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
     """Warns where X has been transformed and another matrix of the file has the counts."""
     others = stored.others() if asked.layer in ("", "X") else {}
-    counted = [name for name, matrix in others.items() if _looks_counted(matrix)]
-    if counted and not _looks_counted(stored.matrix):
+    counted = [name for name, matrix in others.items() if looks_counted(matrix)]
+    if counted and not looks_counted(stored.matrix):
         logger.warning(
             "%s: X has no whole numbers, as log-normalised or scaled data, but %s has; "
             "for raw counts give %s=%s",
@@ -89,12 +95,21 @@ def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
         )  # fmt: skip
 
 
-def _looks_counted(matrix: StoredMatrix) -> bool:
+def looks_counted(matrix: StoredMatrix) -> bool:
     """Whether the first values of a matrix are whole and non-negative."""
     with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
-        values = next((piece for piece in matrix.values() if len(piece)), np.empty(0))
-        return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
+        return _are_counts(next((piece for piece in matrix.values() if len(piece)), np.empty(0)))
     return False
+
+
+def are_counted(cells: Counts) -> bool:
+    """The same of checked values, held or stored."""
+    parts = (cells[i : i + CELLS_AT_ONCE].data for i in range(0, cells.shape[0], CELLS_AT_ONCE))
+    return _are_counts(next(filter(len, parts), np.empty(0)))
+
+
+def _are_counts(values: np.ndarray) -> bool:
+    return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
 
 
 def _is_sound(matrix: StoredMatrix) -> bool:

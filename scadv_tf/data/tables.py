@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import h5py
 
 FACTORS = "__categories"  # of anndata before 0.8, and of SeuratDisk
-_INDEX_NAMES = ("_index", "index")  # where nothing says what the index is called
+INDEX_NAMES = ("_index", "index")  # where nothing says what the index is called
 
 
 class StoredText:
@@ -55,17 +55,20 @@ def names_of(table: h5py.Group) -> StoredText:
     ------
     KeyError : the table has none.
     """
-    return StoredText(table[_index_of(table)])
+    return StoredText(table[index_of(table)])
 
 
 def read_table(table: h5py.Group) -> pd.DataFrame:
     """The columns of a table; rows are numbered, see `names_of` for their names."""
-    if "column-order" in table.attrs:
-        columns = _texts(np.ravel(table.attrs["column-order"])).tolist()
-    else:
-        columns = [name for name in table if name not in (_index_of(table), FACTORS)]
-    values = {name: _column(table, name) for name in columns}
+    values = {name: _column(table, name) for name in columns_of(table)}
     return pd.DataFrame(values, index=pd.RangeIndex(len(names_of(table))))
+
+
+def columns_of(table: h5py.Group) -> list[str]:
+    """The names of the columns of a table."""
+    if "column-order" in table.attrs:
+        return _texts(np.ravel(table.attrs["column-order"])).tolist()
+    return [name for name in table if name not in (index_of(table), FACTORS)]
 
 
 def is_current(table: h5py.Group) -> bool:
@@ -73,10 +76,11 @@ def is_current(table: h5py.Group) -> bool:
     return table.attrs.get("encoding-version") == "0.2.0"
 
 
-def _index_of(table: h5py.Group) -> str:
+def index_of(table: h5py.Group) -> str:
+    """Where a table has the names of its rows."""
     if "_index" in table.attrs:
         return str(_texts(np.ravel(table.attrs["_index"]))[0])
-    return next((name for name in _INDEX_NAMES if name in table), _INDEX_NAMES[0])
+    return next((name for name in INDEX_NAMES if name in table), INDEX_NAMES[0])
 
 
 def _column(table: h5py.Group, name: str):

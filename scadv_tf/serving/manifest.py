@@ -19,6 +19,7 @@ class Background:
     dataset : its name.
     fingerprint : of the data, see `scadv_tf.data.fingerprint`.
     cells : modality -> number of training cells.
+    counted : modality -> whether the values were counts, not log-normalised or the like.
     type_cells : type -> number of RNA cells.
     settings : every setting of the run.
     scores : the content of metrics.json so far; scores that need labels are None without them.
@@ -28,6 +29,7 @@ class Background:
     dataset: str = ""
     fingerprint: str = ""
     cells: dict = field(default_factory=dict)
+    counted: dict = field(default_factory=dict)
     type_cells: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)
     scores: dict = field(default_factory=dict)
@@ -52,6 +54,7 @@ def manifest(background: Background, functions: dict, sizes: dict, version: int)
         "dataset": background.dataset,
         "data_sha256": background.fingerprint,
         "training_cells": background.cells,
+        "trained_on_counts": background.counted,
         "rna_cells_by_type": background.type_cells,
         "settings": background.settings,
         "scores": background.scores,
@@ -87,6 +90,7 @@ def model_card(content: dict) -> str:
                 "made": content["made"],
                 "data": f"{content['dataset']} (SHA-256 {content['data_sha256'] or 'unknown'})",
                 "cells": _counts(content["training_cells"]),
+                "values": _values(content["trained_on_counts"]),
                 "genes": content["genes"],
                 "peaks": content["peaks"] or "none",
                 "mode, epochs, seed": ", ".join(
@@ -113,6 +117,11 @@ def _counts(numbers: dict) -> str:
         f"{name} {number:,}" if isinstance(number, int) else f"{name} {number}"
         for name, number in numbers.items()
     )
+
+
+def _values(counted: dict) -> str:
+    kinds = {True: "counts", False: "no counts"}
+    return ", ".join(f"{name} {kinds[is_so]}" for name, is_so in counted.items()) or "unknown"
 
 
 def _types(content: dict) -> list[str]:

@@ -193,8 +193,8 @@ def test_files_are_refused_where_the_data_set_has_its_own(files):
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("genome", "hg17"),
         ("upstream", -1),
+        ("upstream", 10**9 + 1),
         ("min_shared_genes", 0),
         ("synthetic_difficulty", 1.1),
         ("synthetic_cells", 0),
@@ -204,6 +204,22 @@ def test_files_are_refused_where_the_data_set_has_its_own(files):
 def test_a_source_checks_itself(field, value):
     with pytest.raises(InputError, match=f"The setting {field} "):
         DatasetSource(**{field: value})
+
+
+@pytest.mark.parametrize("genome", ["GRCm39", "mm39", "hg17", "rn7", "BDGP6", "human"])
+@pytest.mark.parametrize("name", ["pbmc", "synthetic", "custom"])
+def test_a_genome_that_is_not_embedded_asks_for_its_genes(files, name, genome):
+    """Before anything is read."""
+    own = {"rna": files["rna"], "atac": files["rna"]} if name == "custom" else {}
+    with pytest.raises(InputError, match="not embedded") as error:
+        load_dataset(name, source(**own, genome=genome))
+    assert error.value.received == f"--genome={genome}"
+    assert "hg19 (grch37)" in error.value.expected and "--genes=FILE" in error.value.advice
+
+
+def test_with_genes_of_ones_own_a_genome_may_have_any_name():
+    given = DatasetSource(synthetic_cells=50, genome="mm39", genes="genes.gtf")
+    assert len(load_dataset("synthetic", given)[0].rna_cells) == 50
 
 
 def test_a_recipe_can_be_added(monkeypatch):

@@ -32,6 +32,7 @@ def test_peak_names(name):
         '"chr10-1000-120000"', "chr10:1,000-120,000", "chr10:1000.0-120000.0", "chr10-1000-1.2e+05",
         " chr10:1000-120000 ", "chr10\t1000\t120000", "chr10:1000..120000",
         "hg19_chr10:1000-120000", "mm10___chr10-1000-120000", "GRCh38_10_1000_120000",
+        "hg19-chr10-1000-120000", "mm10---chr10-1000-120000",
     ],
 )  # fmt: skip
 def test_peak_names_as_r_and_python_spoil_them(name):

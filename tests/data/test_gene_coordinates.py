@@ -5,7 +5,13 @@ import gzip
 import pandas as pd
 import pytest
 
-from scadv_tf.data.gene_coordinates import GENOMES, MAX_GENE_LENGTH, chromosomes, load_genes
+from scadv_tf.data.gene_coordinates import (
+    GENOMES,
+    MAX_GENE_LENGTH,
+    chromosomes,
+    embedded_genome,
+    load_genes,
+)
 from scadv_tf.errors import InputError
 
 
@@ -37,6 +43,51 @@ def test_chromosomes_have_one_normal_form():
     names = ["1", "chr1", "Chr1", "CHR1", "MT", "chrM", "M", "chrMT", "x", "chrX", "GL000194.1"]
     expected = ["chr1"] * 4 + ["chrM"] * 4 + ["chrX"] * 2 + ["chrGL000194.1"]
     assert list(chromosomes(pd.Series(names))) == expected
+
+
+def test_chromosomes_of_refseq_are_those_of_man_and_mouse():
+    names = ["NC_000001.11", "NC_000001.10", "NC_000022", "NC_000023.11", "NC_000024.10"]
+    names += ["NC_012920.1", "NC_000067.7", "NC_000085.6", "NC_000086.8", "NC_000087.8"]
+    names += ["NC_005089.1", "NC_000066.1", "NC_051336.1", "NT_187361.1"]
+    expected = ["chr1", "chr1", "chr22", "chrX", "chrY", "chrM", "chr1", "chr19", "chrX", "chrY"]
+    expected += ["chrM", "chrNC_000066.1", "chrNC_051336.1", "chrNT_187361.1"]
+    assert list(chromosomes(pd.Series(names))) == expected
+
+
+@pytest.mark.parametrize(
+    "genome, names",
+    [
+        ("hg38", ["hg38", "GRCh38", "grch38", "GRCh38.p14", "HG38", " hg38 "]),
+        ("hg19", ["hg19", "GRCh37", "GRCh37.p13", "b37", "hs37d5"]),
+        ("mm10", ["mm10", "GRCm38", "GRCm38.p6", "MM10"]),
+    ],
+)
+def test_genomes_have_several_names(genome, names):
+    assert {embedded_genome(name) for name in names} == {genome}
+    assert rows(load_genes(names[1])) == rows(load_genes(genome))
+
+
+@pytest.mark.parametrize(
+    "name", ["GRCm39", "mm39", "hg18", "mm9", "GRCh3", "GRCh38x", "GRCh38.13", "danRer11", "x"]
+)
+def test_no_other_genome_is_taken_for_one_of_them(name):
+    with pytest.raises(InputError, match="not embedded") as error:
+        embedded_genome(name)
+    assert "--genes=FILE, such as the GTF" in error.value.advice
+
+
+@pytest.mark.parametrize(
+    "line, suffix",
+    [
+        (f"chr1\t1\t{'9' * 20}\tA\n", "bed"),
+        (f"chr1\t{9 * 10**18}\t{9 * 10**18 + 10}\tA\n", "bed"),
+        (f'chr1\tx\tgene\t1\t{"9" * 25}\t.\t+\t.\tgene_id "A";\n', "gtf"),
+    ],
+)
+def test_places_beyond_any_chromosome_are_refused(tmp_path, line, suffix):
+    (tmp_path / f"genes.{suffix}").write_text("chr2\t1\t9\tB\n" * (suffix == "bed") + line)
+    with pytest.raises(InputError, match="no gene coordinates could be read"):
+        load_genes(str(tmp_path / f"genes.{suffix}"))
 
 
 @pytest.mark.parametrize("gzipped", [True, False])

@@ -17,7 +17,7 @@ def test_exact_names_in_the_order_of_rna():
     assert list(found.genes) == ["C", "A"]
     np.testing.assert_array_equal(found.rna_sum.toarray(), [[1, 0], [0, 1], [0, 0]])
     np.testing.assert_array_equal(found.atac_sum.toarray(), [[0, 1], [0, 0], [1, 0]])
-    assert found.matched_how == {"exact": 2, "version": 0, "case": 0}
+    assert found.matched_how == {"exact": 2, "version": 0, "dash": 0, "case": 0}
     assert found.duplicates_summed == 0
 
 
@@ -26,13 +26,19 @@ def test_versions_of_ensembl_identifiers_only():
     atac = ["ENSG00000000001.12", "ENSMUSG00000000002.2", "AL627309.2", "ENSG00000000003"]
     found = match(rna, atac)
     assert list(found.genes) == [rna[0], rna[1], rna[3]]  # AL627309.1 is another gene than .2
-    assert found.matched_how == {"exact": 0, "version": 3, "case": 0}
+    assert found.matched_how == {"exact": 0, "version": 3, "dash": 0, "case": 0}
+
+
+def test_underscores_are_dashes_for_seurat():
+    found = match(["HLA-A", "Y-RNA", "A_B"], ["HLA-A", "Y_RNA", "a-b"])
+    assert list(found.genes) == ["HLA-A", "Y-RNA", "A_B"]
+    assert found.matched_how == {"exact": 1, "version": 0, "dash": 1, "case": 1}
 
 
 def test_case_comes_last():
     found = match(["Actb", "GAPDH", "Cd4"], ["ACTB", "GAPDH", "CD8A"])
     assert list(found.genes) == ["Actb", "GAPDH"]
-    assert found.matched_how == {"exact": 1, "version": 0, "case": 1}
+    assert found.matched_how == {"exact": 1, "version": 0, "dash": 0, "case": 1}
 
 
 def test_an_exact_match_is_not_diluted_by_another_case():
@@ -96,7 +102,9 @@ def test_the_column_may_have_any_name(column, kind):
     assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == (column, "index")
 
 
-@pytest.mark.parametrize("prefix", ["GRCh38_", "mm10___", "hg19_", "GRCh38.p13_", "human_"])
+@pytest.mark.parametrize(
+    "prefix", ["GRCh38_", "mm10___", "hg19_", "GRCh38.p13_", "human_", "GRCh38-", "mm10---"]
+)
 def test_the_reference_before_the_names_is_none_of_theirs(prefix):
     named = pd.DataFrame(index=[prefix + symbol for symbol in SYMBOLS])
     plain = pd.DataFrame(index=SYMBOLS)

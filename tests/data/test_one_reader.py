@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from scipy import sparse
 
 from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import read_modality, stored
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
@@ -323,6 +325,27 @@ def as_loom(folder):
     return folder / "cells.loom"
 
 
+def of_molecules(folder):
+    """As Cell Ranger lists them: each with its barcode, gene and UMI."""
+    with h5py.File(folder / "molecule_info.h5", "w") as file:
+        for name in ("barcode_idx", "feature_idx", "gem_group", "umi", "count"):
+            file[name] = np.arange(9)
+        file["barcodes"], file["features/id"] = NAMES, NAMES
+        file["barcode_info/genomes"] = [b"GRCh38"]
+    return folder / "molecule_info.h5"
+
+
+def holding(name: str, content: bytes, zipped: bool = False):
+    def write(folder):
+        (folder / name).write_bytes(gzip.compress(content) if zipped else content)
+        return folder / name
+
+    return write
+
+
+FRAGMENTS = b"chr1\t100\t250\tAAAC-1\t2\nchr1\t110\t260\tAAAG-1\t1\n"
+
+
 def of_two_genomes(folder):
     with h5py.File(folder / "cells.h5", "w") as file:
         for genome in ("hg19", "mm10"):
@@ -373,6 +396,21 @@ REFUSED = {
     "text in place of numbers": (damaged(data=lambda old: old.astype("S")), "not numbers"),
     "zarr": (as_zarr, "is a zarr store"),
     "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
+    "molecules": (of_molecules, "is a molecule_info.h5.*filtered_feature_bc_matrix.h5"),
+    "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "table of ATAC fragments.*peaks"),
+    "plain fragments": (holding("x.bed", b"# id=1\n#\n" + FRAGMENTS), "ATAC fragments"),
+    "fragments without counts": (holding("x.tsv", FRAGMENTS.replace(b"\t2", b"")), "fragments"),
+    "the index of fragments": (holding("fragments.tsv.gz.tbi", b"TBI\1\0", True), "index .tabix"),
+    "an object of R": (holding("cells.rds", b"X\n\0\0\0\2\0", True), "object of R.*writeH5AD"),
+    "a workspace of R": (holding("cells.RData", b"RDX3\nX\n", True), "object of R"),
+    "another table": (
+        holding("x.csv.gz", b"gene,c1,c2\nA,1,2\n", True),
+        "format of the RNA file is not known",
+    ),
+    "a zipped file cut short": (
+        lambda folder: holding("x.gz", gzip.compress(FRAGMENTS)[:15])(folder),
+        "format of the RNA file is not known",
+    ),
     "two genomes": (of_two_genomes, "several genomes.*hg19, mm10"),
     "a plug-in": (compressed_by_a_plug_in, "compressed by a plug-in.*hdf5plugin$"),
     "no such file": (lambda folder: folder / "none.h5ad", "the RNA file does not exist.*--rna"),
@@ -386,6 +424,13 @@ def test_what_is_refused(tmp_path, kind, caplog):
     found = both(write(tmp_path), "rna", "", caplog)
     assert re.search(message, found.error, re.DOTALL), found.error
     assert (DAMAGED in found.error) == (kind in DAMAGES)
+
+
+def test_a_plug_in_that_is_missing_is_no_damage_wherever_it_was_looked_for(tmp_path):
+    for folder in ("/usr/local/hdf5/lib/plugin", "disable"):
+        with pytest.raises(InputError, match="compressed by a plug-in"):
+            with readable(tmp_path, ".h5ad"):
+                raise OSError(f"Can't read data (can't open directory ({folder}). Please verify …)")
 
 
 DAMAGES = {

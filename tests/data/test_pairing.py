@@ -201,7 +201,7 @@ def test_dropping_across_levels(rna, atac):
 
 
 def test_an_unknown_type_to_drop_lists_the_types(rna, atac):
-    with pytest.raises(InputError, match="the type Mis") as error:
+    with pytest.raises(InputError, match="the type Mis, which --drop_types") as error:
         pair(rna, atac, "fine", drop_types=["Mis"], min_shared_genes=1)
     assert error.value.expected == "one of: B, T1, T2"
 
@@ -238,7 +238,7 @@ def test_the_report(rna, atac):
     report = pair(rna, atac, "fine", peaks=peaks, peaks_in_genes=4, min_shared_genes=1)[0].matching
     assert json.loads(json.dumps(report.to_dict())) == {
         "rna_cells": 4, "atac_cells": 3, "rna_genes": 3, "atac_genes": 2, "shared_genes": 2,
-        "matched_how": {"exact": 2, "version": 0, "case": 0}, "duplicates_summed": 0,
+        "matched_how": {"exact": 2, "version": 0, "dash": 0, "case": 0}, "duplicates_summed": 0,
         "rna_names_from": "index", "atac_names_from": "index", "peaks": 7, "peaks_in_genes": 4,
         "cells_without_label": 1, "dropped_cells": {"rna": 0, "atac": 0},
         "rna_types": {"B": 2, "T1": 2}, "rare_types": {"B": 2, "T1": 2},
@@ -269,3 +269,32 @@ def test_another_species_is_suspected(adata):
     atac = adata(np.ones((2, 2)), ["Actb", "Cd4"])
     report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
     assert any("same species" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "0"], [0, 1, 2], [1.0, None, 2.0], ["b", "t", ""]])
+@pytest.mark.parametrize("supervised", [True, False])
+def test_atac_labels_that_share_no_name_with_the_types_are_not_known(rna, atac, labels, supervised):
+    atac.obs["fine"] = labels
+    data, truth = pair(rna, atac, "fine", min_shared_genes=1, supervised=supervised)
+    assert truth is None
+    (warning,) = [text for text in data.matching.warnings if "share no name" in text]
+    assert "column 'fine'" in warning and "(B, T1, T2)" in warning and "no scores" in warning
+    assert not any("count as errors" in text for text in data.matching.warnings)
+
+
+def test_some_foreign_labels_count_as_errors_and_many_are_not_all_listed(rna, atac):
+    atac.obs["fine"] = ["T1", "x", "y"]
+    data, truth = pair(rna, atac, "fine", min_shared_genes=1)
+    assert truth.labels.tolist() == ["T1", "x", "y"]
+    assert any("count as errors: x, y" in text for text in data.matching.warnings)
+    rna.obs["many"] = [f"t{i}" for i in range(5)]
+    rna.obs.loc["r0", "many"] = "t5"
+    atac.obs["many"] = ["0", "1", "2"]
+    data, truth = pair(rna, atac, "many", min_shared_genes=1)
+    assert truth is None and "t1, t2, t3, t4, t5)" in " ".join(data.matching.warnings)
+
+
+def test_labels_of_atac_alone_are_kept_where_nothing_is_taught(rna, atac):
+    atac.obs["mine"] = ["x", "y", "x"]
+    _, truth = pair(rna, atac, "none", "mine", min_shared_genes=1, supervised=False)
+    assert truth.labels.tolist() == ["x", "y", "x"]

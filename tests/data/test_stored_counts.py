@@ -15,10 +15,12 @@ from scipy import sparse
 
 from scadv_tf.data import stored_counts
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.datasets import DatasetSource, load_dataset
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.readers import StoredModality, read_modality
 from scadv_tf.data.readers import stored as left_on_disk
+from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.data.stored_counts import StoredCounts, account_of, look_through
 from scadv_tf.errors import InputError
@@ -320,3 +322,18 @@ def test_paired_stored_counts_are_the_paired_held_counts(tmp_path, adata, caplog
     assert found.rna_obs["fine"].tolist() == held.rna_obs["fine"].tolist()
     np.testing.assert_array_equal(found_truth.labels, truth.labels)
     assert fingerprint(found) == fingerprint(held)
+
+
+@pytest.mark.parametrize("most", [0, 10])
+@pytest.mark.parametrize("change, counted", [(1, True), (0.5, False)])
+def test_whether_values_are_counts_is_known_of_held_and_of_stored_ones(
+    adata, tmp_path, most, change, counted
+):
+    values = np.zeros((1200, 3))
+    values[1100:] = change  # the first cells have no value
+    adata(values, ["A", "B", "C"], cell_type=["x", "y"] * 600).write_h5ad(tmp_path / "c.h5ad")
+    given = {"rna": str(tmp_path / "c.h5ad"), "atac": str(tmp_path / "c.h5ad")}
+    source = DatasetSource(**given, memory_cells=most, min_shared_genes=1)
+    data, _ = load_dataset("custom", source)
+    assert isinstance(data.rna, StoredCounts) == bool(most)
+    assert are_counted(data.rna) == are_counted(data.atac) == counted

@@ -19,6 +19,7 @@ from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import held_out_rows
@@ -68,6 +69,7 @@ class Trained:
             dataset="tissue",
             fingerprint=fingerprint(self.data),
             cells={name: self.cells.cells(name) for name in MODALITIES},
+            counted={name: are_counted(getattr(self.data, name)) for name in MODALITIES},
             type_cells=self.data.matching.rna_types,
             settings=self.config.to_dict(),
             scores={"label_transfer": None, "modality_mixing": 0.875},

@@ -209,6 +209,36 @@ def test_missing_genes_count_as_0_and_their_share_is_told(ask, simulated, tmp_pa
     ]
 
 
+def test_values_of_another_kind_than_those_of_the_training_are_told(
+    ask, exported, simulated, tmp_path, caplog
+):
+    counts = simulated["rna"]
+    logs = AnnData(counts.X.log1p(), obs=counts.obs, var=counts.var)
+    counts.write_h5ad(tmp_path / "counts.h5ad")
+    logs.write_h5ad(tmp_path / "logs.h5ad")
+    of_logs = tmp_path / "model" / "7"
+    shutil.copytree(exported.version, of_logs)
+    path = of_logs / "assets" / "manifest.json"
+    path.write_text(path.read_text().replace('"rna": true', '"rna": false'))
+    older = tmp_path / "older" / "1"
+    shutil.copytree(exported.version, older)
+    manifest = json.loads((older / "assets" / "manifest.json").read_text())
+    del manifest["trained_on_counts"]
+    (older / "assets" / "manifest.json").write_text(json.dumps(manifest))
+    wanted = {
+        ("counts", exported.version): "",
+        ("logs", exported.version): "trained on counts, and the input has values that are no",
+        ("counts", of_logs): "trained on values that are no counts, as log-normalised ones, and",
+        ("logs", of_logs): "",
+        ("logs", older): "",
+    }
+    for (name, folder), text in wanted.items():
+        caplog.clear()
+        ask(tmp_path / f"{name}.h5ad", folder=folder)
+        told = [r.message for r in caplog.records if "was trained on" in r.message]
+        assert len(told) == bool(text) and text in "".join(told)
+
+
 def of(found: AnnData) -> SimpleNamespace:
     names = ("label", "confidence", "novelty", "unknown")
     answer = {name: found.obs[f"scadv_{name}"].to_numpy() for name in names}

@@ -232,7 +232,8 @@ def test_the_manifest_says_what_was_trained(exported, manifest):
     assert manifest["settings"] == json.loads(trained.config.to_json())
     assert manifest["scores"] == background.scores
     assert manifest["versions"] == {"tensorflow": tf.__version__}
-    assert len(manifest) == 17  # a new entry belongs here too
+    assert manifest["trained_on_counts"] == {"rna": True, "atac": True}
+    assert len(manifest) == 18  # a new entry belongs here too
 
 
 def test_the_manifest_describes_every_signature_as_it_is(exported, manifest):
@@ -278,6 +279,7 @@ def test_the_card_of_a_model_with_labels(exported):
     assert "its cell type, and how sure that is" in text
     for line in (
         "| cells | rna 90, atac 70 |",
+        "| values | rna counts, atac counts |",
         "| genes | 120 |",
         f"| peaks | {data.peaks.shape[1]} |",
         "| mode, epochs, seed | semi_supervised, 20, 0 |",

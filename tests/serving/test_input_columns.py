@@ -70,6 +70,26 @@ def test_the_warning_states_the_share_of_missing_genes(caplog):
     assert "50.0 % of the model's genes (2 of 4) are not in the input" in caplog.text
 
 
+def test_what_is_matched_is_told_as_in_a_training(caplog):
+    caplog.set_level(logging.INFO)
+    var = features("1", "2", "3", Symbol=["A", "B", "B"])
+    input_columns(var, "rna", Model(GENES))
+    told = "2 by exact name, 0 without version, 0 with - for _, 0 ignoring case"
+    assert f"genes of the model: 2 ({told})" in caplog.text
+    assert "gene names: from the column var['Symbol']" in caplog.text
+    assert "repeated genes: 1 columns added to another" in caplog.text
+    assert "upper and lower case" not in caplog.text
+
+
+@pytest.mark.parametrize("names, told", [("Cd3d Ms4a1 LYZ", True), ("Cd3d MS4A1 LYZ", False)])
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+def test_genes_of_another_species_are_told(caplog, names, told, modality):
+    input_columns(features(*names.split()), modality, Model(["CD3D", "MS4A1", "LYZ"]))
+    warnings = [r.message for r in caplog.records if "upper and lower case" in r.message]
+    assert len(warnings) == told
+    assert all("check that the cells are of the species" in text for text in warnings)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_order_of_features_leaves_no_trace(seed):
     """Not even in the last bit of sums of numbers that are no integers."""

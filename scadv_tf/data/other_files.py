@@ -1,0 +1,70 @@
+"""What files are that lie beside a matrix of cells, and are given in its place."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@dataclass(frozen=True)
+class OtherFile:
+    """What a file is, and what to give in its place."""
+
+    what: str
+    advice: str
+
+
+_MOLECULES = OtherFile(
+    "a molecule_info.h5 of Cell Ranger, which lists molecules and has no matrix",
+    "give filtered_feature_bc_matrix.h5 of the same folder",
+)
+_FRAGMENTS = OtherFile(
+    "a table of ATAC fragments, which has no matrix",
+    "give the matrix of peaks that was made of it, such as filtered_peak_bc_matrix.h5",
+)
+_INDEX = OtherFile(
+    "the index (tabix) of a table such as fragments.tsv.gz, which has no matrix", _FRAGMENTS.advice
+)
+_R_OBJECT = OtherFile(
+    "an object of R, which R alone can read",
+    "write it in R as .h5ad, e.g. with zellkonverter::writeH5AD or SeuratDisk, or as a 10x folder "
+    "with DropletUtils::write10xCounts",
+)
+_BEGINNINGS = {
+    rb"(#.*\n)*[^\t\n]+\t\d+\t\d+\t[^\t\n]+(\t\d+)?\r?\n": _FRAGMENTS,
+    b"TBI\x01": _INDEX,
+    rb"X\n\x00\x00\x00|A\n\d|RD[AX]\d\n": _R_OBJECT,
+}
+_ENOUGH = 1 << 16  # bytes, for all lines of comments
+
+
+def other_file(path: Path, file: h5py.File | None) -> OtherFile | None:
+    """What a file is; None where that is not known.
+
+    Parameters
+    ----------
+    file : the same, open, if it is HDF5.
+    """
+    if file is not None:
+        return _MOLECULES if {"umi", "gem_group"} <= file.keys() else None
+    if not path.is_file():
+        return None
+    start = _beginning(path)
+    return next((what for begins, what in _BEGINNINGS.items() if re.match(begins, start)), None)
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file, decompressed; none of one that is cut short."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if zipped else open(path, "rb") as file:
+            return file.read(_ENOUGH)
+    except (OSError, EOFError):
+        return b""
