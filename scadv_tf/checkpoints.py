@@ -72,9 +72,9 @@ class Checkpoints:
         if str(tables.pop("identity")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
-                expected="the same cells and settings as when it was written",
-                received=str(self.path),
-                advice="Give the settings of that training, or start without --resume.",
+                expected="the same cells, counts, labels and settings as when it was written",
+                received=f"{self.path}, of other input or settings",
+                advice="Give the input and settings of that training, or start without --resume.",
             )
         state = {VARIABLE + path: v for path, v in model.training_state().items()}
         wanted = {(name, tuple(v.shape)) for name, v in state.items()}

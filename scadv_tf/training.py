@@ -17,7 +17,6 @@ from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
-from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
@@ -156,7 +155,7 @@ def _export(
 
     background = Background(
         dataset=dataset_name(config.data),
-        fingerprint=fingerprint(data),
+        fingerprint=cells.fingerprint,
         cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
         type_cells=data.matching.rna_types,
         settings=config.to_dict(),

@@ -106,6 +106,31 @@ def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed
         train(tissue, other, Checkpoints(tmp_path, resume=True))
 
 
+def one_count_more(data):
+    rna = data.rna.copy()
+    rna.data[7] += 1
+    return dataclasses.replace(data, rna=rna)
+
+
+def two_counts_exchanged(data):
+    atac = data.atac.copy()
+    places = np.flatnonzero(atac.data != atac.data[0])[:1]
+    atac.data[[0, *places]] = atac.data[[*places, 0]]
+    return dataclasses.replace(data, atac=atac)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [one_count_more, two_counts_exchanged])
+def test_the_checkpoint_of_other_counts_is_refused(tissue, tmp_path, change):
+    """However little they differ: same cells, same genes, same labels."""
+    interrupted(tissue, tmp_path, 1)
+    data = change(tissue[0])
+    other = data, preprocessing.fit(data, CONFIG.preprocessing)
+    with pytest.raises(InputError, match="of another training") as raised:
+        train(other, checkpoints=Checkpoints(tmp_path, resume=True))
+    assert "counts" in raised.value.expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
