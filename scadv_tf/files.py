@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PART = re.compile(r"\.part-[0-9a-f]{32}-.+")
 
 
 @contextmanager
@@ -41,6 +44,12 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     with whole_file(path) as part:
         part.write_bytes(content)
     return Path(path)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What killed writers left in a folder and in those within, and what others write just now."""
+    found = [*folder.glob(".part-*"), *folder.glob("*/.part-*")]
+    return [path for path in found if _PART.fullmatch(path.name)]
 
 
 def existing_folder(folder: Path) -> Path:

@@ -39,8 +39,9 @@ PACKAGES = (
     "harmonypy",
 )
 ROWS_AT_ONCE = 100_000  # of predictions.csv
+METRICS = "metrics.json"
 FILES = {
-    "metrics.json": "all scores, seconds and memory by stage, peak memory",
+    METRICS: "all scores, seconds and memory by stage, peak memory",
     "config.json": "every setting of the run",
     "history.csv": "losses and scores after each epoch",
     "predictions.csv": "labels and confidence of the ATAC cells",
