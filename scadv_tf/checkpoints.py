@@ -17,7 +17,7 @@ import numpy as np
 from scadv_tf import __version__
 from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
-from scadv_tf.files import whole_file, write_whole
+from scadv_tf.files import check_room, whole_file, write_whole
 from scadv_tf.models.scadv import ScAdv
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 Tables = dict[str, np.ndarray]
 FILE = "training.npz"
 VARIABLE = "variable/"  # in front of the paths of variables
+_WITH_NAMES = 1 << 21  # bytes that a file of weights may have beside them
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,8 @@ def history_rows(table: np.ndarray) -> list[dict]:
 def save_weights(model: ScAdv, config: RunConfig, folder: Path) -> None:
     """Writes all weights, those of the discriminators and the teacher too, and the settings."""
     folder.mkdir(parents=True, exist_ok=True)
+    # HDF5 would crash on a full disk.
+    check_room(folder, _WITH_NAMES + sum(weights.nbytes for weights in model.get_weights()))
     with whole_file(folder / "model.weights.h5") as temporary:
         model.save_weights(temporary)
     write_whole(folder / "config.json", config.to_json().encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,17 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     with whole_file(path) as part:
         part.write_bytes(content)
     return Path(path)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Fails if a file of so many bytes cannot be written in a folder.
+
+    Raises
+    ------
+    OSError : the disk is full, or a quota is used up.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def unfinished(folder: Path) -> list[Path]:
