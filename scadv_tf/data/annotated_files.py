@@ -13,6 +13,7 @@ import pandas as pd
 from scadv_tf.data.answers import LATENT, PREFIX, CellAnswers, Column, obs_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
 from scadv_tf.data.new_h5 import new_h5
+from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.tables import is_current, names_of, read_table
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class AnnotatedTable:
         """Adds cells: their names [n], and what is said of them."""
         vectors = enumerate(answers.latent.T, start=1)
         table = answers.table() or {f"{PREFIX}{number}": values for number, values in vectors}
-        pd.DataFrame({"cell": cells} | table).to_csv(self._file, header=self._head, index=False)
+        write_rows(pd.DataFrame({"cell": cells} | table), self._file, self._head)
         self._head = False
 
     def __enter__(self) -> AnnotatedTable:
