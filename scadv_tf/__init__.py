@@ -25,6 +25,7 @@ _HOMES = {
     "export": "scadv_tf.serving.export",
     "fit": "scadv_tf.fitting",
     "load_dataset": "scadv_tf.data.datasets",
+    "read_predictions": "scadv_tf.data.spreadsheets",
     "run": "scadv_tf.training",
     "simulate": "scadv_tf.data.synthetic",
 }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +25,8 @@ from typing import TYPE_CHECKING
 from scadv_tf import console
 from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
-from scadv_tf.files import existing_folder, whole_file
+from scadv_tf.files import existing_folder
+from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
 
-INTERRUPTED = 130
 OUTPUTS = (".h5ad", ".csv")
 
 
@@ -126,8 +125,10 @@ def annotate_file(config: AnnotateConfig) -> Summary:
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
-    scratch = existing_folder(output.parent)
-    with open_cells(config.input, config.modality, config.layer, scratch) as source:
+    with (
+        _room_for(output) as scratch,
+        open_cells(config.input, config.modality, config.layer, scratch) as source,
+    ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = input_columns(source.var, config.modality, model)
         _tell_of_values(source, model, config.modality)
@@ -135,8 +136,10 @@ def annotate_file(config: AnnotateConfig) -> Summary:
         with quiet_start():
             model.load()
         ready = time.perf_counter()
-        with _written(output) as part:
+        part = scratch / output.name
+        with _told_of_the_disk(output):
             summary = _annotate(source, columns, model, config, part)
+            os.replace(part, output)
     summary.start, summary.seconds = ready - start, time.perf_counter() - ready
     logger.info("output: %s", output)
     return summary
@@ -216,19 +219,22 @@ def _checked_output(config: AnnotateConfig) -> Path:
 
 
 @contextlib.contextmanager
-def _written(output: Path) -> Iterator[Path]:
-    """A path to write to, see `whole_file`; new folders go again with a file that fails."""
-    new = [folder for folder in output.absolute().parents if not folder.exists()]
+def _room_for(output: Path) -> Iterator[Path]:
+    """A scratch folder beside the output, from where it gets its name once it is whole."""
+    folder = output.absolute().parent
+    with contextlib.ExitStack() as stack:
+        with _told_of_the_disk(output):
+            stack.enter_context(made_folder(folder))
+            scratch = stack.enter_context(scratch_folder(folder))
+        yield scratch
+
+
+@contextlib.contextmanager
+def _told_of_the_disk(output: Path) -> Iterator[None]:
     try:
-        with whole_file(output) as part:
-            yield part
-    except BaseException as error:
-        for folder in new:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        if isinstance(error, (OSError, RuntimeError)):  # HDF5 raises both on a full disk
-            raise _not_writable(output, f"{type(error).__name__}: {error}") from error
-        raise
+        yield
+    except (OSError, RuntimeError) as error:  # HDF5 raises both on a full disk
+        raise _not_writable(output, f"{type(error).__name__}: {error}") from error
 
 
 def _not_writable(output: Path, received: str) -> InputError:
@@ -245,9 +251,9 @@ def main() -> None:
     config = scadv_flags.to_section(AnnotateConfig)
     try:
         summary = annotate_file(config)
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        stop.add_note("Nothing was written.")
+        raise
     print("\n".join(summary.lines()))
 
 

@@ -6,8 +6,9 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ import numpy as np
 from scadv_tf import __version__
 from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
-from scadv_tf.files import whole_file, write_whole
+from scadv_tf.files import check_room, whole_file, write_whole
 from scadv_tf.models.scadv import ScAdv
 
 logger = logging.getLogger(__name__)
@@ -24,11 +25,15 @@ logger = logging.getLogger(__name__)
 Tables = dict[str, np.ndarray]
 FILE = "training.npz"
 VARIABLE = "variable/"  # in front of the paths of variables
+_WITH_NAMES = 1 << 21  # bytes that a file of weights may have beside them
 
 
 @dataclass(frozen=True)
 class Checkpoints:
     """Where an unfinished training is kept, and how often.
+
+    As it was after its last epoch it is also held in memory, so that a signal, which comes within
+    an epoch, loses nothing before that.
 
     Attributes
     ----------
@@ -42,6 +47,7 @@ class Checkpoints:
     seconds: float = 60.0
     resume: bool = False
     chief: bool = True
+    _held: dict[str, Tables] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -72,9 +78,9 @@ class Checkpoints:
         if str(tables.pop("identity")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
-                expected="the same cells and settings as when it was written",
-                received=str(self.path),
-                advice="Give the settings of that training, or start without --resume.",
+                expected="the same cells, counts, labels and settings as when it was written",
+                received=f"{self.path}, of other input or settings",
+                advice="Give the input and settings of that training, or start without --resume.",
             )
         state = {VARIABLE + path: v for path, v in model.training_state().items()}
         wanted = {(name, tuple(v.shape)) for name, v in state.items()}
@@ -97,12 +103,36 @@ class Checkpoints:
                 advice="Start without --resume.",
             ) from error
 
-    def save(self, model: ScAdv, tables: Tables, identity: str) -> None:
-        """Writes the model, its optimizers and other tables, whole or not at all."""
-        state = {VARIABLE + path: np.asarray(v) for path, v in model.training_state().items()}
-        marks = {"version": np.array(__version__), "identity": np.array(identity)}
+    def hold(self, model: ScAdv, tables: Tables, identity: str) -> None:
+        """Holds a copy of the model, its optimizers and other tables, which `save` writes."""
+        found = {VARIABLE + path: v for path, v in model.training_state().items()} | tables
+        found |= {"version": __version__, "identity": identity}
+        copies = {name: np.array(values) for name, values in found.items()}
+        self._held["training"] = copies  # at once, as a signal may come at any time
+
+    def save(self) -> None:
+        """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, **marks, **state, **tables)
+            np.savez(file, **self._held["training"])
+
+    @contextmanager
+    def through_a_stop(self) -> Iterator[None]:
+        """Writes what is held if a signal ends the block, and has the user told how to go on."""
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            stop.add_note(self._kept_for_later())
+            raise
+
+    def _kept_for_later(self) -> str:
+        if self._held and self.chief:
+            try:
+                self.save()
+            except OSError as error:
+                return f"The training could not be kept: {error}"
+        if self._held or (self.resume and self.path.exists()):
+            return f"The same command with --resume goes on from {self.path}"
+        return "No epoch was finished, so nothing is kept: the same command starts anew."
 
 
 def _check_version(same: bool, received: str) -> None:
@@ -116,7 +146,7 @@ def _check_version(same: bool, received: str) -> None:
 
 
 class SavesTraining(keras.callbacks.Callback):
-    """Writes a checkpoint between two epochs, where one is due.
+    """Holds the training between two epochs, and writes a checkpoint where one is due.
 
     Parameters
     ----------
@@ -133,12 +163,19 @@ class SavesTraining(keras.callbacks.Callback):
         self.last, self.first = time.monotonic(), True
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Saves what the epoch before left; only now its row of the history is complete."""
-        due = time.monotonic() - self.last >= self.checkpoints.seconds
-        if due and not self.first and self.checkpoints.chief:
-            self.checkpoints.save(self.model, self.tables(epoch), self.identity)
-            self.last = time.monotonic()
+        """Keeps what the epoch before left; only now its row of the history is complete."""
+        if not self.first and self.checkpoints.chief:
+            self.checkpoints.hold(self.model, self.tables(epoch), self.identity)
+            if time.monotonic() - self.last >= self.checkpoints.seconds:
+                self.checkpoints.save()
+                self.last = time.monotonic()
         self.first = False
+
+    def on_train_end(self, logs=None):
+        """Holds the finished training, for a signal that comes while it is evaluated."""
+        if self.checkpoints.chief:
+            tables = self.tables(self.params["epochs"])
+            self.checkpoints.hold(self.model, tables, self.identity)
 
 
 def history_table(rows: list[dict]) -> np.ndarray:
@@ -154,6 +191,8 @@ def history_rows(table: np.ndarray) -> list[dict]:
 def save_weights(model: ScAdv, config: RunConfig, folder: Path) -> None:
     """Writes all weights, those of the discriminators and the teacher too, and the settings."""
     folder.mkdir(parents=True, exist_ok=True)
+    # HDF5 would crash on a full disk.
+    check_room(folder, _WITH_NAMES + sum(weights.nbytes for weights in model.get_weights()))
     with whole_file(folder / "model.weights.h5") as temporary:
         model.save_weights(temporary)
     write_whole(folder / "config.json", config.to_json().encode())

@@ -15,7 +15,6 @@ from scadv_tf import console
 from scadv_tf import flags as scadv_flags
 from scadv_tf.comparison.systems import ComparisonConfig
 
-INTERRUPTED = 130
 HELP = {
     "output_dir": "Folder of the results; default: runs/<dataset>_comparison.",
     "export_dir": "Not used by a comparison.",
@@ -31,9 +30,9 @@ def main() -> None:
 
     try:
         content = run(settings, chosen)
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on after the finished rows", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        stop.add_note("The same command goes on after the finished rows.")
+        raise
     if all(row["error"] is not None for row in content["rows"]):
         print("error: every system failed, see above", file=sys.stderr)
         sys.exit(1)

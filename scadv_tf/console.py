@@ -10,13 +10,21 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from scadv_tf import signals
 from scadv_tf.errors import InputError
+from scadv_tf.outages import outage
 
 BAD_INPUT = 2
+logger = logging.getLogger(__name__)
 
 
 def run_app(main: Callable[[], None]) -> None:
-    """Parses the flags, runs `main`, and ends with exit code 2 and one message on bad input."""
+    """Parses the flags, runs `main`, and ends with exit code 2 and one message on bad input.
+
+    So it does where disk or memory do not suffice. A signal that asks it to end makes the exit
+    code 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+    signals.heed()
     # Read by TensorFlow when it is imported, which happens later: only its errors are shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -36,9 +44,22 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
             )
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return _refused(error)
+    except signals.Stopped as stop:
+        print(f"stopped by {stop}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
+        return stop.exit_code
+    except Exception as error:
+        told = outage(error)
+        if told is None:
+            raise
+        logger.debug("Where it failed:", exc_info=error)
+        return _refused(told)
     return 0
+
+
+def _refused(error: InputError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _configure_logging(verbosity: int) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PART = re.compile(r"\.part-[0-9a-f]{32}-.+")
 
 
 @contextmanager
@@ -41,6 +45,23 @@ def write_whole(path: str | Path, content: bytes) -> Path:
     with whole_file(path) as part:
         part.write_bytes(content)
     return Path(path)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Fails if a file of so many bytes cannot be written in a folder.
+
+    Raises
+    ------
+    OSError : the disk is full, or a quota is used up.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What killed writers left in a folder and in those within, and what others write just now."""
+    found = [*folder.glob(".part-*"), *folder.glob("*/.part-*")]
+    return [path for path in found if _PART.fullmatch(path.name)]
 
 
 def existing_folder(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from scadv_tf import __version__
 from scadv_tf.annotation import fit_readout, join_linear, probabilities
 from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
@@ -272,7 +273,9 @@ def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: 
     # Files may lie elsewhere on another machine.
     settings["data"] = {k: v for k, v in settings["data"].items() if k not in ("rna", "atac")}
     sizes = [types, *(cells.cells(name) for name in MODALITIES)]
-    digest = hashlib.sha256(json.dumps([settings, sizes], sort_keys=True).encode())
+    # The counts of all cells are in the fingerprint: what was learned of others is of no use.
+    marks = [__version__, cells.fingerprint, settings, sizes]
+    digest = hashlib.sha256(json.dumps(marks, sort_keys=True).encode())
     digest.update("\n".join(map(str, cells.preprocessor.genes)).encode())
     digest.update(np.ascontiguousarray(rna_labels, dtype=np.int64).data)
     return digest.hexdigest()

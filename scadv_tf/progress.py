@@ -51,7 +51,7 @@ def quiet_start() -> Iterator[None]:
     """Keeps back what native libraries print to the standard error while they are loaded.
 
     TensorFlow tells of processors and missing graphics cards there before its log level counts.
-    If the body fails, what was kept back is shown.
+    If the body fails, what was kept back is shown, but not if a signal ends it.
     """
     sys.stderr.flush()
     saved = os.dup(2)
@@ -59,7 +59,7 @@ def quiet_start() -> Iterator[None]:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             kept.seek(0)
             os.write(saved, kept.read())
             raise

@@ -16,6 +16,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import DIGITS, HEADLINE
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
 from scadv_tf.evaluation.report import ReportContent, write_report
@@ -39,8 +40,9 @@ PACKAGES = (
     "harmonypy",
 )
 ROWS_AT_ONCE = 100_000  # of predictions.csv
+METRICS = "metrics.json"
 FILES = {
-    "metrics.json": "all scores, seconds and memory by stage, peak memory",
+    METRICS: "all scores, seconds and memory by stage, peak memory",
     "config.json": "every setting of the run",
     "history.csv": "losses and scores after each epoch",
     "predictions.csv": "labels and confidence of the ATAC cells",
@@ -128,12 +130,12 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
 
 
 def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_ONCE) -> None:
-    """Writes `predictions` as .csv, some rows at a time, whole or not at all."""
+    """Writes `predictions` as .csv, some rows at a time, whole or not at all; see `write_rows`."""
     with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         # At least once, since a file without cells has its head all the same.
         for start in range(0, max(1, len(results.data.atac_cells)), rows_at_once):
             rows = predictions(results, slice(start, start + rows_at_once))
-            rows.to_csv(file, header=start == 0, index=False)
+            write_rows(rows, file, head=start == 0)
 
 
 def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:

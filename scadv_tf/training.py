@@ -6,26 +6,25 @@ import contextlib
 import dataclasses
 import logging
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.client.exported import next_version
 from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, available, load_dataset
-from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
+from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
-from scadv_tf.results import Results, versions, warnings_of, write_json, write_results
+from scadv_tf.results import METRICS, Results, versions, warnings_of, write_json, write_results
 from scadv_tf.scoring import (
     ROUTES,
     agreement,
@@ -58,11 +57,20 @@ def run(config: RunConfig) -> dict:
     name, stages = dataset_name(config.data), Stages()
     folder = Path(config.output.output_dir or Path("runs") / name)
     export_dir = Path(config.output.export_dir or Path("savedmodels") / name)
-    if config.training.strategy == "multi_worker":
-        cluster_place()  # fails early
+    alone = config.training.strategy != "multi_worker"
+    chief = alone or cluster_place().index == 0  # fails early
     for path in (folder, export_dir):
         check_writable(path)
-    with scratch_folder(folder) as scratch:
+    next_version(export_dir)
+    with contextlib.ExitStack() as stack:
+        for path in (folder, export_dir) if chief else (folder,):
+            try:
+                stack.enter_context(made_folder(path))
+            except OSError as error:
+                raise _not_writable(path, f"{type(error).__name__}: {error}") from error
+        if chief:  # which alone writes results
+            stack.enter_context(one_run(folder))
+        scratch = stack.enter_context(scratch_folder(folder))
         return _run(config, folder, export_dir, scratch, stages)
 
 
@@ -76,30 +84,33 @@ def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stage
         from scadv_tf.team import team_of
 
         team = team_of(config.training.strategy)
-    with stages.stage("preprocess", "Preprocessing, finding neighbours"):
-        seed, most = config.training.seed, config.data.memory_cells
-        cells = preprocessing.fit(data, config.preprocessing, seed, scratch, most)
-    everything = data, truth
-    data, truth = _of_cells(cells, data, truth)
-    with stages.stage("train", "Training"):
-        watch = data.types and truth is not None
-        hooks = [learning_curve_hook(data.types, truth)] if watch else []
-        reporters = fitting.reporters(config, folder)
-        output = config.output
-        kept = checkpoints.Checkpoints(
-            folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
-        )
-        given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
-        model, history = fitting.fit(*given, team, kept)
-    if not team.chief:
-        logger.info("Trained. The chief, worker 0, writes the results.")
-        return {}
-    found = _evaluate(model, cells, data, truth, config, stages)
-    with stages.stage("export", "Exporting the encoder"):
-        checkpoints.save_weights(model, config, folder / "checkpoints")
-        export = _export(model, cells, everything[0], found, config, export_dir)
-    results = Results(config, data, truth, **found, history=history, export=export)
-    _write(folder, results, results.of_all(*everything, cells.with_data), stages)
+    output = config.output
+    kept = checkpoints.Checkpoints(
+        folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
+    )
+    with kept.through_a_stop():
+        with stages.stage("preprocess", "Preprocessing, finding neighbours"):
+            seed, most = config.training.seed, config.data.memory_cells
+            cells = preprocessing.fit(data, config.preprocessing, seed, scratch, most)
+        everything = data, truth
+        data, truth = _of_cells(cells, data, truth)
+        with stages.stage("train", "Training"):
+            watch = data.types and truth is not None
+            hooks = [learning_curve_hook(data.types, truth)] if watch else []
+            reporters = fitting.reporters(config, folder)
+            given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
+            model, history = fitting.fit(*given, team, kept)
+        if not team.chief:
+            logger.info("Trained. The chief, worker 0, writes the results.")
+            return {}
+        found = _evaluate(model, cells, data, truth, config, stages)
+        with stages.stage("export", "Exporting the encoder"):
+            # It says 'done', so it goes before the first of the results that it stands for.
+            (folder / METRICS).unlink(missing_ok=True)
+            checkpoints.save_weights(model, config, folder / "checkpoints")
+            export = _export(model, cells, everything[0], found, config, export_dir)
+        results = Results(config, data, truth, **found, history=history, export=export)
+        _write(folder, results, results.of_all(*everything, cells.with_data), stages)
     kept.remove()
     return results.metrics
 
@@ -158,7 +169,7 @@ def _export(
 
     background = Background(
         dataset=dataset_name(config.data),
-        fingerprint=fingerprint(data),
+        fingerprint=cells.fingerprint,
         cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
         counted={modality: are_counted(getattr(data, modality)) for modality in MODALITIES},
         type_cells=data.matching.rna_types,
@@ -181,7 +192,7 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
         metrics |= {"seconds": stages.seconds, "memory_mb": stages.memory_mb}
         metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results, of_all)
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / METRICS, metrics)
     for line in summary(metrics, warnings_of(results), folder, export):
         logger.info("%s", line)
 
@@ -243,21 +254,19 @@ def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, At
     return data, truth
 
 
-@contextlib.contextmanager
-def scratch_folder(folder: Path) -> Iterator[Path]:
-    """A folder on the disk of the results for what does not fit into memory; it goes at the end."""
-    existing = existing_folder(folder)
-    with tempfile.TemporaryDirectory(prefix=".scadv-", dir=existing) as scratch:
-        yield Path(scratch)
-
-
 def check_writable(folder: Path) -> None:
     """Fails before any work if results could not be written."""
     existing = existing_folder(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(
-            what="Results cannot be written there.",
-            expected="a folder that may be written to, or one that can be made",
-            received=f"{folder} ({existing} is {'read-only' if existing.is_dir() else 'a file'})",
-            advice="Give another --output_dir or --export_dir.",
+        raise _not_writable(
+            folder, f"{existing} is {'read-only' if existing.is_dir() else 'a file'}"
         )
+
+
+def _not_writable(folder: Path, why: str) -> InputError:
+    return InputError(
+        what="Results cannot be written there.",
+        expected="a folder that may be written to, or one that can be made",
+        received=f"{folder} ({why})",
+        advice="Give another --output_dir or --export_dir.",
+    )

@@ -35,16 +35,16 @@ class Interrupted(Exception):
 class Interrupts(keras.callbacks.Callback):
     """Raises while an epoch (from 0) is trained."""
 
-    def __init__(self, epoch: int):
+    def __init__(self, epoch: int, error: type[BaseException] = Interrupted):
         super().__init__()
-        self.epoch, self.now = epoch, 0
+        self.epoch, self.error, self.now = epoch, error, 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.now = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if self.now == self.epoch and batch == 3:
-            raise Interrupted
+            raise self.error
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,15 @@ def train(tissue, config=CONFIG, checkpoints=None, callbacks=()):
     given = cells, data.rna_labels, len(data.types), config
     model, history = fit(*given, callbacks=callbacks, checkpoints=checkpoints)
     return model.get_weights(), history.drop(columns="seconds")
+
+
+def stopped(tissue, folder, interrupts) -> str:
+    """A training that a signal stops; what the user is told. No checkpoint was due before."""
+    checkpoints = Checkpoints(folder)
+    with pytest.raises(KeyboardInterrupt) as stop, checkpoints.through_a_stop():
+        train(tissue, checkpoints=checkpoints, callbacks=[interrupts])
+    (told,) = stop.value.__notes__
+    return told
 
 
 def interrupted(tissue, folder, epoch: int) -> None:
@@ -78,6 +87,37 @@ def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp
     for found, expected in zip(went_on, weights, strict=True):
         np.testing.assert_array_equal(found, expected)
     pd.testing.assert_frame_equal(later, history, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on_after_its_last_epoch(tissue, tmp_path):
+    """To the last bit, though the signal came within the next epoch."""
+    weights, history = train(tissue)
+    assert "--resume" in stopped(tissue, tmp_path, Interrupts(3, KeyboardInterrupt))
+    went_on, later = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
+    for found, expected in zip(went_on, weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    pd.testing.assert_frame_equal(later, history, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_after_its_training_does_not_train_again(tissue, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(KeyboardInterrupt), checkpoints.through_a_stop():
+        weights, history = train(tissue, checkpoints=checkpoints)
+        raise KeyboardInterrupt
+    went_on, later = train(
+        tissue, checkpoints=Checkpoints(tmp_path, resume=True), callbacks=[Interrupts(0)]
+    )
+    for found, expected in zip(went_on, weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    pd.testing.assert_frame_equal(later, history, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_in_its_first_epoch_keeps_nothing(tissue, tmp_path):
+    assert "nothing is kept" in stopped(tissue, tmp_path, Interrupts(0, KeyboardInterrupt))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -104,6 +144,31 @@ def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed
     other = dataclasses.replace(CONFIG, training=training)
     with pytest.raises(InputError, match="of another training"):
         train(tissue, other, Checkpoints(tmp_path, resume=True))
+
+
+def one_count_more(data):
+    rna = data.rna.copy()
+    rna.data[7] += 1
+    return dataclasses.replace(data, rna=rna)
+
+
+def two_counts_exchanged(data):
+    atac = data.atac.copy()
+    places = np.flatnonzero(atac.data != atac.data[0])[:1]
+    atac.data[[0, *places]] = atac.data[[*places, 0]]
+    return dataclasses.replace(data, atac=atac)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [one_count_more, two_counts_exchanged])
+def test_the_checkpoint_of_other_counts_is_refused(tissue, tmp_path, change):
+    """However little they differ: same cells, same genes, same labels."""
+    interrupted(tissue, tmp_path, 1)
+    data = change(tissue[0])
+    other = data, preprocessing.fit(data, CONFIG.preprocessing)
+    with pytest.raises(InputError, match="of another training") as raised:
+        train(other, checkpoints=Checkpoints(tmp_path, resume=True))
+    assert "counts" in raised.value.expected
 
 
 @pytest.mark.slow
@@ -142,6 +207,12 @@ def rewritten(folder, change) -> None:
     np.savez(folder / FILE, **tables)
 
 
+def kept(folder, model, tables) -> None:
+    checkpoints = Checkpoints(folder)
+    checkpoints.hold(model, tables, "me")
+    checkpoints.save()
+
+
 THRESHOLD = "variable/readout/unknown_threshold"
 
 
@@ -163,7 +234,7 @@ THRESHOLD = "variable/readout/unknown_threshold"
     ids=["other", "none", "shape", "missing", "more"],
 )
 def test_the_checkpoint_of_another_version_is_refused(tmp_path, model, change, received):
-    Checkpoints(tmp_path).save(model, {}, "me")
+    kept(tmp_path, model, {})
     rewritten(tmp_path, change)
     before = model.get_weights()
     with pytest.raises(InputError, match="another version of scadv_tf") as raised:
@@ -175,7 +246,7 @@ def test_the_checkpoint_of_another_version_is_refused(tmp_path, model, change, r
 
 def test_a_model_is_restored_by_the_paths_of_its_variables(tmp_path, model):
     """Whatever their order in the file."""
-    Checkpoints(tmp_path).save(model, {"more": np.arange(3)}, "me")
+    kept(tmp_path, model, {"more": np.arange(3)})
 
     def turn_round(tables):
         turned = dict(reversed(tables.items()))

@@ -13,9 +13,9 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "modalities", "modes", "progress"),
-    ("console", "settings"),
-    ("config",),
+    ("errors", "files", "modalities", "modes", "progress", "signals"),
+    ("folders", "outages", "settings"),
+    ("config", "console"),
     ("data", "flags"),
     ("client", "cluster", "evaluation", "models"),
     ("annotation", "baselines", "checkpoints", "team"),

@@ -25,6 +25,7 @@ SEEDED = False  # Seurat seeds itself; the seed given only starts two SVDs that 
 logger = logging.getLogger(__name__)
 
 _SCRIPT = Path(__file__).with_name("seurat.R")
+_ALONE = "--vanilla"  # without the user's profile and stored workspace, which could change all
 _LINES_QUOTED = 15
 _MOST_VALUES = 2**31 - 1  # that a sparse matrix of R holds
 
@@ -64,7 +65,7 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
         folder = Path(name)
         _write_input(folder, data)
         arguments = [str(folder), str(seed), str(len(data.types))]
-        _run([rscript, str(_SCRIPT), *arguments], folder, timeout)
+        _run([rscript, _ALONE, str(_SCRIPT), *arguments], folder, timeout)
         by_cca = _read_rows(folder / "scores_cca", data.atac.shape[0])
         by_lsi = _read_rows(folder / "scores_lsi", data.atac.shape[0]) if _has_peaks(data) else None
         latent = _read_rows(folder / "latent", data.rna.shape[0] + data.atac.shape[0])
@@ -103,8 +104,8 @@ def installed_version() -> str | None:
         return None
     # This does not load Seurat, so is quick.
     code = "cat('Seurat', as.character(packageVersion('Seurat')), as.character(getRversion()))"
-    done = subprocess.run([rscript, "-e", code], capture_output=True, text=True, check=False)
-    # A user's .Rprofile may have printed something before.
+    command = [rscript, _ALONE, "-e", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     words = done.stdout.split()[-3:]
     if done.returncode or words[:1] != ["Seurat"]:
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +16,12 @@ from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1  # of the manifest; grows when a program that reads manifests must change
 GENES, TYPES, PEAKS, COORDINATES = "genes.txt", "types.txt", "peaks.txt", "gene_coordinates.tsv"
 MANIFEST = "manifest.json"
+MARKS = "sha256"  # in the manifest: file -> hash
 _COLUMNS = {"chrom": str, "start": np.int64, "end": np.int64, "gene": str, "strand": str}
 
 
@@ -52,6 +57,7 @@ class Assets:
             manifest = json.loads(_text(folder, MANIFEST))
             if manifest["format"] != FORMAT:
                 raise _other_format(version, manifest["format"])
+            _check_marks(folder, manifest)
             genes = np.array(_names(_text(folder, GENES)), dtype=str)
             types = tuple(_names(_text(folder, TYPES)))
             found = cls(genes, types, _intervals(folder, manifest), manifest, _number(version))
@@ -73,11 +79,10 @@ class Assets:
         return len(self.intervals.peaks) if "annotate_atac_peaks" in self.signatures else 0
 
     def texts(self) -> dict[str, str]:
-        """Name of each file -> its content."""
+        """Name of each file -> its content; the manifest holds a hash of each of the others."""
         found = {
             GENES: _lines(self.genes),
             TYPES: _lines(self.types),
-            MANIFEST: json.dumps(self.manifest, indent=2, allow_nan=False),
         }
         if self.intervals is not None:
             peaks, genes = self.intervals.peaks, self.intervals.genes
@@ -85,7 +90,9 @@ class Assets:
             found[PEAKS] = _lines(peaks["chrom"] + ":" + places)
             if genes is not None:
                 found[COORDINATES] = genes[[*_COLUMNS]].to_csv(sep="\t", index=False)
-        return found
+        marks = {name: _mark(text.encode()) for name, text in found.items()}
+        manifest = self.manifest | {MARKS: marks}
+        return found | {MANIFEST: json.dumps(manifest, indent=2, allow_nan=False)}
 
     def _check_sizes(self) -> None:
         peaks = 0 if self.intervals is None else len(self.intervals.peaks)
@@ -118,7 +125,7 @@ def assets_of(genes) -> Assets:
             if (path.parent / MANIFEST).is_file():
                 return Assets.read(path.parent.parent)
         try:
-            genes = _names(path.read_text(encoding="utf-8"))
+            genes = _names(_plain_file(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             received, genes = f"{genes} ({type(error).__name__})", []
     names = np.asarray(genes, dtype=str)
@@ -166,8 +173,31 @@ def _number(version: Path) -> int | None:
     return int(version.name) if version.name.isdecimal() else None
 
 
+def _check_marks(folder: Path, manifest: dict) -> None:
+    """The graph knows genes, peaks and types by their order: names in another would be wrong."""
+    marks = manifest.get(MARKS)
+    if marks is None:
+        logger.warning("%s is of an older export: nothing tells if it was changed", folder)
+        return
+    there = {name for name in (GENES, TYPES, PEAKS, COORDINATES) if (folder / name).exists()}
+    for name in sorted(there | marks.keys()):
+        if name not in there or _mark(_text(folder, name).encode()) != marks.get(name):
+            raise ValueError(f"{name} is not as it was written: its hash is not that of {MANIFEST}")
+
+
+def _mark(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _text(folder: Path, name: str) -> str:
-    return (folder / name).read_text(encoding="utf-8")
+    return _plain_file(folder / name).read_bytes().decode("utf-8")
+
+
+def _plain_file(path: Path) -> Path:
+    """The path of a file; to read a named pipe would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a plain file")
+    return path
 
 
 def _lines(names) -> str:

@@ -7,6 +7,7 @@ client.annotate(adata, "rna")
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from scadv_tf.client.batches import (
 )
 from scadv_tf.client.failures import explained, missing_extra
 from scadv_tf.client.input_columns import input_columns
+from scadv_tf.client.outputs import expected_outputs, misfit
 from scadv_tf.client.transport import AVAILABLE, RequestFailed, Retries, Transport
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.errors import InputError
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OUTPUTS = ("label", "confidence", "novelty", "unknown", "latent", "probabilities")
 LARGEST_BATCH = 65_536  # cells that a sparse signature takes
 
 
@@ -56,7 +57,7 @@ class Client:
     sparse : send what is not zero (True) or everything (False); None: whichever is smaller. A
         server that batches requests takes False only; then neighbours are found by genes, since
         open peaks are never sent densely.
-    timeout : seconds a request may take.
+    timeout : seconds a request may take, from its beginning to the end of its answer.
 
     Raises
     ------
@@ -81,6 +82,13 @@ class Client:
                 expected=f"1 to {LARGEST_BATCH:,} cells",
                 received=batch_size,
                 advice="512 is good for most servers",
+            )
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise InputError(
+                what="the timeout is out of range",
+                expected="seconds above 0",
+                received=timeout,
+                advice="60 is good for most servers",
             )
         self.address, self.model = address, model
         self.assets = assets_of(genes)
@@ -160,13 +168,15 @@ class Client:
         else:
             signature, inputs = name, dense_inputs(counts)
         found = self._ask(lambda: self._transport.predict(version, signature, inputs))
-        rows = {name: len(found[name]) if name in found else None for name in OUTPUTS}
-        if set(rows.values()) != {counts.shape[0]}:
+        cells = counts.shape[0]
+        wrong = misfit(found, cells, self.assets.types)
+        if wrong:
             raise InputError(
                 what="the answer is not that of an scadv_tf model",
-                expected=f"{', '.join(OUTPUTS)} of {counts.shape[0]} cells",
-                received=rows,
-                advice=f"check that '{self.model}' at {self.address} is such an export",
+                expected=expected_outputs(cells),
+                received=wrong,
+                advice=f"check that '{self.model}' at {self.address} is such an export, and that "
+                "genes.txt lies beside the other assets of the version that is served",
             )
         return found
 
@@ -179,7 +189,8 @@ class Client:
         raise InputError(
             what="the version is not served" if available else "no version is ready",
             expected=f"version {wanted or 'any'} of '{self.model}' to be {AVAILABLE}",
-            received=", ".join(f"{version}: {state}" for version, state in sorted(states.items())),
+            received=", ".join(f"{version}: {state}" for version, state in sorted(states.items()))
+            or "no version",
             advice="give the genes.txt of a version that is served, or wait until it is loaded; "
             "if it never is, see the server's log",
         )
@@ -189,7 +200,15 @@ class Client:
         signatures = self._ask(lambda: self._transport.signatures(version))
         check_signature(signature, signatures)
         # Raw counts have a free width, so that a wrong one gets a good message; expression has not.
-        _, genes = signatures["rna"]["expression"]
+        shape = signatures.get("rna", {}).get("expression", [])
+        if len(shape) != 2:
+            raise InputError(
+                what="the model is not an export of scadv_tf",
+                expected="a signature 'rna' whose input 'expression' is a table",
+                received=f"one of shape {shape}" if shape else "none",
+                advice=f"check that '{self.model}' at {self.address} is such an export",
+            )
+        genes = shape[1]
         if genes != len(self.assets.genes):
             raise InputError(
                 what="the model has another number of genes",

@@ -21,6 +21,7 @@ from scadv_tf.data.answers import CellAnswers
 from scadv_tf.errors import InputError
 
 CELLS_AT_ONCE = 1000
+FIRST_VERSION, LAST_VERSION = 1, 2**63 - 1  # TF Serving holds them in 64 bits
 
 
 class ExportedModel:
@@ -126,21 +127,53 @@ class ExportedModel:
         return model
 
 
+def next_version(folder: Path) -> int:
+    """One more than the largest version in a folder; the first where there is none.
+
+    Raises
+    ------
+    InputError : the numbers are used up.
+    """
+    entries = folder.iterdir() if folder.is_dir() else ()
+    numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
+    version = max(numbers, default=FIRST_VERSION - 1) + 1
+    if version > LAST_VERSION:
+        raise InputError(
+            what="there is no version left for the export",
+            expected=f"versions of at most {LAST_VERSION}, as TF Serving knows them",
+            received=f"version {version - 1} in {folder}",
+            advice="remove or rename that folder, or give another --export_dir",
+        )
+    return version
+
+
 def find_version(folder: str | Path) -> Path:
     """The folder of a version: the given one, or the one of the largest number in it."""
     folder = Path(folder).expanduser()
     if (folder / "saved_model.pb").is_file():
-        return folder
+        return _known(folder)
     entries = folder.iterdir() if folder.is_dir() else ()
     versions = [e for e in entries if e.name.isdecimal() and (e / "saved_model.pb").is_file()]
     if versions:
-        return max(versions, key=lambda entry: int(entry.name))
+        return _known(max(versions, key=lambda entry: int(entry.name)))
     raise InputError(
         what="there is no exported model",
         expected="a folder with saved_model.pb, or a folder of such folders named 1, 2, …",
         received=f"{folder}, which " + _content(folder),
         advice="give --model=DIR as the main job's last line names it, e.g. savedmodels/pbmc",
     )
+
+
+def _known(version: Path) -> Path:
+    """The folder of a version, unless its number is one that TF Serving cannot hold."""
+    if version.name.isdecimal() and int(version.name) > LAST_VERSION:
+        raise InputError(
+            what="the version is out of range",
+            expected=f"a folder named 1, 2, … {LAST_VERSION}, as TF Serving knows them",
+            received=f"{version}",
+            advice="rename the folder, or name another version",
+        )
+    return version
 
 
 def _content(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scadv_tf.client.transport import RequestFailed
+from scadv_tf.client.transport import RequestFailed, UnexpectedAnswer
 from scadv_tf.errors import InputError
 
 
@@ -16,6 +16,13 @@ def explained(
     attempts : how often the request was sent.
     timeout : seconds it was given.
     """
+    if isinstance(failure, UnexpectedAnswer):
+        return InputError(
+            what="the server's answer is not that of TF Serving",
+            expected=failure.expected,
+            received=failure.message,
+            advice=f"check what answers at {address}: a proxy, or another program?",
+        )
     message = _told(failure)
     if failure.status in ("UNAVAILABLE", "RESOURCE_EXHAUSTED"):
         return InputError(

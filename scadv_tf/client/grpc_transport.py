@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from scipy import sparse
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -15,7 +16,7 @@ from tensorflow_serving.apis import (
 )
 
 from scadv_tf.client.batches import BYTES_OF_ENTRY, BYTES_OF_VALUE
-from scadv_tf.client.transport import RequestFailed
+from scadv_tf.client.transport import RequestFailed, expecting
 
 # The default limit of 4 MiB is 350 dense cells of 3,000 genes. TF Serving itself has none.
 _OPTIONS = [
@@ -49,20 +50,28 @@ class GrpcTransport:
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
         response = self._call(self._predictions.Predict, request)
-        return {name: _array(tensor) for name, tensor in response.outputs.items()}
+        with expecting("tensors", response.outputs):
+            return {name: _array(tensor) for name, tensor in response.outputs.items()}
 
     def versions(self) -> dict[int, str]:
         request = self._addressed(get_model_status_pb2.GetModelStatusRequest())
         response = self._call(self._models.GetModelStatus, request)
         state = get_model_status_pb2.ModelVersionStatus.State.Name
-        return {found.version: state(found.state) for found in response.model_version_status}
+        with expecting("versions with their states", response):
+            return {found.version: state(found.state) for found in response.model_version_status}
 
     def signatures(self, version: int) -> dict[str, dict[str, list[int]]]:
         request = self._addressed(get_model_metadata_pb2.GetModelMetadataRequest(), version)
         request.metadata_field.append(_SIGNATURES)
         response = self._call(self._predictions.GetModelMetadata, request)
         found = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[_SIGNATURES].Unpack(found)
+        with expecting(f"metadata with a {_SIGNATURES}", response):
+            try:
+                known = response.metadata[_SIGNATURES].Unpack(found)
+            except DecodeError as error:
+                raise ValueError(str(error)) from error
+            if not known:
+                raise ValueError(f"there is no {_SIGNATURES}")
         return {
             name: {
                 key: [dim.size for dim in info.tensor_shape.dim]

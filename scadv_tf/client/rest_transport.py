@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from urllib.parse import quote
 
 import numpy as np
 import requests
 from scipy import sparse
 
-from scadv_tf.client.transport import RequestFailed
+from scadv_tf.client.transport import RequestFailed, UnexpectedAnswer, expecting
 
 # As TF Serving turns statuses into HTTP, and proxies in front of it answer.
 _STATUSES = {
@@ -33,7 +34,7 @@ class RestTransport:
     ----------
     address : such as 'http://host:port'.
     model : its name in models.config.
-    timeout : seconds to wait for a connection, and for the answer to begin.
+    timeout : seconds from the request to the end of its answer.
     """
 
     def __init__(self, address: str, model: str, timeout: float):
@@ -48,18 +49,22 @@ class RestTransport:
         body = {"signature_name": signature, "inputs": columns}
         text = json.dumps(body, separators=(",", ":"))
         answer = self._call("POST", f"/versions/{version}:predict", text.encode())
-        return {name: _array(values) for name, values in answer["outputs"].items()}
+        with expecting('{"outputs": {name: values}}, texts in base64', answer):
+            return {name: _array(values) for name, values in answer["outputs"].items()}
 
     def versions(self) -> dict[int, str]:
-        found = self._call("GET", "")["model_version_status"]
-        return {int(entry["version"]): entry["state"] for entry in found}
+        answer = self._call("GET", "")
+        with expecting('{"model_version_status": [{"version": "1", "state": …}]}', answer):
+            found = answer["model_version_status"]
+            return {_whole(entry["version"]): _text(entry["state"]) for entry in found}
 
     def signatures(self, version: int) -> dict[str, dict[str, list[int]]]:
         answer = self._call("GET", f"/versions/{version}/metadata")
-        return {
-            name: {key: _shape(info) for key, info in signature["inputs"].items()}
-            for name, signature in answer["metadata"]["signature_def"]["signature_def"].items()
-        }
+        with expecting('{"metadata": {"signature_def": {"signature_def": …}}}', answer):
+            return {
+                name: {key: _shape(info) for key, info in signature["inputs"].items()}
+                for name, signature in answer["metadata"]["signature_def"]["signature_def"].items()
+            }
 
     def prefers_sparse(self, counts: sparse.csr_matrix) -> bool:
         # Both hold the counts that are not zero. Besides, a zero is two characters, '0,', a row
@@ -74,13 +79,7 @@ class RestTransport:
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> dict:
         try:
-            response = self._session.request(
-                method,
-                self._url + path,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=self._timeout,
-            )
+            response = self._whole_answer(method, path, body)
         except requests.Timeout as error:
             raise RequestFailed("DEADLINE_EXCEEDED", str(error)) from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
@@ -92,19 +91,63 @@ class RestTransport:
             raise RequestFailed(_STATUSES.get(code, f"HTTP {code}"), _error(response))
         try:
             return json.loads(response.content)  # with NaN and Infinity, as TF Serving writes them
-        except ValueError as error:
-            raise RequestFailed("INTERNAL", f"not JSON: {response.text[:200]}") from error
+        except (ValueError, RecursionError) as error:
+            raise UnexpectedAnswer("JSON", repr(response.text[:200])) from error
+
+    def _whole_answer(self, method: str, path: str, body: bytes | None) -> requests.Response:
+        """The answer with its body, within the time.
+
+        `requests` counts the time anew with each byte that comes, so that a slow answer could take
+        for ever: a thread asks, and is left alone where that takes too long.
+        """
+        session, done = self._session, []
+
+        def ask() -> None:
+            try:
+                answer = session.request(
+                    method,
+                    self._url + path,
+                    data=body,
+                    headers={"Content-Type": "application/json"},
+                    timeout=self._timeout,
+                )
+                done.append(answer)
+            except Exception as error:
+                done.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(self._timeout)
+        if not done:
+            self._session = requests.Session()  # the other is still in use
+            raise requests.Timeout("the answer has not come to its end")
+        if isinstance(done[0], Exception):
+            raise done[0]
+        return done[0]
 
 
 def _error(response) -> str:
     try:
-        return response.json()["error"]
-    except (ValueError, KeyError, TypeError):  # an older TF Serving, or a proxy
+        return _text(response.json()["error"])
+    except (ValueError, LookupError, TypeError, RecursionError):  # an older TF Serving, or a proxy
         return response.text[:1000]
 
 
 def _shape(info: dict) -> list[int]:
-    return [int(dim["size"]) for dim in info["tensor_shape"]["dim"]]
+    return [_whole(dim["size"]) for dim in info["tensor_shape"]["dim"]]
+
+
+def _whole(value: object) -> int:
+    """A whole number, which JSON holds as text where it may have 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _plain(values: np.ndarray):
@@ -122,6 +165,7 @@ def _digits(numbers: np.ndarray) -> int:
 def _array(values) -> np.ndarray:
     array = np.array(values)
     if array.dtype == object:  # TF Serving encodes texts so if the output's name ends in _bytes
-        texts = [base64.b64decode(value[_BASE64]).decode() for value in array.ravel()]
+        coded = [value[_BASE64] for value in array.ravel()]
+        texts = [base64.b64decode(text, validate=True).decode() for text in coded]
         return np.array(texts, dtype=str).reshape(array.shape)
     return array.astype(np.float32) if array.dtype.kind == "f" else array

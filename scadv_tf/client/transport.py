@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -37,6 +38,34 @@ class RequestFailed(Exception):
     def is_passing(self) -> bool:
         """Whether the same request may be answered if it is sent again."""
         return self.status in _PASSING
+
+
+class UnexpectedAnswer(RequestFailed):
+    """An answer of another form than TF Serving gives.
+
+    Parameters
+    ----------
+    expected : what the form would have been.
+    received : the answer, or its beginning.
+    """
+
+    def __init__(self, expected: str, received: str):
+        super().__init__("INTERNAL", received)
+        self.expected = expected
+
+
+@contextmanager
+def expecting(form: str, answer: object) -> Iterator[None]:
+    """Whatever goes wrong in taking an answer apart means that its form is another one.
+
+    Raises
+    ------
+    UnexpectedAnswer : in place of the error.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UnexpectedAnswer(form, f"{str(answer)[:200]!r} ({error})") from error
 
 
 class Transport(Protocol):

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any
 
 from scadv_tf.errors import InputError
@@ -18,7 +19,7 @@ from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 20.0  # seconds that a process has to end by itself
+PATIENCE = 8.0  # seconds that a process has to end by itself, thrice at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def run_apart(function: Callable, *arguments: Any, imports: Sequence[str] = ()) 
     ours, theirs = context.Pipe()
     start = time.perf_counter()
     process = context.Process(target=_serve, args=(theirs,))
-    process.start()
+    _start_unheeding(process)
     theirs.close()
     try:
         ours.send(tuple(imports))
@@ -78,6 +79,16 @@ def run_apart(function: Callable, *arguments: Any, imports: Sequence[str] = ()) 
     return Outcome(**outcome, outside_seconds=max(0.0, passed - outcome["seconds"]))
 
 
+def _start_unheeding(process: multiprocessing.Process) -> None:
+    """Starts a process that does not hear Ctrl-C, which its terminal sends to all: we end it."""
+    resource_tracker.ensure_running()  # its start would let the signal through again
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
 def _serve(connection) -> None:
     """In the new process: import, receive, call, answer."""
     # So that what the function cleans up at its end, it also cleans up when it is told to end.
@@ -89,8 +100,8 @@ def _serve(connection) -> None:
                 importlib.import_module(name)
         function, arguments = connection.recv()
         connection.send(_call(function, arguments))
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(128 + signal.SIGINT)  # nobody waits for the answer any more
+    except BrokenPipeError:
+        sys.exit(1)  # nobody waits for the answer any more
 
 
 def _quiet_libraries() -> None:

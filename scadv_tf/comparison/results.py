@@ -20,6 +20,7 @@ from scadv_tf.evaluation.umap_figures import umap_grid
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+REPORT = "report.html"
 STEPS = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict", "scadv")
 F1_SCORES = (f"{HEADLINE}.macro_f1", f"{HEADLINE}.weighted_f1")
 BARS = (*F1_SCORES, "silhouette_umap", "modality_mixing")
@@ -57,7 +58,7 @@ def write_comparison(
     if once and len(content["seeds"]) > 1:
         notes.append(f"Nothing in {', '.join(once)} is random: run at the first seed only.")
     return write_comparison_report(
-        folder / "report.html",
+        folder / REPORT,
         ComparisonContent(
             dataset=content["dataset"],
             definitions=content["definitions"],

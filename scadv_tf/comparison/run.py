@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from scadv_tf.comparison.fingerprint import digest_of, fingerprint_of
-from scadv_tf.comparison.results import write_comparison
+from scadv_tf.comparison.results import REPORT, write_comparison
 from scadv_tf.comparison.rows import RowRunner, failed_row
 from scadv_tf.comparison.store import Row, RowStore
 from scadv_tf.comparison.summary import summarize
@@ -18,6 +18,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
+from scadv_tf.folders import made_folder, one_run
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import check_writable, dataset_name, read
 
@@ -54,10 +55,13 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     data, truth = read(all_held(config))
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
-    rows = run_rows(data, truth, chosen, seeds, folder)
-    content = content_of(rows, name, config, chosen)
-    write_json(folder / "comparison.json", content)
-    report = write_comparison(folder, content, rows, data, truth)
+    with made_folder(folder), one_run(folder):
+        # The report says 'done': it goes first and comes last.
+        (folder / REPORT).unlink(missing_ok=True)
+        rows = run_rows(data, truth, chosen, seeds, folder)
+        content = content_of(rows, name, config, chosen)
+        write_json(folder / "comparison.json", content)
+        report = write_comparison(folder, content, rows, data, truth)
     for line in comparison_table(content["rows"], content["systems"]):
         print(line)
     for rival, found in content["time_to_exceed"].items():

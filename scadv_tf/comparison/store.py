@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import zipfile
 from dataclasses import dataclass
@@ -9,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scadv_tf.files import whole_file
+from scadv_tf.files import write_whole
 from scadv_tf.results import write_json
+
+MARK = "sha256"  # of the rest of a row, which tells whether it is as it was written
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,12 @@ class RowStore:
         """The finished row, if it is there, whole, and has this fingerprint."""
         try:
             content = json.loads(self._path(system, seed, "json").read_text(encoding="utf-8"))
-            if content["fingerprint"] != fingerprint:
+            mark, arrays = content.pop(MARK), self._path(system, seed, "npz").read_bytes()
+            if content["fingerprint"] != fingerprint or mark != _mark(content, arrays):
                 return None
-            with np.load(self._path(system, seed, "npz"), allow_pickle=False) as arrays:
-                return Row(content, **{name: arrays[name] for name in arrays.files})
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            with np.load(io.BytesIO(arrays), allow_pickle=False) as found:
+                return Row(content, **{name: found[name] for name in found.files})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
             return None  # missing or damaged: it is computed again
 
     def write(self, row: Row) -> None:
@@ -54,9 +59,11 @@ class RowStore:
         self.forget(system, seed)
         arrays = {"predicted": row.predicted, "umap": row.umap, "macro_f1": row.macro_f1}
         arrays = {name: found for name, found in arrays.items() if found is not None}
-        with whole_file(self._path(system, seed, "npz")) as temporary:
-            np.savez_compressed(temporary, **arrays)
-        write_json(self._path(system, seed, "json"), row.content)
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **arrays)
+        write_whole(self._path(system, seed, "npz"), packed.getvalue())
+        mark = {MARK: _mark(row.content, packed.getvalue())}
+        write_json(self._path(system, seed, "json"), row.content | mark)
 
     def forget(self, system: str, seed: int) -> None:
         """Removes a row; the sign that it is whole goes first."""
@@ -65,3 +72,9 @@ class RowStore:
 
     def _path(self, system: str, seed: int, suffix: str) -> Path:
         return self.folder / f"{system}_seed{seed}.{suffix}"
+
+
+def _mark(content: dict, arrays: bytes) -> str:
+    """A hash of a row: its entry, whatever the order of its fields, and its packed arrays."""
+    text = json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(text + hashlib.sha256(arrays).digest()).hexdigest()

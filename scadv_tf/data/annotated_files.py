@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import pandas as pd
 from scadv_tf.data.answers import LATENT, PREFIX, CellAnswers, Column, obs_columns
 from scadv_tf.data.column_names import is_safe, safe_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
+from scadv_tf.data.new_h5 import new_h5
+from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.tables import columns_of, index_of, is_current, names_of, read_table
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class AnnotatedTable:
         """Adds cells: their names [n], and what is said of them."""
         vectors = enumerate(answers.latent.T, start=1)
         table = answers.table() or {f"{PREFIX}{number}": values for number, values in vectors}
-        pd.DataFrame({"cell": cells} | table).to_csv(self._file, header=self._head, index=False)
+        write_rows(pd.DataFrame({"cell": cells} | table), self._file, self._head)
         self._head = False
 
     def __enter__(self) -> AnnotatedTable:
@@ -68,15 +71,11 @@ class AnnotatedH5ad:
         notes: dict[str, str],
         obs: h5py.Group | None = None,
     ):
-        import h5py
-
-        self._file = h5py.File(path, "w")
         self._cells, self._written = cells, 0
-        try:
+        with ExitStack() as stack:
+            self._file, self._check = stack.enter_context(new_h5(path))
             self._arrays = self._skeleton(types, latent_size, notes, obs)
-        except BaseException:
-            self._file.close()
-            raise
+            self._stack = stack.pop_all()
 
     def write(self, cells: np.ndarray, answers: CellAnswers) -> None:
         """Adds cells: their names [n], and what is said of them."""
@@ -86,6 +85,7 @@ class AnnotatedH5ad:
             found = values[name]
             array[part] = found.codes if isinstance(found, pd.Categorical) else found
         self._written = part.stop
+        self._check()
 
     def __enter__(self) -> AnnotatedH5ad:
         return self
@@ -93,7 +93,7 @@ class AnnotatedH5ad:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._stack.__exit__(kind, error, trace)
         if kind is None and self._written != self._cells:
             raise ValueError(f"expected {self._cells} cells; received {self._written}")
 

@@ -20,6 +20,7 @@ from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import cell_blocks, emptiness
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
+from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
@@ -96,6 +97,7 @@ class TrainingCells:
         is not looked at.
     with_data : modality -> which cells of the data these are, bool [all cells]; the others are
         empty or nearly so (see `scadv_tf.data.emptiness`). Nothing for all.
+    fingerprint : of the data that they come from, see `scadv_tf.data.fingerprint`.
     """
 
     preprocessor: Preprocessor
@@ -105,6 +107,7 @@ class TrainingCells:
     scratch: Path | None = None
     balance: Balance | None = None
     with_data: dict[str, np.ndarray] = field(default_factory=dict)
+    fingerprint: str = ""
 
     def chosen(self, modality: str, values: np.ndarray) -> np.ndarray:
         """Of values of all cells of the data [cells, …], those of these cells."""
@@ -167,6 +170,7 @@ def fit(
     streamed = cell_blocks.streamed_modalities(data, memory_cells)
     if streamed:
         _check_streamed(data, config, streamed, scratch, memory_cells)
+    mark = fingerprint(data)
     data = cell_blocks.held(data, streamed)
     rows = cell_blocks.sampled_rows(data, seed)
     sample = cell_blocks.sample(data, rows)
@@ -194,7 +198,7 @@ def fit(
     if balance and any(len(c.taught) < features[name].shape[0] for name, c in cells.items()):
         balance = balance.of_all(data.rna_labels[with_data["rna"]], features["atac"], lists)
     held = {name: cells[name] for name in MODALITIES if name not in streamed}
-    return TrainingCells(preprocessor, features, lists, held, folder, balance, with_data)
+    return TrainingCells(preprocessor, features, lists, held, folder, balance, with_data, mark)
 
 
 def _learn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import sparse
 from scadv_tf.data.answers import LATENT, CellAnswers, obs_columns
 from scadv_tf.data.h5ad_parts import start_h5ad, write_counts, write_rows
 from scadv_tf.data.joint_obs import write_joint_obs
+from scadv_tf.data.new_h5 import new_h5
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.rows import JoinedRows
 from scadv_tf.files import whole_file
@@ -44,17 +45,15 @@ def write_integrated(
         vectors are not, where no label was transferred.
     umap : [R + A, 2].
     """
-    import h5py
-
     cells = {modality: getattr(data, f"{modality}_cells") for modality in MODALITIES}
     tables = {modality: getattr(data, f"{modality}_obs") for modality in MODALITIES}
     found = [answers[modality] for modality in MODALITIES]
     added = {"modality": _modality(cells), **obs_columns(*found)}
     latent = JoinedRows(*(each.latent for each in found))
     shape = sum(map(len, cells.values())), len(data.genes)
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_file(path) as temporary, new_h5(temporary) as (file, check):
         start_h5ad(file, pd.Index(data.genes.astype(str)), {}, **COMPRESSION)
-        write_counts(file, "X", _counts(data), shape, **COMPRESSION)
+        write_counts(file, "X", _checked(_counts(data), check), shape, **COMPRESSION)
         write_joint_obs(file["obs"], cells, tables, added, **COMPRESSION)
         write_rows(file["obsm"], LATENT, latent, **COMPRESSION)
         write_rows(file["obsm"], "X_umap", umap, **COMPRESSION)
@@ -65,6 +64,13 @@ def _counts(data: PairedData) -> Iterator[sparse.csr_matrix]:
         counts = getattr(data, modality)
         for start in range(0, counts.shape[0], CELLS_AT_ONCE):
             yield counts[start : min(start + CELLS_AT_ONCE, counts.shape[0])]
+
+
+def _checked(parts: Iterable, check: Callable[[], None]) -> Iterator:
+    """The same parts; whether those before it were written is looked at before each."""
+    for part in parts:
+        check()
+        yield part
 
 
 def _modality(cells: dict[str, np.ndarray]) -> pd.Categorical:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from scadv_tf.client.assets import Assets
+from scadv_tf.client.exported import next_version
 from scadv_tf.data.pairing import Intervals
+from scadv_tf.folders import in_turn, remove_leftovers, scratch_folder
 from scadv_tf.serving.manifest import Background, manifest, model_card
 from scadv_tf.serving.served_model import Served, ServedModel
 from scadv_tf.serving.signatures import DEFAULT, signatures
 from scadv_tf.serving.warmup import write_warmup_requests
 
-FIRST_VERSION = 1
-
-
-def next_version(folder: Path) -> int:
-    """One more than the largest version in the folder."""
-    if not folder.is_dir():
-        return FIRST_VERSION
-    versions = [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
-    return max(versions, default=FIRST_VERSION - 1) + 1
+SCRATCH = ".export-"
 
 
 def export(
@@ -33,6 +28,8 @@ def export(
     intervals: Intervals | None = None,
 ) -> Path:
     """Writes ``folder/<version>``, which appears whole: a server that polls never sees half of it.
+
+    Of several exports to one folder at once, each waits for the others and gets its own version.
 
     For the signatures see `scadv_tf.serving.signatures`. Assets: ``genes.txt``, ``types.txt`` and
     ``peaks.txt`` name the columns, a line each; ``gene_coordinates.tsv`` and the manifest say how
@@ -49,13 +46,29 @@ def export(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    version = next_version(folder)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as scratch:
-        target = Path(scratch) / "model"
-        _write(target, Path(scratch), served, background or Background(), intervals, version)
+    with in_turn(folder), _beside(folder) as scratch:
+        version = next_version(folder)
+        target = scratch / "model"
+        _write(target, scratch, served, background or Background(), intervals, version)
         target.chmod(0o755)
         os.rename(target, folder / str(version))
     return folder / str(version)
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A scratch folder that no server polls, from which a rename leads to a folder.
+
+    It lies beside the folder, and in it only where that is the root of its file system, or where
+    nothing can be written beside it.
+    """
+    folder = folder.absolute()
+    around = folder.parent
+    same = around.stat().st_dev == folder.stat().st_dev and os.access(around, os.W_OK)
+    remove_leftovers(folder, SCRATCH)
+    name = f"{SCRATCH}{folder.name}-"
+    with scratch_folder(around if same else folder, name) as scratch:
+        yield scratch
 
 
 def _write(

@@ -26,7 +26,7 @@ def rscript(tmp_path, monkeypatch):
 
     def make(lines: str) -> None:
         program = tmp_path / "Rscript"
-        versions = '[ "$1" = -e ] && echo Seurat 5.1.0 4.4.1 && exit'
+        versions = '[ "$1 $2" = "--vanilla -e" ] && echo Seurat 5.1.0 4.4.1 && exit'
         program.write_text(f"#!/bin/sh\n{versions}\n{lines}\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -81,8 +81,8 @@ def test_few_cells_without_peaks_and_another_seed(result, tissue):
     ("printed", "version"),
     [
         ("Seurat 5.1.0 4.4.1", "5.1.0 (R 4.4.1)"),
-        ("Hello from .Rprofile\nSeurat 5.1.0 4.4.1", "5.1.0 (R 4.4.1)"),
-        ("Hello from .Rprofile", None),
+        ("R says hello\nSeurat 5.1.0 4.4.1", "5.1.0 (R 4.4.1)"),
+        ("R says hello", None),
         ("", None),
     ],
 )
@@ -91,6 +91,12 @@ def test_the_versions_of_seurat_and_r(rscript, monkeypatch, printed, version):
     done = SimpleNamespace(returncode=0, stdout=printed)
     monkeypatch.setattr("subprocess.run", lambda *_, **__: done)
     assert seurat.installed_version() == version
+
+
+def test_r_runs_without_the_profile_of_the_user(tissue, rscript):
+    rscript('echo "got $1" >&2; exit 3')
+    with pytest.raises(InputError, match="got --vanilla"):
+        seurat.seurat(tissue.data, seed=0)
 
 
 def test_missing_r_is_told_with_what_to_do(tissue, tmp_path, monkeypatch):

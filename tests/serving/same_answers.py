@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scadv_tf.client.client import OUTPUTS
+from scadv_tf.client.outputs import OUTPUTS
 from scadv_tf.data.answers import CellAnswers
 
 TERMS = 2000  # of the longest sums, those over genes

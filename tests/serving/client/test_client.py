@@ -13,8 +13,8 @@ from scipy import sparse
 
 import scadv_tf
 from scadv_tf import InputError
-from scadv_tf.client.client import OUTPUTS
 from scadv_tf.client.input_columns import input_columns
+from scadv_tf.client.outputs import OUTPUTS
 from scadv_tf.client.rest_transport import _array
 from scadv_tf.serving import client as former_client
 from scadv_tf.serving import input_columns as former_columns

@@ -1,0 +1,76 @@
+"""New HDF5 files that a full disk does not turn into a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@contextmanager
+def new_h5(path: str | Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new file, and a function that raises what the disk has refused so far.
+
+    HDF5 cannot put away what it failed to write: it tries again when its objects go, and ends the
+    process by a segmentation fault. So it is not told. Call the function now and then, so as not
+    to go on in vain; it is called at the end.
+
+    Raises
+    ------
+    OSError : the disk is full, or refuses to write for another reason.
+    """
+    import h5py
+
+    with open(path, "w+b", buffering=0) as raw:
+        disk = _Disk(raw)
+        try:
+            with h5py.File(disk, "w") as file:
+                yield file, disk.check
+        except Exception:
+            disk.check()  # it is the cause, if it has refused anything
+            raise
+        disk.check()
+
+
+class _Disk:
+    """A file as h5py takes it, that holds the first error of writing back."""
+
+    def __init__(self, raw):
+        self._raw, self._error = raw, None
+        # `read` is what h5py knows a file by.
+        self.read, self.readinto = raw.read, raw.readinto
+        self.seek, self.tell = raw.seek, raw.tell
+
+    def write(self, content) -> int:
+        left = memoryview(content).cast("B")
+        size = len(left)
+        self._try(lambda: self._write_all(left))
+        return size
+
+    def truncate(self, size: int) -> int:
+        self._try(lambda: self._raw.truncate(size))
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back: the file is not buffered."""
+
+    def check(self) -> None:
+        """Raises the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def _write_all(self, left: memoryview) -> None:
+        while left:
+            left = left[self._raw.write(left) :]
+
+    def _try(self, step: Callable[[], object]) -> None:
+        if self._error is not None:
+            return
+        try:
+            step()
+        except OSError as error:
+            self._error = error

@@ -1,0 +1,59 @@
+"""Tables of cells as .csv that a spreadsheet may open: no name of a cell or type is run there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+
+# An apostrophe in front is the spreadsheets' own mark for text; one that was there gets another.
+MARK = "'"
+_RUN = ("=", "+", "-", "@", "\t", MARK)
+
+
+def write_rows(table: pd.DataFrame, file: TextIO, head: bool) -> None:
+    """Writes rows of a table; text that a spreadsheet would run gets an apostrophe in front.
+
+    Numbers stay as they are, and text that is a number too: nothing is run of it.
+
+    Parameters
+    ----------
+    head : whether a line with the names of the columns comes first.
+    """
+    table.apply(_marked).to_csv(file, header=head, index=False)
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """The table of a ``predictions.csv``, or of a .csv of `scadv_tf.annotate`, as it was written.
+
+    `pandas.read_csv` reads them too, but keeps the apostrophes of `write_rows`, and takes a type
+    called NA for missing.
+    """
+    return pd.read_csv(path, keep_default_na=False, na_values={}).apply(_unmarked)
+
+
+def _marked(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.rename_categories(_marked_text)
+    return column if pd.api.types.is_numeric_dtype(column) else column.map(_marked_text)
+
+
+def _unmarked(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    return column.map(lambda text: text.removeprefix(MARK) if isinstance(text, str) else text)
+
+
+def _marked_text(text: object) -> object:
+    if isinstance(text, str) and text.startswith(_RUN) and not _is_number(text):
+        return MARK + text
+    return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text[0] in "+-"

@@ -1,0 +1,171 @@
+"""Folders that a run works in: one run at a time in each, and nothing of a killed one stays."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from scadv_tf.errors import InputError
+from scadv_tf.files import unfinished
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".scadv-lock"
+SCRATCH = ".scadv-"  # what the names of scratch folders begin with
+_NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}  # of some network file systems
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder that is made if missing; new ones that are empty in the end go again.
+
+    Raises
+    ------
+    OSError : it cannot be made.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+@contextlib.contextmanager
+def one_run(folder: Path) -> Iterator[None]:
+    """Keeps a folder for this process, and removes what a killed run left in it.
+
+    The kernel holds the lock for the process, so that none outlives it; what stands in the file
+    is for people.
+
+    Raises
+    ------
+    InputError : another run works in the folder.
+    """
+    with _own_file(folder / LOCK) as mark:
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        os.truncate(mark, 0)
+        os.write(mark, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
+        remove_leftovers(folder, SCRATCH)
+        for path in unfinished(folder):
+            path.unlink(missing_ok=True)
+        yield
+
+
+@contextlib.contextmanager
+def scratch_folder(folder: Path, prefix: str = SCRATCH) -> Iterator[Path]:
+    """A new folder within a folder, which goes at the end; those of killed processes go first.
+
+    It is locked while it is in use, so that nobody takes it for left.
+
+    Parameters
+    ----------
+    folder : that exists.
+    prefix : of the new folder's name.
+    """
+    remove_leftovers(folder, prefix)
+    with contextlib.ExitStack() as stack:
+        made = None
+        while made is None:  # another process may take it for left before it is locked
+            made = _new(folder, prefix, stack)
+        yield made
+
+
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Removes the scratch folders in a folder that no process uses any more."""
+    for path in folder.iterdir():
+        if not path.name.startswith(prefix) or path.is_symlink() or not path.is_dir():
+            continue
+        with contextlib.suppress(OSError):  # it is in use, or not ours, or gone
+            with _open(path, os.O_RDONLY) as mark:
+                if _lock(mark):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block with the same folder."""
+    with _open(folder, os.O_RDONLY) as mark:
+        _lock(mark, fcntl.LOCK_EX)
+        yield
+
+
+def _new(folder: Path, prefix: str, stack: contextlib.ExitStack) -> Path | None:
+    """A new folder, locked until the stack is closed, which removes it; None if it is gone."""
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+    try:
+        _lock(stack.enter_context(_open(made, os.O_RDONLY)))
+    except (BlockingIOError, FileNotFoundError):
+        return None
+    stack.callback(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+@contextlib.contextmanager
+def _own_file(path: Path) -> Iterator[int]:
+    """The descriptor of a file that is this process's alone, and goes at the end."""
+    while True:
+        with _open(path, os.O_RDWR | os.O_CREAT) as mark:
+            try:
+                if not _lock(mark):
+                    logger.warning("%s knows no locks: start no second run there", path.parent)
+            except BlockingIOError as error:
+                raise _in_use(path) from error
+            # Its holder may have removed it between opening and locking.
+            if not path.exists() or not os.path.samestat(os.fstat(mark), path.stat()):
+                continue
+            try:
+                yield mark
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+@contextlib.contextmanager
+def _open(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor; closing it gives its lock back."""
+    mark = os.open(path, flags, 0o666)
+    try:
+        yield mark
+    finally:
+        os.close(mark)
+
+
+def _lock(mark: int, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
+    """Locks a file or folder; whether its file system knows locks.
+
+    Raises
+    ------
+    BlockingIOError : another process has the lock.
+    """
+    try:
+        fcntl.flock(mark, how)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
+    return True
+
+
+def _in_use(path: Path) -> InputError:
+    try:
+        holder = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        holder = ""
+    return InputError(
+        what="Another run works in this folder.",
+        expected="one run at a time in a folder of results",
+        received=f"{path.parent}, used by {holder or 'a process that has just begun'}",
+        advice="Wait until it is done, end it, or give another --output_dir.",
+    )

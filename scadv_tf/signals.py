@@ -1,0 +1,64 @@
+"""Signals that ask a process to end: it cleans up as after any error, and ends in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+# Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 25.0  # seconds from the signal to the end; Slurm and Kubernetes wait for 30
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has asked the process to end. Those who keep something say so in a note.
+
+    Parameters
+    ----------
+    number : of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+def heed() -> None:
+    """From now on the first such signal raises `Stopped` in the main thread; others do nothing.
+
+    Call it in the main thread. A signal that is ignored already, as by nohup, stays so. Long
+    computations in native code hear no signal until they are done: a thread ends the process
+    when `PATIENCE` is over.
+    """
+    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+
+    def stop(number: int, _) -> None:
+        for each in heard:
+            signal.signal(each, _nothing)
+        raise Stopped(number)
+
+    for number in heard:
+        signal.signal(number, stop)
+    heard_there, told_here = os.pipe()
+    os.set_blocking(told_here, False)
+    # The interpreter writes the number of each signal there, whatever the main thread is at.
+    signal.set_wakeup_fd(told_here, warn_on_full_buffer=False)
+    threading.Thread(target=_end_in_time, args=(heard_there,), daemon=True).start()
+
+
+def _nothing(*_) -> None:
+    """The process ends already. A handler, since a child would inherit that it is ignored."""
+
+
+def _end_in_time(signals: int) -> None:
+    number = 0
+    while number not in ENDING:
+        number = os.read(signals, 1)[0]
+    time.sleep(PATIENCE)
+    print(
+        f"ended {PATIENCE:.0f} s after {signal.Signals(number).name}", file=sys.stderr, flush=True
+    )
+    os._exit(128 + number)

@@ -1,0 +1,150 @@
+"""A process that is asked to end does so in time, cleans up, and says how to go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+STOPPED = """
+import pathlib, sys, time
+from scadv_tf import console, signals
+from scadv_tf.folders import scratch_folder
+
+signals.PATIENCE = 1.0
+
+def in_python():
+    with scratch_folder(pathlib.Path()):
+        print("ready", flush=True)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt as stop:
+            stop.add_note("Go on there.")
+            raise
+
+def deaf():
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass  # as native code that does not come to its end
+
+console.run_app({"in_python": in_python, "deaf": deaf}[sys.argv.pop()])
+"""
+
+
+def heeds_ctrl_c() -> None:
+    """A process in the background of a shell would ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def started(folder, *words, **more) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        **{"preexec_fn": heeds_ctrl_c} | more,
+    )
+
+
+def said_until(process, text: str) -> str:
+    said = ""
+    while text not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_program_with_its_number_and_a_word(tmp_path, number):
+    process = started(tmp_path, "-c", STOPPED, "in_python")
+    said_until(process, "ready")
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert said == f"stopped by {signal.Signals(number).name}\nGo on there.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_program_that_does_not_hear_is_ended_in_time(tmp_path):
+    process = started(tmp_path, "-c", STOPPED, "deaf")
+    said_until(process, "ready")
+    start = time.monotonic()
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143 and time.monotonic() - start < 10
+
+
+def test_what_nohup_ignores_stays_ignored(tmp_path):
+    ignore = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    process = started(tmp_path, "-c", STOPPED, "in_python", **ignore)
+    said_until(process, "ready")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+def training(folder, *flags) -> subprocess.Popen:
+    flags = ("--synthetic_cells=200", "--epochs=400", *flags)
+    words = ("--dataset=synthetic", "--output_dir=run", "--export_dir=served/model", *flags)
+    return started(folder, ROOT / "train_main.py", *words)
+
+
+@pytest.mark.parametrize(
+    "stage, number", [("Reading", signal.SIGINT), ("Preprocessing", signal.SIGTERM)]
+)
+def test_before_an_epoch_is_done_nothing_is_kept_or_left(tmp_path, stage, number):
+    process = training(tmp_path)
+    said = said_until(process, stage)
+    process.send_signal(number)
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said and f"stopped by {number.name}" in said
+    assert not list(tmp_path.iterdir()), said
+
+
+def test_a_training_that_is_terminated_keeps_its_epochs(tmp_path):
+    """Though no checkpoint was due; and the run that goes on starts with them."""
+    process = training(tmp_path)
+    said = said_until(process, "epoch 40/400")
+    start = time.monotonic()
+    process.terminate()
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 143 and time.monotonic() - start < 30
+    assert "Traceback" not in said and "--resume goes on" in said
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["run", "run/checkpoints", "run/checkpoints/training.npz"]
+    process = training(tmp_path, "--resume")
+    said = said_until(process, "Going on after epoch")
+    assert int(said.split("Going on after epoch ")[1].split()[0]) >= 40
+    process.terminate()
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 143 and "--resume goes on" in said
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    first = training(tmp_path)
+    said_until(first, "Reading")
+    second = training(tmp_path)
+    said, _ = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"process {first.pid} on " in said and "Another run works" in said
+    first.terminate()
+    first.communicate(timeout=60)
+    assert not list(tmp_path.iterdir())
