@@ -23,17 +23,17 @@ signals.PATIENCE = 1.0
 
 def in_python():
     with scratch_folder(pathlib.Path()):
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt as stop:
             stop.add_note("Go on there.")
             raise
 
 def deaf():
-    print("ready", flush=True)
     while True:
         try:
+            print("ready", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             pass  # as native code that does not come to its end
@@ -132,7 +132,8 @@ def test_a_training_that_is_terminated_keeps_its_epochs(tmp_path):
     assert left == ["run", "run/checkpoints", "run/checkpoints/training.npz"]
     process = training(tmp_path, "--resume")
     said = said_until(process, "Going on after epoch")
-    assert int(said.split("Going on after epoch ")[1].split()[0]) >= 40
+    # The last line may come before all of its epoch is held.
+    assert int(said.split("Going on after epoch ")[1].split()[0]) >= 39
     process.terminate()
     said += process.communicate(timeout=60)[0]
     assert process.returncode == 143 and "--resume goes on" in said
