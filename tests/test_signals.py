@@ -149,3 +149,20 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     first.terminate()
     first.communicate(timeout=60)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_comparison_ends_with_the_system_that_it_runs(tmp_path, number):
+    """A terminal sends Ctrl-C to all processes; `kill` sends SIGTERM to one."""
+    words = ("--dataset=synthetic", "--synthetic_cells=200", "--output_dir=run", "--seeds=1")
+    words = ("-m", "scadv_tf.compare", *words, "--systems=scadv", "--epochs=100000")
+    process = started(tmp_path, *words, start_new_session=True)
+    said = said_until(process, "epochs of")  # in the process of the system
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    said += process.communicate(timeout=60)[0]  # which waits for all that hold the pipe
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said and "after the finished rows" in said
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
