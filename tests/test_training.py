@@ -1,14 +1,15 @@
-"""What the main job makes of its configuration before any training."""
+"""What the main job makes of its configuration, and what says that it is done."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from scadv_tf.config import DataConfig, RunConfig
+from scadv_tf import training
+from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
-from scadv_tf.training import dataset_name, read
+from scadv_tf.training import dataset_name, read, run
 
 
 @pytest.fixture
@@ -44,3 +45,51 @@ def test_a_name_of_their_own_for_the_users_files(files):
 def test_no_data_set_at_all_is_refused():
     with pytest.raises(InputError, match="No data set was named"):
         dataset_name(DataConfig())
+
+
+class Interrupted(Exception):
+    """What ends a run in the middle."""
+
+
+@pytest.mark.slow
+def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
+    config = RunConfig.of(
+        dataset="synthetic",
+        synthetic_cells=150,
+        epochs=1,
+        encoder_sizes=(16,),
+        output_dir=str(tmp_path / "run"),
+        export_dir=str(tmp_path / "model"),
+    )
+    run(config)
+    done = tmp_path / "run" / "metrics.json"
+    write_results, seen = training.write_results, []
+
+    def interrupted(*given):
+        seen.append(done.exists())
+        write_results(*given)
+        seen.append(done.exists())
+        raise Interrupted
+
+    monkeypatch.setattr(training, "write_results", interrupted)
+    with pytest.raises(Interrupted):
+        run(config)
+    assert seen == [False, False] and not done.exists()
+
+
+def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
+    done = tmp_path / "run" / "metrics.json"
+    done.parent.mkdir()
+    done.write_text("{}")
+    data = DataConfig(rna="no.h5ad", atac="no.h5ad")
+    with pytest.raises(InputError, match="does not exist"):
+        run(RunConfig(data=data, output=OutputConfig(output_dir=str(done.parent))))
+    assert [path.name for path in done.parent.iterdir()] == ["metrics.json"]
+
+
+def test_versions_that_are_used_up_are_told_before_any_work(tmp_path):
+    (tmp_path / "model" / str(2**63 - 1)).mkdir(parents=True)
+    output = OutputConfig(output_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "model"))
+    with pytest.raises(InputError, match="no version left"):
+        run(RunConfig(data=DataConfig(dataset="synthetic"), output=output))
+    assert not (tmp_path / "run").exists()

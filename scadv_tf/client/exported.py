@@ -165,7 +165,7 @@ def find_version(folder: str | Path) -> Path:
 
 
 def _known(version: Path) -> Path:
-    """The folder of a version, unless its number is one that TF Serving cannot hold."""
+    """The folder of a version, unless its number is too large or it holds what is no file."""
     if version.name.isdecimal() and int(version.name) > LAST_VERSION:
         raise InputError(
             what="the version is out of range",
@@ -173,6 +173,10 @@ def _known(version: Path) -> Path:
             received=f"{version}",
             advice="rename the folder, or name another version",
         )
+    for path in version.rglob("*"):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # To open a named pipe would wait for ever.
+            raise damaged(version, ValueError(f"{path.name} is neither file nor folder"))
     return version
 
 

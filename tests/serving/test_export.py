@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from serving_twin import values_of
 
+from scadv_tf import InputError
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.gene_activity import link_peaks, peak_intervals
 from scadv_tf.serving.export import export, next_version
@@ -233,7 +234,15 @@ def test_the_manifest_says_what_was_trained(exported, manifest):
     assert manifest["scores"] == background.scores
     assert manifest["versions"] == {"tensorflow": tf.__version__}
     assert manifest["trained_on_counts"] == {"rna": True, "atac": True}
-    assert len(manifest) == 18  # a new entry belongs here too
+    assert len(manifest) == 19  # a new entry belongs here too
+
+
+def test_the_manifest_has_a_hash_of_each_asset(exported, manifest):
+    assets = exported.version / "assets"
+    names = {path.name for path in assets.iterdir()} - {"manifest.json"}
+    assert manifest["sha256"].keys() == names and len(names) == 4
+    for name, mark in manifest["sha256"].items():
+        assert hashlib.sha256((assets / name).read_bytes()).hexdigest() == mark
 
 
 def test_the_manifest_describes_every_signature_as_it_is(exported, manifest):
@@ -376,13 +385,50 @@ def test_versions_grow_and_older_ones_stay_as_they_are(small, tmp_path):
 
 @pytest.mark.parametrize(
     "entries, version",
-    [((), 1), (("README.md", "old", ".export-3"), 1), (("2", "1"), 3), (("9", "10"), 11)],
+    [
+        ((), 1),
+        (("README.md", "old", ".export-3"), 1),
+        (("2", "1"), 3),
+        (("9", "10"), 11),
+        ((str(2**63 - 2),), 2**63 - 1),
+    ],
 )
 def test_the_next_version_is_one_more_than_the_largest_number(tmp_path, entries, version):
     for entry in entries:
         (tmp_path / entry).mkdir()
     assert next_version(tmp_path) == version
     assert next_version(tmp_path / "not there") == 1
+
+
+@pytest.mark.parametrize("last", [2**63 - 1, 10**30])
+def test_a_version_that_no_server_can_hold_is_not_made(small, tmp_path, last):
+    (tmp_path / str(last)).mkdir()
+    with pytest.raises(InputError, match="no version left"):
+        export(small, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [str(last)]
+
+
+def test_two_exports_at_once_each_get_a_version(small, tmp_path):
+    folder, found = tmp_path / "model", []
+    threads = [threading.Thread(target=lambda: found.append(export(small, folder))) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [folder / "1", folder / "2"]
+    numbers = [strict_json(path / "assets/manifest.json")["version"] for path in sorted(found)]
+    assert numbers == [1, 2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_killed_export_left_goes_with_the_next(small, tmp_path):
+    folder = tmp_path / "model"
+    for left in (folder / ".export-x", tmp_path / ".export-model-x", tmp_path / ".export-other-x"):
+        (left / "model").mkdir(parents=True)
+    export(small, folder)
+    assert [entry.name for entry in folder.iterdir()] == ["1"]
+    # That of another model may be under way on a file system without locks.
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".export-other-x", "model"]
 
 
 FAULTS = {

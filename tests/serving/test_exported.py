@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from serving_twin import training_answer, values_of
 
 from scadv_tf import InputError
 from scadv_tf.client import exported as exported_module
+from scadv_tf.client.assets import assets_of
 from scadv_tf.client.exported import ExportedModel, find_version
 
 OUTPUTS = ("latent", "probabilities", "label", "confidence", "novelty", "unknown")
@@ -189,6 +191,21 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def turned(path):
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+
+
+def replaced(path, text, by):
+    before = path.read_text()
+    path.write_text(before.replace(text, by, 1))
+    assert path.read_text() != before
+
+
+def piped(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES = {
     "no assets": lambda folder: shutil.rmtree(folder / "assets"),
     "no manifest": lambda folder: (folder / "assets" / "manifest.json").unlink(),
@@ -197,6 +214,17 @@ DAMAGES = {
     "fewer genes": lambda folder: (folder / "assets" / "genes.txt").write_text("A\nB\n"),
     "other types": lambda folder: (folder / "assets" / "types.txt").write_text("A\nB\n"),
     "fewer peaks": lambda folder: (folder / "assets" / "peaks.txt").write_text("chr1:1-2\n"),
+    "genes in another order": lambda folder: turned(folder / "assets" / "genes.txt"),
+    "types in another order": lambda folder: turned(folder / "assets" / "types.txt"),
+    "peaks in another order": lambda folder: turned(folder / "assets" / "peaks.txt"),
+    "another place of a gene": lambda folder: replaced(
+        folder / "assets" / "gene_coordinates.tsv", "\t+", "\t-"
+    ),
+    "no coordinates": lambda folder: (folder / "assets" / "gene_coordinates.tsv").unlink(),
+    "no peaks": lambda folder: (folder / "assets" / "peaks.txt").unlink(),
+    "a pipe for genes": lambda folder: piped(folder / "assets" / "genes.txt"),
+    "a pipe for the manifest": lambda folder: piped(folder / "assets" / "manifest.json"),
+    "a pipe for variables": lambda folder: piped(folder / "variables" / "variables.index"),
     "no graph": lambda folder: (folder / "saved_model.pb").write_bytes(b"nothing"),
     "half a graph": lambda folder: cut(folder / "saved_model.pb"),
     "no variables": lambda folder: shutil.rmtree(folder / "variables"),
@@ -210,6 +238,29 @@ def test_a_copy_without_its_fingerprint_still_serves(copied, model):
     assert model.identity["fingerprint"].count("/") == 3
     assert copy.identity == model.identity | {"fingerprint": ""}
     copy.load()
+
+
+def test_an_older_export_without_hashes_is_taken_with_a_word(copied, model, caplog):
+    path = copied / "assets" / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    assert ExportedModel(copied).genes.tolist() == model.genes.tolist()
+    assert "older export" in caplog.text
+
+
+@pytest.mark.parametrize("number", [2**63, 10**25])
+def test_a_version_beyond_64_bits_is_refused(copied, tmp_path, number):
+    copied.rename(tmp_path / str(number))
+    for folder in (tmp_path, tmp_path / str(number)):
+        with pytest.raises(InputError, match="version is out of range"):
+            ExportedModel(folder)
+
+
+def test_genes_by_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "genes.txt")
+    with pytest.raises(InputError, match="genes are not known"):
+        assets_of(tmp_path / "genes.txt")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
