@@ -157,7 +157,8 @@ def test_a_comparison_ends_with_the_system_that_it_runs(tmp_path, number):
     words = ("--dataset=synthetic", "--synthetic_cells=200", "--output_dir=run", "--seeds=1")
     words = ("-m", "scadv_tf.compare", *words, "--systems=scadv", "--epochs=100000")
     process = started(tmp_path, *words, start_new_session=True)
-    said = said_until(process, "epochs of")  # in the process of the system
+    said = said_until(process, "[1/1]")
+    time.sleep(5)  # at whatever it is then: the process of the system says nothing
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:
