@@ -42,9 +42,10 @@ console.run_app({"in_python": in_python, "deaf": deaf}[sys.argv.pop()])
 """
 
 
-def heeds_ctrl_c() -> None:
-    """A process in the background of a shell would ignore it."""
+def heeds_signals() -> None:
+    """In the background of a shell Ctrl-C would be ignored, under nohup a lost terminal."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def started(folder, *words, **more) -> subprocess.Popen:
@@ -55,7 +56,7 @@ def started(folder, *words, **more) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        **{"preexec_fn": heeds_ctrl_c} | more,
+        **{"preexec_fn": heeds_signals} | more,
     )
 
 
