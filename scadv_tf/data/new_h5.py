@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,19 +38,45 @@ def new_h5(path: str | Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
 
 
 class _Disk:
-    """A file as h5py takes it, that holds the first error of writing back."""
+    """A file as h5py takes it, that holds the first error of writing back.
+
+    From then on it keeps in memory what it is given, since HDF5 reads again what it wrote, and
+    would take whatever lies there for its own.
+    """
 
     def __init__(self, raw):
         self._raw, self._error = raw, None
+        self._kept: list[tuple[int, bytes]] = []  # where, and what, since the error
         # `read` is what h5py knows a file by.
-        self.read, self.readinto = raw.read, raw.readinto
-        self.seek, self.tell = raw.seek, raw.tell
+        self.read, self.tell = raw.read, raw.tell
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        place = self._raw.seek(place, whence)
+        if whence == os.SEEK_END:
+            ends = [start + len(content) for start, content in self._kept]
+            place = self._raw.seek(max([place, *ends]))
+        return place
+
+    def readinto(self, buffer) -> int:
+        if self._error is None:
+            return self._raw.readinto(buffer)
+        view, start = memoryview(buffer).cast("B"), self.tell()
+        size = self._raw.readinto(view)
+        view[size:] = bytes(len(view) - size)
+        for place, content in self._kept:
+            first, last = max(start, place), min(start + len(view), place + len(content))
+            if first < last:
+                view[first - start : last - start] = content[first - place : last - place]
+                size = max(size, last - start)
+        self._raw.seek(start + size)
+        return size
 
     def write(self, content) -> int:
-        left = memoryview(content).cast("B")
-        size = len(left)
-        self._try(lambda: self._write_all(left))
-        return size
+        left, start = memoryview(content).cast("B"), self.tell()
+        if not self._try(lambda: self._write_all(left)):
+            self._kept.append((start, bytes(left)))
+            self._raw.seek(start + len(left))
+        return len(left)
 
     def truncate(self, size: int) -> int:
         self._try(lambda: self._raw.truncate(size))
@@ -67,10 +94,11 @@ class _Disk:
         while left:
             left = left[self._raw.write(left) :]
 
-    def _try(self, step: Callable[[], object]) -> None:
-        if self._error is not None:
-            return
-        try:
-            step()
-        except OSError as error:
-            self._error = error
+    def _try(self, step: Callable[[], object]) -> bool:
+        """Whether it was done."""
+        if self._error is None:
+            try:
+                step()
+            except OSError as error:
+                self._error = error
+        return self._error is None

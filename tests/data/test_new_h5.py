@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import resource
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scadv_tf.data.new_h5 import new_h5
+from scadv_tf.data.new_h5 import _Disk, new_h5
 
 
 def fill(file, number=50):
@@ -70,3 +72,38 @@ def test_a_full_disk_is_an_error_and_no_crash(tmp_path, request, size, checks):
     )
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout == f"{errno.EFBIG}\n"
+
+
+class Small(io.BytesIO):
+    """A file that takes ten bytes."""
+
+    def write(self, content) -> int:
+        room = 10 - self.tell()
+        if room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content[:room])
+
+
+def test_what_the_disk_refused_is_read_again_as_it_was_written():
+    """HDF5 does so, and would end the process by what it finds there otherwise."""
+    disk, expected = _Disk(Small()), io.BytesIO()
+    for place, content in (
+        (0, b"abcdef"),
+        (4, b"ghijklmnop"),
+        (20, b"qrs"),
+        (2, b"tu"),
+        (21, b"v"),
+    ):
+        for file in (disk, expected):
+            file.seek(place)
+            assert file.write(content) == len(content)
+            assert file.tell() == place + len(content)
+    whole = expected.getvalue()
+    assert disk.seek(0, os.SEEK_END) == len(whole) == 23
+    for start, size in ((0, 23), (3, 5), (9, 4), (12, 11), (20, 9)):
+        found = bytearray(b"x" * size)
+        disk.seek(start)
+        count = disk.readinto(found)
+        assert found[:count] == whole[start : start + size] and disk.tell() == start + count
+    with pytest.raises(OSError, match="No space"):
+        disk.check()
