@@ -10,7 +10,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
-from scadv_tf import signals
+from scadv_tf import folders, signals
 from scadv_tf.errors import InputError
 from scadv_tf.outages import outage
 
@@ -24,7 +24,7 @@ def run_app(main: Callable[[], None]) -> None:
     So it does where disk or memory do not suffice. A signal that asks it to end makes the exit
     code 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
     """
-    signals.heed()
+    signals.heed(folders.give_up)
     # Read by TensorFlow when it is imported, which happens later: only its errors are shown.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

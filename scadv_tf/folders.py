@@ -24,6 +24,16 @@ SCRATCH = ".scadv-"  # what the names of scratch folders begin with
 _NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}  # of some network file systems
 
 
+# What this process holds locked, and removes at its end.
+_held: set[Path] = set()
+
+
+def give_up() -> None:
+    """Removes all that is this process's own, where it ends without coming to the end of it."""
+    for path in list(_held):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
     """A folder that is made if missing; new ones that are empty in the end go again.
@@ -108,6 +118,8 @@ def _new(folder: Path, prefix: str, stack: contextlib.ExitStack) -> Path | None:
         _lock(stack.enter_context(_open(made, os.O_RDONLY)))
     except (BlockingIOError, FileNotFoundError):
         return None
+    _held.add(made)
+    stack.callback(_held.discard, made)
     stack.callback(shutil.rmtree, made, ignore_errors=True)
     return made
 
@@ -125,10 +137,12 @@ def _own_file(path: Path) -> Iterator[int]:
             # Its holder may have removed it between opening and locking.
             if not path.exists() or not os.path.samestat(os.fstat(mark), path.stat()):
                 continue
+            _held.add(path)
             try:
                 yield mark
             finally:
                 path.unlink(missing_ok=True)
+                _held.discard(path)
             return
 
 

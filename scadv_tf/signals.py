@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 # Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,12 +27,12 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def heed() -> None:
+def heed(give_up: Callable[[], None] = lambda: None) -> None:
     """From now on the first such signal raises `Stopped` in the main thread; others do nothing.
 
     Call it in the main thread. A signal that is ignored already, as by nohup, stays so. Long
     computations in native code hear no signal until they are done: a thread ends the process
-    when `PATIENCE` is over.
+    when `PATIENCE` is over, after it has called `give_up`.
     """
     heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
@@ -46,14 +47,14 @@ def heed() -> None:
     os.set_blocking(told_here, False)
     # The interpreter writes the number of each signal there, whatever the main thread is at.
     signal.set_wakeup_fd(told_here, warn_on_full_buffer=False)
-    threading.Thread(target=_end_in_time, args=(heard_there,), daemon=True).start()
+    threading.Thread(target=_end_in_time, args=(heard_there, give_up), daemon=True).start()
 
 
 def _nothing(*_) -> None:
     """The process ends already. A handler, since a child would inherit that it is ignored."""
 
 
-def _end_in_time(signals: int) -> None:
+def _end_in_time(signals: int, give_up: Callable[[], None]) -> None:
     number = 0
     while number not in ENDING:
         number = os.read(signals, 1)[0]
@@ -61,4 +62,7 @@ def _end_in_time(signals: int) -> None:
     print(
         f"ended {PATIENCE:.0f} s after {signal.Signals(number).name}", file=sys.stderr, flush=True
     )
-    os._exit(128 + number)
+    try:
+        give_up()
+    finally:
+        os._exit(128 + number)

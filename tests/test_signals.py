@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 STOPPED = """
 import pathlib, sys, time
 from scadv_tf import console, signals
-from scadv_tf.folders import scratch_folder
+from scadv_tf.folders import one_run, scratch_folder
 
 signals.PATIENCE = 1.0
 
@@ -31,12 +31,13 @@ def in_python():
             raise
 
 def deaf():
-    while True:
-        try:
-            print("ready", flush=True)
-            time.sleep(60)
-        except KeyboardInterrupt:
-            pass  # as native code that does not come to its end
+    with scratch_folder(pathlib.Path()), one_run(pathlib.Path()):
+        while True:
+            try:
+                print("ready", flush=True)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                pass  # as native code that does not come to its end
 
 console.run_app({"in_python": in_python, "deaf": deaf}[sys.argv.pop()])
 """
@@ -87,6 +88,7 @@ def test_a_program_that_does_not_hear_is_ended_in_time(tmp_path):
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 143 and time.monotonic() - start < 10
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_nohup_ignores_stays_ignored(tmp_path):
