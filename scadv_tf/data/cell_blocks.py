@@ -36,7 +36,6 @@ TAUGHT_CELLS = 20_000
 # Of the scratch disk's free space, at most so much is taken: the latent vectors go there, too.
 SPACE_SHARE = 0.8
 
-Rows = dict[str, np.ndarray]
 # Log-normalised chosen genes [B, G] and counts of peaks [B, P] of some cells.
 Block = tuple[sparse.csr_matrix, sparse.csr_matrix | None]
 
@@ -122,7 +121,7 @@ def held(data: PairedData, streamed: tuple[str, ...]) -> PairedData:
     )
 
 
-def sampled_rows(data: PairedData, seed: int) -> Rows:
+def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
     """Modality -> ascending rows of the cells that teach: all, or `TAUGHT_CELLS` random ones.
 
     Where not all can be, cells without data are not among them.
@@ -144,7 +143,7 @@ def sampled_rows(data: PairedData, seed: int) -> Rows:
     return rows
 
 
-def sample(data: PairedData, rows: Rows) -> PairedData:
+def sample(data: PairedData, rows: dict[str, np.ndarray]) -> PairedData:
     """Some of the cells, with counts in memory.
 
     Of names and tables nothing is chosen: they are still those of all cells.

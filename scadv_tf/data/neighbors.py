@@ -10,8 +10,8 @@ from scadv_tf.data.normalization import unit_rows
 
 # Of more cells an index finds nearly all of the nearest in a tenth of the time.
 EXACT_CELLS = 50_000
-# The index has 4 sqrt(A) groups of cells, and looks into so many of them for each cell: 97 % of the
-# 35 nearest of a million cells, 99 % of 100,000 (tests/benchmarks/bench_neighbors.py).
+# The index has 4 sqrt(A) groups of cells, and looks into so many of them for each cell: 99 % of the
+# 35 nearest of 100,000 cells are found (tests/benchmarks/bench_neighbors.py).
 GROUPS_SEARCHED = 64
 CELLS_A_GROUP = 40  # that teach where the groups lie
 CELLS_AT_ONCE = 65_536
