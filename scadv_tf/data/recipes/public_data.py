@@ -1,0 +1,86 @@
+"""Data sets that are downloaded once, and turned into one .h5ad for each modality."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scadv_tf.data.downloads import PublicFile, cache_folder, fetch
+from scadv_tf.errors import InputError
+from scadv_tf.files import existing_folder, whole_file
+from scadv_tf.folders import in_turn, scratch_folder
+
+logger = logging.getLogger(__name__)
+
+# (published files by name, path of the .h5ad, folder for temporary files) -> cells written
+Convert = Callable[[Mapping[str, Path], Path, Path], int]
+
+
+@dataclass(frozen=True)
+class PublicData:
+    """A published data set.
+
+    Attributes
+    ----------
+    name : of the data set, ``--dataset``.
+    files : what is published.
+    genome : of the ATAC peaks.
+    convert : modality -> how its .h5ad is made of the files.
+    cells : modality -> the cells that the document counts.
+    notice : licence and citation, for the user.
+    version : of what `convert` makes; to be raised when that changes.
+    """
+
+    name: str
+    files: tuple[PublicFile, ...]
+    genome: str
+    convert: Mapping[str, Convert]
+    cells: Mapping[str, int]
+    notice: str
+    version: int = 1
+
+    def ready(self, data_dir: str) -> dict[str, Path]:
+        """Modality -> its .h5ad, made of the published files if it is not there yet.
+
+        Of several processes that ask for it, one downloads and converts, and the others wait.
+
+        Parameters
+        ----------
+        data_dir : folder of the files; '' for the user's cache.
+
+        Raises
+        ------
+        InputError : the files cannot be had, are not what they should be, or the folder is none.
+        """
+        folder = Path(data_dir).expanduser() if data_dir else cache_folder()
+        _check_folder(folder)
+        logger.info("%s: %s", self.name, self.notice)
+        found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
+        if not all(path.exists() for path in found.values()):
+            folder.mkdir(parents=True, exist_ok=True)
+            with in_turn(folder / f".{self.name}.lock"):
+                self._make({each: path for each, path in found.items() if not path.exists()})
+        return found
+
+    def _make(self, missing: dict[str, Path]) -> None:
+        for modality, path in missing.items():
+            files = fetch(self.files, path.parent)
+            logger.info("converting the %s cells to %s …", modality.upper(), path)
+            with whole_file(path) as part, scratch_folder(path.parent) as scratch:
+                cells = self.convert[modality](files, part, scratch)
+            expected = self.cells[modality]
+            tell = logger.info if cells == expected else logger.warning
+            tell("  %s cells; the document counts %s", f"{cells:,}", f"{expected:,}")
+
+
+def _check_folder(folder: Path) -> None:
+    existing = existing_folder(folder)
+    if not existing.is_dir():
+        raise InputError(
+            what="the folder for the files of the data set is none",
+            expected="--data_dir=FOLDER, which is made if it does not exist",
+            received=f"{existing}, a file",
+            advice="give the folder, or leave --data_dir out to have the files in the user's cache",
+        )
