@@ -72,18 +72,19 @@ def _atac(files: Mapping[str, Path], path: Path, scratch: Path) -> int:
     """Cells with enough counts, with what Cell Ranger ATAC says of each barcode."""
     with open_cells(files[PEAKS.name], "atac", scratch=scratch) as cells:
         names = cells.names(0, cells.cells)
-        said = _single_cells(files[BARCODES.name]).reindex(names)
+        table = _single_cells(files[BARCODES.name])
+        said = table.reindex(names)
         called = said["is__cell_barcode"].to_numpy() == 1
-        check_any(np.flatnonzero(called), cells, files[BARCODES.name], said.index)
+        check_any(np.flatnonzero(called), cells, files[BARCODES.name], table.index)
         rows = np.flatnonzero(called & (_totals(cells) > LEAST_COUNTS))
         return write_cells(path, cells, rows, said.iloc[rows], {"notice": NOTICE})
 
 
 def _single_cells(path: Path) -> pd.DataFrame:
-    """The table of all barcodes, by barcode."""
+    """What was counted of each barcode, by barcode; 1 in ``is__cell_barcode`` calls it a cell."""
     with readable(path, "singlecell.csv of Cell Ranger ATAC"):
-        table = pd.read_csv(path, index_col="barcode")
-        return table[["is__cell_barcode", *table.columns.drop("is__cell_barcode")]]
+        table = pd.read_csv(path, index_col="barcode").select_dtypes("number")
+        return table.astype({"is__cell_barcode": int})
 
 
 def _totals(cells: CellFile) -> np.ndarray:

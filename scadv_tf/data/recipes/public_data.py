@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,10 @@ class PublicData:
         InputError : the files cannot be had, are not what they should be, or the folder is none.
         """
         folder = Path(data_dir).expanduser() if data_dir else cache_folder()
-        _check_folder(folder)
         logger.info("%s: %s", self.name, self.notice)
         found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
         if not all(path.exists() for path in found.values()):
+            _check_writable(folder)
             folder.mkdir(parents=True, exist_ok=True)
             with in_turn(folder / f".{self.name}.lock"):
                 self._make({each: path for each, path in found.items() if not path.exists()})
@@ -75,12 +76,15 @@ class PublicData:
             tell("  %s cells; the document counts %s", f"{cells:,}", f"{expected:,}")
 
 
-def _check_folder(folder: Path) -> None:
+def _check_writable(folder: Path) -> None:
+    """Fails if the files could not be put there."""
     existing = existing_folder(folder)
-    if not existing.is_dir():
-        raise InputError(
-            what="the folder for the files of the data set is none",
-            expected="--data_dir=FOLDER, which is made if it does not exist",
-            received=f"{existing}, a file",
-            advice="give the folder, or leave --data_dir out to have the files in the user's cache",
-        )
+    if existing.is_dir() and os.access(existing, os.W_OK):
+        return
+    raise InputError(
+        what="the files of the data set cannot be put there",
+        expected="--data_dir=FOLDER that may be written to, or that can be made",
+        received=f"{folder} ({existing} is {'read-only' if existing.is_dir() else 'a file'})",
+        advice="give another folder, with links to the files that are there already; or leave "
+        "--data_dir out to have all files in the user's cache",
+    )
