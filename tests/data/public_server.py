@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,8 +16,8 @@ class PublicServer(ThreadingHTTPServer):
     ----------
     files : name -> content.
     asked : (name, Range or '') of each request, in order.
-    faults : name -> what comes in place of the next answers: a status, or ('drop', bytes) after
-        which the connection is cut.
+    faults : name -> what comes in place of the next answers: a status, ('drop', bytes) after which
+        the connection is cut, or ('wait', seconds) before anything comes.
     ranges : whether parts are served, and `careful`: only of the version that is asked for.
     versions : which header tells versions, or '' for none.
     """
@@ -42,6 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = (self.server.faults.get(name) or [None]).pop(0)
         if isinstance(fault, int):
             return self.send_error(fault)
+        if fault and fault[0] == "wait":
+            return time.sleep(fault[1])
         if name not in self.server.files:
             return self.send_error(404)
         content = self.server.files[name]

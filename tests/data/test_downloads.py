@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import multiprocessing
 import os
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 from public_server import serving
@@ -29,7 +32,7 @@ def server():
 def waited(monkeypatch):
     """The seconds that were waited for, which pass at once."""
     seconds = []
-    monkeypatch.setattr(resumed_download.time, "sleep", seconds.append)
+    monkeypatch.setattr(resumed_download, "time", SimpleNamespace(sleep=seconds.append))
     return seconds
 
 
@@ -135,6 +138,23 @@ def test_a_server_that_stays_busy_is_told(server, tmp_path):
         fetched(server, tmp_path)
     assert "status 503" in error.value.received
     assert len(server.asked) == len(resumed_download.WAITS) + 1
+
+
+def test_a_server_that_falls_silent_is_asked_again(server, tmp_path, waited, monkeypatch):
+    monkeypatch.setattr(resumed_download, "TIMEOUTS", (5, 0.1))
+    server.faults["a.bin"] = [("wait", 0.3)]
+    assert fetched(server, tmp_path) == CONTENT and waited == [1]
+
+
+def test_a_bar_shows_how_far_a_download_is(server, tmp_path, monkeypatch, capsys, caplog):
+    caplog.set_level(logging.INFO)
+    fetched(server, tmp_path)
+    assert capsys.readouterr().err == ""
+    (tmp_path / "a.bin").unlink()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fetched(server, tmp_path)
+    bar = capsys.readouterr().err
+    assert "a.bin:" in bar and "/300k" in bar
 
 
 def test_a_missing_file_fails_at_once(server, tmp_path, waited):

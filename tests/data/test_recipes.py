@@ -162,6 +162,14 @@ def test_nothing_is_left_half_converted(skin, monkeypatch):
     assert not list(skin.glob(".part-*")) and not list(skin.glob(".scadv-*"))
 
 
+def test_what_a_killed_conversion_left_is_removed_and_nothing_else(skin):
+    left = [f".part-{'0' * 32}-{name}.v1.rna.h5ad" for name in ("mouse_skin", "pbmc_10k")]
+    for name in left:
+        (skin / name).write_text("half")
+    mouse_skin.DATA.ready(str(skin))
+    assert [path.name for path in skin.glob(".part-*")] == left[1:]
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "barcode,total\nx-1,5\n", ""])
 def test_another_table_of_barcodes_is_refused(pbmc, text):
     (pbmc / pbmc_10k.BARCODES.name).write_text(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scadv_tf.data.downloads import PublicFile, cache_folder, fetch
 from scadv_tf.errors import InputError
-from scadv_tf.files import existing_folder, whole_file
+from scadv_tf.files import existing_folder, unfinished, whole_file
 from scadv_tf.folders import in_turn, scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -61,19 +61,29 @@ class PublicData:
         if not all(path.exists() for path in found.values()):
             _check_writable(folder)
             folder.mkdir(parents=True, exist_ok=True)
+            logger.info("  its cells are made in %s, by one process at a time", folder)
             with in_turn(folder / f".{self.name}.lock"):
-                self._make({each: path for each, path in found.items() if not path.exists()})
+                missing = {each: path for each, path in found.items() if not path.exists()}
+                if missing:  # another process may just have made them
+                    self._make(missing, fetch(self.files, folder))
         return found
 
-    def _make(self, missing: dict[str, Path]) -> None:
+    def _make(self, missing: dict[str, Path], files: dict[str, Path]) -> None:
         for modality, path in missing.items():
-            files = fetch(self.files, path.parent)
-            logger.info("converting the %s cells to %s …", modality.upper(), path)
+            _remove_unfinished(path)
+            logger.info("  converting the %s cells to %s …", modality.upper(), path.name)
             with whole_file(path) as part, scratch_folder(path.parent) as scratch:
                 cells = self.convert[modality](files, part, scratch)
             expected = self.cells[modality]
             tell = logger.info if cells == expected else logger.warning
             tell("  %s cells; the document counts %s", f"{cells:,}", f"{expected:,}")
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Removes what killed processes wrote of a file; none writes it now."""
+    for part in unfinished(path.parent):
+        if part.name.endswith(f"-{path.name}"):
+            part.unlink(missing_ok=True)
 
 
 def _check_writable(folder: Path) -> None:
