@@ -14,24 +14,37 @@ if TYPE_CHECKING:
     from rdata.parser import RObject
 
 
+def check_reader() -> None:
+    """Fails if objects of R cannot be read here.
+
+    Raises
+    ------
+    InputError : the package rdata, which is optional, is missing.
+    """
+    try:
+        import rdata  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            what="an object of R is to be read, and the package that reads it is missing",
+            expected="the package rdata",
+            received=str(error),
+            advice="pip install rdata, or install scadv_tf with its extra [rds]",
+        ) from error
+
+
 def seurat_cells(path: Path) -> pd.DataFrame:
     """The table of cells of a Seurat object, its slot ``meta.data``, indexed by their names.
 
-    The whole file is held while it is read; of the object nothing else is converted.
+    The whole file is held while it is read, in some three times its size without compression; of
+    the object nothing else is converted.
 
     Raises
     ------
     InputError : the package rdata is missing, or it is no such file.
     """
-    try:
-        import rdata
-    except ImportError as error:
-        raise InputError(
-            what=f"{path.name} is an object of R, and the package that reads it is missing",
-            expected="the package rdata",
-            received=str(error),
-            advice="pip install rdata, or install scadv_tf with its extra [rds]",
-        ) from error
+    check_reader()
+    import rdata
+
     with readable(path, ".rds"):
         whole = rdata.parser.parse_file(path, extension=".rds")
         return rdata.conversion.convert(_slot(whole.object, "meta.data"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
 import os
 import socket
 import sys
@@ -16,7 +15,6 @@ from public_server import serving
 from scadv_tf.data import resumed_download
 from scadv_tf.data.downloads import CHECKSUMS, PublicFile, cache_folder, fetch
 from scadv_tf.errors import InputError
-from scadv_tf.folders import in_turn
 
 CONTENT = os.urandom(300_000)
 CHANGED = os.urandom(300_000)
@@ -211,21 +209,3 @@ def test_a_file_that_was_damaged_here_is_told_and_left_alone(server, tmp_path):
 def test_the_cache_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "scadv_tf"
-
-
-def _fetch_in_turn(file: PublicFile, folder) -> None:
-    with in_turn(folder / ".lock"):
-        fetch((file,), folder)
-
-
-@pytest.mark.slow
-def test_of_two_processes_one_downloads(server, tmp_path):
-    start = multiprocessing.get_context("spawn")
-    given = public(server), tmp_path
-    both = [start.Process(target=_fetch_in_turn, args=given) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(120)
-        assert process.exitcode == 0
-    assert server.asked == [("a.bin", "")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -140,6 +141,26 @@ def test_what_is_not_there_is_downloaded_and_a_second_run_starts_at_once(skin, t
     assert {path.name for path in folder.iterdir()} == left
 
 
+def _make_ready(data, folder) -> None:
+    data.ready(str(folder))
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_downloads_and_converts(skin, tmp_path):
+    contents = {path.name: path.read_bytes() for path in skin.iterdir()}
+    start, folder = multiprocessing.get_context("spawn"), tmp_path / "cache"
+    with serving(contents) as server:
+        given = of_server(mouse_skin.DATA, server), folder
+        both = [start.Process(target=_make_ready, args=given) for _ in range(2)]
+        for process in both:
+            process.start()
+        for process in both:
+            process.join(120)
+            assert process.exitcode == 0
+        assert sorted(name for name, _ in server.asked) == sorted(contents)
+    assert len(ready(mouse_skin.DATA, folder)["atac"]) == 3
+
+
 def test_the_default_folder_is_the_users_cache(skin, tmp_path, monkeypatch):
     monkeypatch.setattr(public_data, "cache_folder", lambda: skin)
     assert mouse_skin.DATA.ready("")["rna"].parent == skin
@@ -192,11 +213,12 @@ def test_another_object_of_r_is_refused(pbmc):
         pbmc_10k.DATA.ready(str(pbmc))
 
 
-def test_without_the_package_that_reads_r_its_name_is_told(pbmc, monkeypatch):
+def test_without_the_package_that_reads_r_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rdata", None)
-    with pytest.raises(InputError, match="object of R") as error:
-        pbmc_10k.DATA.ready(str(pbmc))
+    with serving({}) as server, pytest.raises(InputError, match="object of R") as error:
+        of_server(pbmc_10k.DATA, server).ready(str(tmp_path / "new"))
     assert "[rds]" in error.value.advice
+    assert not server.asked and not (tmp_path / "new").exists()
 
 
 def test_a_file_is_no_folder(tmp_path):

@@ -18,7 +18,7 @@ import pandas as pd
 
 from scadv_tf.data.cell_files import CellFile, open_cells
 from scadv_tf.data.downloads import PublicFile
-from scadv_tf.data.r_objects import seurat_cells
+from scadv_tf.data.r_objects import check_reader, seurat_cells
 from scadv_tf.data.readable import readable
 from scadv_tf.data.recipes.conversion import check_any, write_cells
 from scadv_tf.data.recipes.public_data import PublicData
@@ -100,4 +100,5 @@ DATA = PublicData(
     convert={"rna": _rna, "atac": _atac},
     cells={"rna": 9_432, "atac": 7_866},
     notice=NOTICE,
+    check=check_reader,
 )

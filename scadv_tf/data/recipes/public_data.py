@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 Convert = Callable[[Mapping[str, Path], Path, Path], int]
 
 
+def _nothing() -> None:
+    """Nothing else is needed."""
+
+
 @dataclass(frozen=True)
 class PublicData:
     """A published data set.
@@ -31,6 +35,7 @@ class PublicData:
     convert : modality -> how its .h5ad is made of the files.
     cells : modality -> the cells that the document counts.
     notice : licence and citation, for the user.
+    check : raises what would hinder `convert`, before anything is downloaded.
     version : of what `convert` makes; to be raised when that changes.
     """
 
@@ -40,6 +45,7 @@ class PublicData:
     convert: Mapping[str, Convert]
     cells: Mapping[str, int]
     notice: str
+    check: Callable[[], None] = _nothing
     version: int = 1
 
     def ready(self, data_dir: str) -> dict[str, Path]:
@@ -59,6 +65,7 @@ class PublicData:
         logger.info("%s: %s", self.name, self.notice)
         found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
         if not all(path.exists() for path in found.values()):
+            self.check()
             _check_writable(folder)
             folder.mkdir(parents=True, exist_ok=True)
             logger.info("  its cells are made in %s, by one process at a time", folder)
