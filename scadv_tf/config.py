@@ -22,7 +22,14 @@ class DataConfig(Checked):
 
     dataset: str = option(
         "",
-        "A known data set (pbmc, synthetic), or a name for your own --rna and --atac files.",
+        "A known data set (pbmc, synthetic; pbmc_10k, mouse_skin, which are downloaded), or a name "
+        "for your own --rna and --atac files.",
+    )
+    data_dir: str = option(
+        "",
+        "Folder for the files of a data set that is downloaded: those that are there, by the names "
+        "that they have where they are published, are not downloaded; the others, and the two "
+        ".h5ad that are made of them, are put there. Default: the user's cache.",
     )
     rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
     atac: str = option(

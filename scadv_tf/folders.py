@@ -104,9 +104,14 @@ def remove_leftovers(folder: Path, prefix: str) -> None:
 
 
 @contextlib.contextmanager
-def in_turn(folder: Path) -> Iterator[None]:
-    """Waits until no other process is in such a block with the same folder."""
-    with _open(folder, os.O_RDONLY) as mark:
+def in_turn(place: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block with the same place.
+
+    Parameters
+    ----------
+    place : a folder, or a file that is made if missing; network file systems lock files alone.
+    """
+    with _open(place, os.O_RDONLY if place.is_dir() else os.O_RDWR | os.O_CREAT) as mark:
         _lock(mark, fcntl.LOCK_EX)
         yield
 

@@ -114,14 +114,16 @@ def test_new_folders_go_again_unless_they_are_used(tmp_path):
     assert names_in(tmp_path) == ["a"]
 
 
-def test_each_waits_for_its_turn(tmp_path):
-    order = []
+@pytest.mark.parametrize("name", ["", "lock"])
+def test_each_waits_for_its_turn(tmp_path, name):
+    """By a folder, or by a file that need not exist."""
+    order, place = [], tmp_path / name
 
     def work():
-        with in_turn(tmp_path):
+        with in_turn(place):
             order.append("second")
 
-    with in_turn(tmp_path):
+    with in_turn(place):
         thread = threading.Thread(target=work)
         thread.start()
         thread.join(0.2)

@@ -34,6 +34,8 @@ from scadv_tf.data.pairing import (
     pair,
 )
 from scadv_tf.data.readers import StoredModality, held, stored
+from scadv_tf.data.recipes import mouse_skin, pbmc_10k
+from scadv_tf.data.recipes.public_data import PublicData
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
 from scadv_tf.settings import option
@@ -210,6 +212,19 @@ def _synthetic(source: DatasetSource) -> LabelledPair:
         source.synthetic_cells, difficulty=source.synthetic_difficulty, seed=source.seed
     )
     return assemble(rna, peaks, replace(source, label_key=source.label_key or "cell_type"), genes)
+
+
+def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
+    """The recipe of a data set that is downloaded."""
+
+    def load_published(source: DatasetSource) -> LabelledPair:
+        files = {modality: str(path) for modality, path in data.ready(source.data_dir).items()}
+        return load(replace(source, **files, genome=source.genome or data.genome))
+
+    return load_published
+
+
+_RECIPES |= {data.name: _published(data) for data in (pbmc_10k.DATA, mouse_skin.DATA)}
 
 
 @recipe("custom")

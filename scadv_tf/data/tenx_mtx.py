@@ -37,11 +37,22 @@ def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
         return None
     matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
     folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]
-    barcodes = _table(_find(folder, f"{prefix}barcodes.tsv"))[0].to_numpy(dtype=str)
-    names = StoredText(np.char.encode(barcodes, "utf-8"))  # a quarter of the memory
-    var = _features(folder, prefix)
-    cells = len(barcodes)
-    turned = _cells_are_columns(_shape(matrix_path), cells, len(var), folder)
+    features = (prefix + name for name in ("features.tsv", "genes.tsv", "peaks.bed"))
+    barcodes = _find(folder, f"{prefix}barcodes.tsv")
+    return stored_mtx(asked, matrix_path, barcodes, _find(folder, *features))
+
+
+def stored_mtx(asked: Asked, matrix_path: Path, barcodes: Path, features: Path) -> StoredCells:
+    """The cells of the three files, whatever they are called; but peaks are in a .bed.
+
+    Raises
+    ------
+    InputError : their sizes disagree.
+    """
+    cell_names = _table(barcodes)[0].to_numpy(dtype=str)
+    names = StoredText(np.char.encode(cell_names, "utf-8"))  # a quarter of the memory
+    var, cells = _features(features), len(names)
+    turned = _cells_are_columns(_shape(matrix_path), cells, len(var), matrix_path.parent)
 
     def entries() -> Iterator[Entries]:
         for rows, columns, values in mtx_entries(matrix_path):
@@ -91,8 +102,7 @@ def _table(path: Path, **options: str) -> pd.DataFrame:
     )
 
 
-def _features(folder: Path, prefix: str) -> pd.DataFrame:
-    path = _find(folder, *(prefix + name for name in ("features.tsv", "genes.tsv", "peaks.bed")))
+def _features(path: Path) -> pd.DataFrame:
     if "peaks.bed" in path.name:
         table = _table(path, comment="#")
         names = table[0] + ":" + table[1] + "-" + table[2]

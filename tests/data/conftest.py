@@ -33,7 +33,7 @@ def adata():
 def write_10x_h5(tmp_path):
     """Write counts [cells, features] as Cell Ranger 3 does (kinds given) or as Cell Ranger 2."""
 
-    def write(counts, ids, names, kinds=None, name="matrix.h5"):
+    def write(counts, ids, names, kinds=None, name="matrix.h5", barcodes=None):
         counts = sparse.csr_matrix(np.asarray(counts, dtype=np.int32))
         path = tmp_path / name
         text = h5py.string_dtype()
@@ -42,8 +42,8 @@ def write_10x_h5(tmp_path):
             for part in ("data", "indices", "indptr"):
                 group[part] = getattr(counts, part)
             group["shape"] = np.array(counts.shape[::-1], dtype=np.int32)
-            barcodes = np.array([f"c{i}-1" for i in range(counts.shape[0])], dtype="S")
-            group["barcodes"] = barcodes
+            barcodes = barcodes or [f"c{i}-1" for i in range(counts.shape[0])]
+            group["barcodes"] = np.array(barcodes, dtype="S")
             if not kinds:
                 group["genes"], group["gene_names"] = np.array(ids, "S"), np.array(names, "S")
                 return path

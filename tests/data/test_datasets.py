@@ -179,8 +179,8 @@ def test_own_data_need_both_files(files, missing):
 
 
 def test_unknown_name_lists_the_names_and_own_files():
-    assert available() == ["custom", "pbmc", "synthetic"]
-    with pytest.raises(InputError, match="custom, pbmc, synthetic") as error:
+    assert available() == ["custom", "mouse_skin", "pbmc", "pbmc_10k", "synthetic"]
+    with pytest.raises(InputError, match="custom, mouse_skin, pbmc, pbmc_10k, synthetic") as error:
         load_dataset("pbcm")
     assert "--rna=FILE --atac=FILE" in error.value.advice
 

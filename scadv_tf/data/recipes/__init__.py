@@ -1,0 +1,1 @@
+"""Data sets that are published elsewhere, a module each."""
