@@ -26,10 +26,21 @@ class DataConfig(Checked):
     )
     rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
     atac: str = option(
-        "", "ATAC cells in the same formats: peaks, or gene activity made elsewhere."
+        "",
+        "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "
+        "gzipped or not, which are counted in --peaks, else in windows of the genome.",
     )
     atac_peaks: str = option(
         "", "Peaks of the same ATAC cells, used to find neighbours if --atac holds gene activity."
+    )
+    peaks: str = option("", "BED file of the peaks in which the fragments of --atac are counted.")
+    barcodes: str = option(
+        "",
+        "List of the cells among the barcodes of the fragments, one a line, or Cell Ranger's "
+        "singlecell.csv or per_barcode_metrics.csv; default: by --min_fragments.",
+    )
+    min_fragments: int = option(
+        1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
     )
     label_key: str = option("cell_type", "Column of the RNA cells' obs that holds their types.")
     atac_label_key: str = option(

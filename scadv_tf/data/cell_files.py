@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data import scverse, tenx_h5, tenx_mtx
+from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
@@ -32,7 +32,7 @@ from scadv_tf.data.sound_counts import (
     tell_of_empty_cells,
     tell_of_logs,
 )
-from scadv_tf.data.stored_cells import Asked, Called, StoredCells
+from scadv_tf.data.stored_cells import Asked, Called, Counting, StoredCells
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -47,8 +47,12 @@ FORMATS = (
     scverse.read_h5ad,
     tenx_h5.read_10x_h5,
     tenx_mtx.read_10x_mtx,
+    fragments.read_fragments,
 )
-EXPECTED = ".h5ad, .h5mu, 10x .h5, or a 10x folder with matrix.mtx, barcodes and features"
+EXPECTED = (
+    ".h5ad, .h5mu, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, or (ATAC) "
+    "fragments.tsv.gz"
+)
 NAMES_AT_ONCE = 100_000
 _HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5")
 
@@ -149,15 +153,17 @@ def open_cells(
     layer: str = "",
     scratch: str | Path | None = None,
     called: Called | None = None,
+    counting: Counting | None = None,
 ) -> CellFile:
-    """Opens a file or 10x folder without reading its counts.
+    """Opens a file or 10x folder without reading its counts; of fragments, all are read.
 
     Parameters
     ----------
     path, modality, layer : see `scadv_tf.data.readers.read_modality`.
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
-        zero; None for the system's folder of temporary files.
+        zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
+    counting : how fragments become counts.
 
     Raises
     ------
@@ -176,7 +182,7 @@ def open_cells(
         return where
 
     try:
-        return _opened(Asked(path, modality, layer, called, folder), stack)
+        return _opened(Asked(path, modality, layer, called, folder, counting or Counting()), stack)
     except BaseException:
         stack.close()
         raise
@@ -250,10 +256,17 @@ def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | No
             advice="convert it, e.g. with anndata's write_h5ad; "
             "a compressed file: decompress it first",
         )
-    if asked.layer and stored.from_10x:
+    if asked.counting.given and stored.format != fragments.FORMAT:
+        raise InputError(
+            what=f"{asked.path.name} holds no fragments",
+            expected=f"a file of fragments with {' and '.join(asked.counting.given)}",
+            received=stored.format,
+            advice=f"leave that out, or give fragments.tsv.gz by {called.flag}",
+        )
+    if asked.layer and stored.obs is None:
         raise InputError(
             what=f"{asked.path.name} has no layers",
-            expected=f"no {called.layer_flag} for a 10x file",
+            expected=f"no {called.layer_flag} for {stored.format}",
             received=asked.layer,
             advice=f"leave {called.layer_flag} out",
         )

@@ -37,6 +37,12 @@ _CAUSES = (
         "plug-ins: pip install hdf5plugin",
     ),
     _Cause(
+        r"No space left on device|[Qq]uota exceeded",
+        "could not be sorted by cell: the disk is full",
+        "room for a temporary copy of the counts",
+        "make room where the results go, or give another folder for them",
+    ),
+    _Cause(
         r"Permission denied",
         "may not be read",
         "a file that you may read",

@@ -397,9 +397,12 @@ REFUSED = {
     "zarr": (as_zarr, "is a zarr store"),
     "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
     "molecules": (of_molecules, "is a molecule_info.h5.*filtered_feature_bc_matrix.h5"),
-    "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "table of ATAC fragments.*peaks"),
+    "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "ATAC fragments.*--atac"),
     "plain fragments": (holding("x.bed", b"# id=1\n#\n" + FRAGMENTS), "ATAC fragments"),
-    "fragments without counts": (holding("x.tsv", FRAGMENTS.replace(b"\t2", b"")), "fragments"),
+    "fragments without counts": (
+        holding("x.tsv", b"chr1\t100\t250\tAAAC-1\nchr1\t110\t260\tAAAG-1\n"),
+        "ATAC fragments",
+    ),
     "the index of fragments": (holding("fragments.tsv.gz.tbi", b"TBI\1\0", True), "index .tabix"),
     "an object of R": (holding("cells.rds", b"X\n\0\0\0\2\0", True), "object of R.*writeH5AD"),
     "a workspace of R": (holding("cells.RData", b"RDX3\nX\n", True), "object of R"),
@@ -408,7 +411,7 @@ REFUSED = {
         "format of the RNA file is not known",
     ),
     "a zipped file cut short": (
-        lambda folder: holding("x.gz", gzip.compress(FRAGMENTS)[:15])(folder),
+        holding("x.gz", gzip.compress(FRAGMENTS)[:15]),
         "format of the RNA file is not known",
     ),
     "two genomes": (of_two_genomes, "several genomes.*hg19, mm10"),
