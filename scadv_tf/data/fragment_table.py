@@ -24,7 +24,7 @@ BEGINS = re.compile(rb"(?:#.*\n|\r?\n)*[^\t\n]+\t\d+\t\d+\t[^\t\r\n]+(?:\t\d+(?:
 _COLUMNS = ("chrom", "start", "end", "barcode", "reads", "strand")
 _RECORD = np.dtype([(name, "<i4") for name in _COLUMNS[:4]])
 _COMMENT = re.compile(rb"^#.*\n?", re.MULTILINE)
-_ARROW_BYTES = 1 << 22  # of text that one thread of Arrow takes
+_ARROW_BYTES = 1 << 30  # more than a block has: one table of names a block
 
 
 class FragmentTable:
@@ -108,11 +108,11 @@ class _Codes(defaultdict):
         """The codes of a column of dictionaries of Arrow, int32."""
         parts = []
         for chunk in column.chunks:
-            names = chunk.dictionary.to_pylist()
-            if "" in names:
-                raise ValueError("a name is empty")
+            names = chunk.dictionary.to_numpy(zero_copy_only=False)
             known = np.fromiter(map(self.__getitem__, names), np.int32, len(names))
             parts.append(known[chunk.indices.to_numpy()])
+        if "" in self:
+            raise ValueError("a name is empty")
         return np.concatenate(parts)
 
 
@@ -126,7 +126,7 @@ def _read(text: bytes, columns: Sequence[str]):
     kinds |= {"chrom": names, "barcode": names, "strand": names}
     return csv.read_csv(
         pyarrow.BufferReader(text),
-        csv.ReadOptions(column_names=columns, block_size=_ARROW_BYTES),
+        csv.ReadOptions(use_threads=False, column_names=columns, block_size=_ARROW_BYTES),
         csv.ParseOptions(delimiter="\t", quote_char=False),
         csv.ConvertOptions(column_types=kinds, null_values=[], strings_can_be_null=False),
     )

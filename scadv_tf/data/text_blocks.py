@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-BLOCK_BYTES = 1 << 23  # of text: much beside what a block costs, little beside what a run holds
+BLOCK_BYTES = 1 << 22  # of text: much beside what a block costs, little beside what a run holds
 _PIECE_BYTES = 1 << 18  # of the file
 _BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
 _GZIP = b"\x1f\x8b"
