@@ -33,6 +33,7 @@ from scadv_tf.data.sound_counts import (
     tell_of_logs,
 )
 from scadv_tf.data.stored_cells import Asked, Called, Counting, StoredCells
+from scadv_tf.data.zarr_stores import is_zarr, open_zarr
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -50,8 +51,8 @@ FORMATS = (
     fragments.read_fragments,
 )
 EXPECTED = (
-    ".h5ad, .h5mu, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, or (ATAC) "
-    "fragments.tsv.gz"
+    ".h5ad, .h5mu, either as .zarr, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, "
+    "or (ATAC) fragments.tsv.gz"
 )
 NAMES_AT_ONCE = 100_000
 _HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5")
@@ -154,6 +155,7 @@ def open_cells(
     scratch: str | Path | None = None,
     called: Called | None = None,
     counting: Counting | None = None,
+    genome_group: str = "",
 ) -> CellFile:
     """Opens a file or 10x folder without reading its counts; of fragments, all are read.
 
@@ -164,6 +166,7 @@ def open_cells(
         zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
     counting : how fragments become counts.
+    genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2 that has several.
 
     Raises
     ------
@@ -182,7 +185,8 @@ def open_cells(
         return where
 
     try:
-        return _opened(Asked(path, modality, layer, called, folder, counting or Counting()), stack)
+        asked = Asked(path, modality, layer, called, folder, counting or Counting(), genome_group)
+        return _opened(asked, stack)
     except BaseException:
         stack.close()
         raise
@@ -190,11 +194,9 @@ def open_cells(
 
 def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
     path = asked.path
-    _refuse_zarr(path)
-    with readable(path, path.suffix or "10x mtx"):
-        file = _hdf5(path)
-        if file is not None:
-            stack.enter_context(file)
+    zarr = is_zarr(path)
+    with readable(path, "zarr" if zarr else path.suffix or "10x mtx"):
+        file = open_zarr(path, stack) if zarr else _hdf5(path, stack)
         found = (read(asked, file) for read in FORMATS)
         stored = next((cells for cells in found if cells is not None), None)
         _check_format(asked, file, stored)
@@ -215,18 +217,7 @@ def _existing(path: str | Path, called: Called) -> Path:
     )
 
 
-def _refuse_zarr(path: Path) -> None:
-    inside = [".zgroup", ".zattrs", "zarr.json"]
-    if ".zarr" in path.suffixes or any((path / name).exists() for name in inside):
-        raise InputError(
-            what=f"{path} is a zarr store",
-            expected=EXPECTED,
-            received="zarr",
-            advice="convert it: anndata.read_zarr(store).write_h5ad(new)",
-        )
-
-
-def _hdf5(path: Path) -> h5py.File | None:
+def _hdf5(path: Path, stack: contextlib.ExitStack) -> h5py.File | None:
     """The open file; None where it is no HDF5, and not called so."""
     import h5py
 
@@ -234,7 +225,15 @@ def _hdf5(path: Path) -> h5py.File | None:
         return None
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 (those who have it have files that need it)
-    return h5py.File(path, "r")
+    return stack.enter_context(h5py.File(path, "r"))
+
+
+def _content(file: h5py.File | None) -> str:
+    """What is in an open file, for a message."""
+    if file is None:
+        return ""
+    kind = "HDF5" if hasattr(file, "filename") else "a zarr store"
+    return f", {kind} with {', '.join(file) or 'nothing'}"
 
 
 def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
@@ -251,8 +250,7 @@ def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | No
         raise InputError(
             what=f"the format of {called.what} is not known",
             expected=EXPECTED,
-            received=str(asked.path)
-            + (f", HDF5 with {', '.join(file) or 'nothing'}" if file else ""),
+            received=str(asked.path) + _content(file),
             advice="convert it, e.g. with anndata's write_h5ad; "
             "a compressed file: decompress it first",
         )

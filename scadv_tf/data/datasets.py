@@ -147,7 +147,7 @@ def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | Sto
     called = Called.of(modality)
     cells = open_cells(
         getattr(source, modality), modality, layer, source.scratch or None, called,
-        _counting(source) if modality == "atac" else None,
+        _counting(source) if modality == "atac" else None, source.genome_group,
     )  # fmt: skip
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
@@ -287,8 +287,9 @@ def _peaks_beside(
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
     cells = open_cells(
-        source.atac_peaks, "atac", "", source.scratch or None, called, _counting(source)
-    )
+        source.atac_peaks, "atac", "", source.scratch or None, called, _counting(source),
+        source.genome_group,
+    )  # fmt: skip
     on_disk = isinstance(atac, StoredModality)
     peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)

@@ -48,7 +48,7 @@ def other_file(path: Path, file: h5py.File | None) -> OtherFile | None:
     file : the same, open, if it is HDF5.
     """
     if file is not None:
-        return _MOLECULES if {"umi", "gem_group"} <= file.keys() else None
+        return _MOLECULES if {"umi", "gem_group"}.issubset(file) else None
     if not path.is_file():
         return None
     start = beginning(path)

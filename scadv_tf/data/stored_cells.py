@@ -62,6 +62,7 @@ class Asked:
     called : what messages call the file.
     scratch : makes a folder, which goes when the file is closed.
     counting : for a file of fragments.
+    genome_group : which of the genomes of a 10x .h5 of several; '' where there is one.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Asked:
     called: Called
     scratch: Callable[[], Path]
     counting: Counting = Counting()
+    genome_group: str = ""
 
 
 @dataclass(frozen=True, eq=False)
