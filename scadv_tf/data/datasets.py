@@ -248,7 +248,7 @@ def _counting(source: DatasetSource) -> Counting:
 
     flags = [f"--{name}" for name in ("peaks", "barcodes") if getattr(source, name)]
     given = () if source.atac_peaks else tuple(flags)
-    return Counting(intervals, source.barcodes, source.min_fragments, given)
+    return Counting(intervals, source.barcodes, source.min_fragments, given, not source.peaks)
 
 
 def _genes_of(source: DatasetSource) -> pd.DataFrame:

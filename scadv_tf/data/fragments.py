@@ -63,6 +63,9 @@ def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     if not matrix.index.known.any():
         raise _no_common_chromosome(table, intervals)
+    if asked.counting.drop_empty:
+        intervals = intervals[matrix.reached()]
+        matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     var = pd.DataFrame(index=intervals.index)
     encoded = StoredText(np.char.encode(names, "utf-8"))  # a quarter of the memory
     return StoredCells(FORMAT, matrix, encoded, var, no_table(len(names)))
@@ -102,6 +105,13 @@ class CountedFragments:
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
         return (values for _, _, values in self._entries())
+
+    def reached(self) -> np.ndarray:
+        """Which intervals have a fragment of a cell, bool [P]."""
+        found = np.zeros(self.shape[1], bool)
+        for _, intervals, _ in self._entries():
+            found[intervals] = True
+        return found
 
     def _entries(self) -> Iterator[Entries]:
         for records in self._table.records():

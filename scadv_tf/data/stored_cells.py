@@ -42,12 +42,15 @@ class Counting:
     barcodes : path of a list of cells; '' for those with enough fragments.
     min_fragments : how many are enough.
     given : flags that the user gave, and that no other file has a use for.
+    drop_empty : whether intervals without a fragment of any cell are left out, as windows are:
+        what no fragment reaches was not measured.
     """
 
     intervals: Callable[[], pd.DataFrame] | None = None
     barcodes: str = ""
     min_fragments: int = 1000
     given: tuple[str, ...] = ()
+    drop_empty: bool = False
 
 
 @dataclass(frozen=True)
