@@ -3,7 +3,7 @@
 python -m scadv_tf.annotate --model=savedmodels/pbmc --input=rna.h5ad --modality=rna \\
   --output=annotated.h5ad
 
-The input is an .h5ad, an .h5mu, a 10x .h5 or a 10x folder with raw counts; its genes may come in
+The input is an .h5ad, .h5mu, .zarr, 10x .h5 or a 10x folder with raw counts; its genes may come in
 any order. Of ATAC, peaks, gene activity or fragments. Cells are read and written some at a time, so
 that memory does not grow with their number. The output is an .h5ad (labels in obs, latent vectors
 in obsm['X_scadv'], no counts) or, if its name ends so, a .csv (cell, label, confidence,
@@ -47,7 +47,7 @@ class AnnotateConfig(Checked):
     model: str = option("", "Folder of an export, or of its versions: the newest is taken.")
     input: str = option(
         "",
-        "New cells: .h5ad, .h5mu, 10x .h5, or a 10x mtx folder, raw counts; of ATAC also "
+        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or a 10x mtx folder, raw counts; of ATAC also "
         "fragments.tsv, gzipped or not, which are counted in the peaks of the training.",
     )
     modality: str = option("", "What the cells are: rna or atac.")

@@ -24,7 +24,7 @@ class DataConfig(Checked):
         "",
         "A known data set (pbmc, synthetic), or a name for your own --rna and --atac files.",
     )
-    rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
+    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or a 10x mtx folder.")
     atac: str = option(
         "",
         "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "
