@@ -35,6 +35,7 @@ from scadv_tf.data.sound_counts import (
 from scadv_tf.data.stored_cells import Asked, Called, Counting, StoredCells
 from scadv_tf.data.zarr_stores import is_zarr, open_zarr
 from scadv_tf.errors import InputError
+from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
@@ -179,8 +180,9 @@ def open_cells(
     stack = contextlib.ExitStack()
 
     def folder() -> Path:
-        made = tempfile.TemporaryDirectory(prefix=".scadv-sorting-", dir=scratch)
-        where = Path(stack.enter_context(made))
+        around = Path(scratch or tempfile.gettempdir())
+        # Locked, so that no other run takes it for left by a killed one.
+        where = stack.enter_context(scratch_folder(around, ".scadv-sorting-"))
         logger.info("%s is not stored by cell: sorting it in %s …", path.name, where.parent)
         return where
 

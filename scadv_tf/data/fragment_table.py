@@ -7,9 +7,9 @@ of its reads; then maybe a strand. Lines that begin with # are comments. The ord
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,14 +17,15 @@ from scadv_tf.data.one_line import one_line
 from scadv_tf.data.text_blocks import blocks_of_lines
 from scadv_tf.errors import InputError
 
+if TYPE_CHECKING:
+    from scadv_tf.data.fragment_lines import Names
+
 FRAGMENTS_AT_ONCE = 500_000
 # What a table begins with. More columns than these have peaks of MACS, and other kinds of BED.
 BEGINS = re.compile(rb"(?:#.*\n|\r?\n)*[^\t\n]+\t\d+\t\d+\t[^\t\r\n]+(?:\t\d+(?:\t[+.-])?)?\r?\n")
 
 _COLUMNS = ("chrom", "start", "end", "barcode", "reads", "strand")
 _RECORD = np.dtype([(name, "<i4") for name in _COLUMNS[:4]])
-_COMMENT = re.compile(rb"^#.*\n?", re.MULTILINE)
-_ARROW_BYTES = 1 << 30  # more than a block has: one table of names a block
 
 
 class FragmentTable:
@@ -47,19 +48,21 @@ class FragmentTable:
     """
 
     def __init__(self, path: Path, folder: Path):
-        self._path, self._records, self._columns = path, folder / "fragments", ()
-        codes = {name: _Codes() for name in ("chrom", "barcode")}
+        from scadv_tf.data.fragment_lines import Names
+
+        self._path, self._records, self._columns = path, folder / "fragments", 0
+        chroms, barcodes = Names(), Names()
+        self.chromosomes, self.barcodes = chroms.names, barcodes.names
         self.fragments = np.zeros(0, np.int64)
         lines = 0
         with open(self._records, "wb") as file:
             for block in blocks_of_lines(path):
-                records = self._parsed(block, lines, codes)
+                records = self._parsed(block, lines, chroms, barcodes)
                 lines += block.count(b"\n")
                 file.write(records.data)
-                found = np.bincount(records["barcode"], minlength=len(codes["barcode"]))
+                found = np.bincount(records["barcode"], minlength=len(self.barcodes))
                 found[: len(self.fragments)] += self.fragments
                 self.fragments = found
-        self.chromosomes, self.barcodes = list(codes["chrom"]), list(codes["barcode"])
         if not len(self.fragments):
             raise InputError(
                 what=f"{path.name} holds no fragments",
@@ -74,62 +77,32 @@ class FragmentTable:
             while len(piece := np.fromfile(file, _RECORD, FRAGMENTS_AT_ONCE)):
                 yield piece
 
-    def _parsed(self, block: bytes, line: int, codes: dict[str, _Codes]) -> np.ndarray:
+    def _parsed(self, block: bytes, line: int, chroms: Names, barcodes: Names) -> np.ndarray:
         """The fragments of a block of lines, of which `line` came before."""
-        import pyarrow
+        from scadv_tf.data.fragment_lines import parse
 
-        text = _COMMENT.sub(b"", block) if block[:1] == b"#" or b"\n#" in block else block
-        if text.isspace() or not text:
-            return np.empty(0, _RECORD)
+        self._columns = self._columns or _width(block)
+        records = np.empty(block.count(b"\n"), _RECORD)
+        known = chroms.ready(len(records)), barcodes.ready(len(records))
+        text, numbers = np.frombuffer(block, np.uint8), records.view(np.int32).reshape(-1, 4)
+        found = parse(text, self._columns, numbers, *known)
         try:
-            first = text.lstrip(b"\r\n").partition(b"\n")[0]
-            self._columns = self._columns or _COLUMNS[: max(4, first.count(b"\t") + 1)]
-            table = _read(text, self._columns)
-            records = np.empty(len(table), _RECORD)
-            for name in ("start", "end"):
-                records[name] = table[name].to_numpy()
-            if not np.all((records["start"] >= 0) & (records["start"] < records["end"])):
-                raise ValueError("a start is not before its end, or negative")
-            for name, known in codes.items():
-                records[name] = known.of(table[name])
-        except (ValueError, pyarrow.ArrowInvalid) as error:
-            faults = _faults(block, line, len(self._columns))
-            raise _no_fragment(self._path, next(faults, (line + 1, text, str(error)))) from error
-        return records
+            if found < 0:
+                raise ValueError("it could not be read")
+            for names in (chroms, barcodes):
+                names.learn(block)
+        except ValueError as error:
+            faults = _faults(block, line, self._columns)
+            unknown = line + 1, block.partition(b"\n")[0], str(error)
+            raise _no_fragment(self._path, next(faults, unknown)) from error
+        return records[:found]
 
 
-class _Codes(defaultdict):
-    """Names -> their codes, in the order in which they are first asked for."""
-
-    def __init__(self):
-        super().__init__(self.__len__)
-
-    def of(self, column) -> np.ndarray:
-        """The codes of a column of dictionaries of Arrow, int32."""
-        parts = []
-        for chunk in column.chunks:
-            names = chunk.dictionary.to_numpy(zero_copy_only=False)
-            known = np.fromiter(map(self.__getitem__, names), np.int32, len(names))
-            parts.append(known[chunk.indices.to_numpy()])
-        if "" in self:
-            raise ValueError("a name is empty")
-        return np.concatenate(parts)
-
-
-def _read(text: bytes, columns: Sequence[str]):
-    """The columns of the lines as a table of Arrow."""
-    import pyarrow
-    from pyarrow import csv
-
-    names = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-    kinds = {name: pyarrow.int32() for name in ("start", "end", "reads")}
-    kinds |= {"chrom": names, "barcode": names, "strand": names}
-    return csv.read_csv(
-        pyarrow.BufferReader(text),
-        csv.ReadOptions(use_threads=False, column_names=columns, block_size=_ARROW_BYTES),
-        csv.ParseOptions(delimiter="\t", quote_char=False),
-        csv.ConvertOptions(column_types=kinds, null_values=[], strings_can_be_null=False),
-    )
+def _width(block: bytes) -> int:
+    """How many columns the first line that is no comment has; 0 without one."""
+    lines = (line for line in block.splitlines() if line.strip() and line[:1] != b"#")
+    first = next(lines, None)
+    return 0 if first is None else max(4, first.count(b"\t") + 1)
 
 
 def _no_fragment(path: Path, found: tuple[int, bytes, str]) -> InputError:
@@ -169,6 +142,10 @@ def _fault(line: bytes, columns: int) -> str:
         return "it has a negative position"
     if end <= start:
         return "its end is not behind its start"
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "it is no text in UTF-8"
     if not fields[0] or not fields[3]:
         return "it has no " + ("barcode" if fields[0] else "chromosome")
     if len(fields) > 4 and not re.fullmatch(rb"\d{1,9}", fields[4]):
