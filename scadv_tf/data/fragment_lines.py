@@ -18,8 +18,8 @@ _LEAST_SLOTS = 1 << 12
 class Names:
     """Names -> their codes, in the order in which they first come.
 
-    They are told apart by a hash of 64 bits: two of a million names have the same one in one file
-    of thirty million.
+    They are told apart by a hash of 64 bits: of a million names, two are taken for one in one file
+    of some 37 million (the birthday bound, n^2 / 2^65).
 
     Attributes
     ----------

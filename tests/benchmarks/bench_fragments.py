@@ -73,6 +73,8 @@ def measured(path: Path, fragments: int) -> dict[str, float]:
     subprocess.run(f"zcat '{path}' | wc -l", shell=True, check=True, capture_output=True)
     zcat = time.perf_counter() - start
     intervals = peaks()
+    import anndata  # noqa: F401 (whatever reads cells needs it)
+
     before = peak_memory_mb()
     start = time.perf_counter()
     counting = Counting(lambda: intervals, min_fragments=max(1, fragments // CELLS // 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from scadv_tf.data.readers import held, stored
 from scadv_tf.data.regions import named, read_peaks, windows_of
 from scadv_tf.data.stored_cells import Called, Counting
 from scadv_tf.errors import InputError
+from scadv_tf.folders import remove_leftovers
 
 HEADER = "# id=sample\n# primary_contig=chr1\n"
 # Cells A, B and C; peaks of 100 bases at 100, 150 and 300 of chr1, of which two overlap.
@@ -122,6 +124,34 @@ def test_counts_by_hand(write, read, way):
     assert found.obs_names.tolist() == list(COUNTS)
     assert found.var_names.tolist() == PEAKS
     np.testing.assert_array_equal(found.X.toarray(), list(COUNTS.values()))
+
+
+def test_many_names_are_told_apart(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 10_000)
+    draw = np.random.default_rng(0)
+    places = draw.integers(0, 1000, 20_000)
+    table = pd.DataFrame({
+        "chrom": [f"chr{number}" for number in draw.integers(0, 300, 20_000)],
+        "start": places, "end": places + draw.integers(1, 99, 20_000),
+        "barcode": [f"B{number}" for number in draw.integers(0, 9_000, 20_000)],
+    })  # fmt: skip
+    path = write(table.to_csv(sep="\t", header=False, index=False))
+    found = fragment_table.FragmentTable(Path(path), tmp_path)
+    counts = table["barcode"].value_counts()
+    assert dict(zip(found.barcodes, found.fragments.tolist(), strict=True)) == counts.to_dict()
+    records = np.concatenate(list(found.records()))
+    again = pd.DataFrame({name: records[name] for name in ("start", "end")}).astype(np.int64)
+    again.insert(0, "chrom", np.array(found.chromosomes, object)[records["chrom"]])
+    again["barcode"] = np.array(found.barcodes, object)[records["barcode"]]
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_another_run_leaves_the_folder_of_an_open_file_alone(write, tmp_path):
+    counting = Counting(lambda: read_peaks(write(BED, "peaks.bed")), "", 1)
+    with open_cells(write(text_of(LINES)), "atac", "", tmp_path, counting=counting) as source:
+        remove_leftovers(tmp_path, ".scadv-")  # what the start of a run does
+        np.testing.assert_array_equal(source.counts(0, 1).toarray(), [COUNTS["A-1"]])
+    assert not list(tmp_path.glob(".scadv-*"))
 
 
 def test_only_barcodes_with_enough_fragments_are_cells(write, read, caplog):
