@@ -3,10 +3,10 @@
 python -m scadv_tf.annotate --model=savedmodels/pbmc --input=rna.h5ad --modality=rna \\
   --output=annotated.h5ad
 
-The input is an .h5ad, an .h5mu, a 10x .h5 or a 10x folder with raw counts; its genes may come in
-any order. Of ATAC, peaks or gene activity. Cells are read and written some at a time, so that
-memory does not grow with their number. The output is an .h5ad (labels in obs, latent vectors in
-obsm['X_scadv'], no counts) or, if its name ends so, a .csv (cell, label, confidence,
+The input is an .h5ad, .h5mu, .zarr, 10x .h5 or a 10x folder with raw counts; its genes may come in
+any order. Of ATAC, peaks, gene activity or fragments. Cells are read and written some at a time, so
+that memory does not grow with their number. The output is an .h5ad (labels in obs, latent vectors
+in obsm['X_scadv'], no counts) or, if its name ends so, a .csv (cell, label, confidence,
 accepted_label, novelty, unknown); it appears whole or not at all.
 """
 
@@ -45,10 +45,21 @@ class AnnotateConfig(Checked):
     """What to annotate with what."""
 
     model: str = option("", "Folder of an export, or of its versions: the newest is taken.")
-    input: str = option("", "New cells: .h5ad, .h5mu, 10x .h5, or a 10x mtx folder, raw counts.")
+    input: str = option(
+        "",
+        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or a 10x mtx folder, raw counts; of ATAC also "
+        "fragments.tsv, gzipped or not, which are counted in the peaks of the training.",
+    )
     modality: str = option("", "What the cells are: rna or atac.")
     output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
     layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
+    genome_group: str = option(
+        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
+    )
+    barcodes: str = option("", "List of the cells among the barcodes of fragments, as in training.")
+    min_fragments: int = option(
+        1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
+    )
     batch_size: int = option(1000, "Cells to read at a time.", minimum=1)
 
     def __post_init__(self):
@@ -119,15 +130,23 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     start = time.perf_counter()
     output = _checked_output(config)
     from scadv_tf.client.exported import ExportedModel
-    from scadv_tf.client.input_columns import input_columns
+    from scadv_tf.client.input_columns import counting_of, input_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.progress import quiet_start
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
+    counting = counting_of(model, config.barcodes, config.min_fragments)
     with (
         _room_for(output) as scratch,
-        open_cells(config.input, config.modality, config.layer, scratch) as source,
+        open_cells(
+            config.input,
+            config.modality,
+            config.layer,
+            scratch,
+            counting=counting,
+            genome_group=config.genome_group,
+        ) as source,
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = input_columns(source.var, config.modality, model)

@@ -31,12 +31,23 @@ class DataConfig(Checked):
         "that they have where they are published, are not downloaded; the others, and the two "
         ".h5ad that are made of them, are put there. Default: the user's cache.",
     )
-    rna: str = option("", "RNA cells: .h5ad, .h5mu, 10x .h5 or a 10x mtx folder.")
+    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or a 10x mtx folder.")
     atac: str = option(
-        "", "ATAC cells in the same formats: peaks, or gene activity made elsewhere."
+        "",
+        "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "
+        "gzipped or not, which are counted in --peaks, else in windows of the genome.",
     )
     atac_peaks: str = option(
         "", "Peaks of the same ATAC cells, used to find neighbours if --atac holds gene activity."
+    )
+    peaks: str = option("", "BED file of the peaks in which the fragments of --atac are counted.")
+    barcodes: str = option(
+        "",
+        "List of the cells among the barcodes of the fragments, one a line, or Cell Ranger's "
+        "singlecell.csv or per_barcode_metrics.csv; default: by --min_fragments.",
+    )
+    min_fragments: int = option(
+        1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
     )
     label_key: str = option("cell_type", "Column of the RNA cells' obs that holds their types.")
     atac_label_key: str = option(
@@ -67,6 +78,9 @@ class DataConfig(Checked):
     )
     rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
     atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")
+    genome_group: str = option(
+        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
+    )
     drop_types: tuple = option(
         (),
         "Types to leave out of both modalities, separated by commas (such as 'unassigned'); the "

@@ -184,3 +184,11 @@ def test_the_floor_has_the_products_of_dense_layers():
     assert learned.shapes == [(8, 5, 7), (5, 8, 7), (8, 7, 5)]
     fixed.network(8, [5, 7, 3], train=False, to_inputs=False)
     assert fixed.shapes == [(8, 5, 7), (8, 7, 3)]
+
+
+def test_bench_fragments_counts_them_and_says_how_fast():
+    (found,) = lines_of("bench_fragments.py", "--fragments=20000", job=[])
+    assert found["fragments"] == 20_000 and found["cells"] > 1000 and found["counts"] > 100
+    rate = found["fragments"] / (found["read"] + found["count"])
+    assert abs(found["fragments_a_second"] / rate - 1) < 0.1
+    assert found["memory_before_mb"] <= found["peak_memory_mb"] < 500

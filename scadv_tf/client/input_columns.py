@@ -14,6 +14,7 @@ from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
 from scadv_tf.data.matching_report import in_steps
+from scadv_tf.data.stored_cells import Counting
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -77,15 +78,25 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
             logger.info("the input has gene activity and no peaks: neighbours are found by genes")
         return InputColumns(gene_columns(var, model.genes))
     if model.intervals is None or model.intervals.genes is None:
-        raise InputError(
-            what="the model does not know where genes lie, as it was trained on gene activity, or "
-            "is known by the names of its genes alone",
-            expected="cells x genes",
-            received=f"peaks such as {', '.join(feature_names(var)[:3])}",
-            advice="make gene activity of the peaks, as for the training, and give that; if the "
-            "training had peaks, name the genes by the path of its assets/genes.txt",
-        )
+        raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
     return InputColumns(_activity(peaks, model), _known_peaks(peaks, model))
+
+
+def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1) -> Counting:
+    """How fragments become counts for a model: in the peaks, or windows, of its training.
+
+    Parameters
+    ----------
+    barcodes, min_fragments : see `Counting`.
+    """
+
+    def intervals() -> pd.DataFrame:
+        if model.intervals is None or model.intervals.genes is None:
+            raise _no_places("fragments")
+        return model.intervals.peaks
+
+    given = ("--barcodes",) if barcodes else ()
+    return Counting(intervals, barcodes, min_fragments, given)
 
 
 def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
@@ -200,6 +211,17 @@ def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None
         "them" if enough else "genes",
     )
     return overlapping if enough else None
+
+
+def _no_places(received: str) -> InputError:
+    return InputError(
+        what="the model does not know where genes lie, as it was trained on gene activity, or "
+        "is known by the names of its genes alone",
+        expected="cells x genes",
+        received=received,
+        advice="make gene activity of them, as for the training, and give that; if the "
+        "training had peaks, name the genes by the path of its assets/genes.txt",
+    )
 
 
 def _examples(peaks: pd.DataFrame) -> str:

@@ -123,10 +123,12 @@ class AnnotatedH5ad:
 
 def _copy_obs(obs: h5py.Group, file: h5py.File, added: list[str]) -> None:
     """Copies the table of cells, so that it can have columns of these names too."""
+    import h5py
     from anndata.io import write_elem
 
     names_apart = "/" not in index_of(obs) and index_of(obs) not in added
-    if is_current(obs) and names_apart and all(map(is_safe, columns_of(obs))):
+    copied = isinstance(obs, h5py.Group) and is_current(obs)  # what is in zarr is not
+    if copied and names_apart and all(map(is_safe, columns_of(obs))):
         file.copy(obs, file, name="obs")
         return
     table = read_table(obs).set_axis(pd.Index(names_of(obs)[:], dtype=object))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data import scverse, tenx_h5, tenx_mtx
+from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
@@ -32,8 +32,10 @@ from scadv_tf.data.sound_counts import (
     tell_of_empty_cells,
     tell_of_logs,
 )
-from scadv_tf.data.stored_cells import Asked, Called, StoredCells
+from scadv_tf.data.stored_cells import Asked, Called, Counting, StoredCells
+from scadv_tf.data.zarr_stores import is_zarr, open_zarr
 from scadv_tf.errors import InputError
+from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
@@ -47,8 +49,12 @@ FORMATS = (
     scverse.read_h5ad,
     tenx_h5.read_10x_h5,
     tenx_mtx.read_10x_mtx,
+    fragments.read_fragments,
 )
-EXPECTED = ".h5ad, .h5mu, 10x .h5, or a 10x folder with matrix.mtx, barcodes and features"
+EXPECTED = (
+    ".h5ad, .h5mu, either as .zarr, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, "
+    "or (ATAC) fragments.tsv.gz"
+)
 NAMES_AT_ONCE = 100_000
 _HDF5 = (".h5ad", ".h5mu", ".h5", ".hdf5")
 
@@ -149,15 +155,19 @@ def open_cells(
     layer: str = "",
     scratch: str | Path | None = None,
     called: Called | None = None,
+    counting: Counting | None = None,
+    genome_group: str = "",
 ) -> CellFile:
-    """Opens a file or 10x folder without reading its counts.
+    """Opens a file or 10x folder without reading its counts; of fragments, all are read.
 
     Parameters
     ----------
     path, modality, layer : see `scadv_tf.data.readers.read_modality`.
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
-        zero; None for the system's folder of temporary files.
+        zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
+    counting : how fragments become counts.
+    genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2 that has several.
 
     Raises
     ------
@@ -170,13 +180,15 @@ def open_cells(
     stack = contextlib.ExitStack()
 
     def folder() -> Path:
-        made = tempfile.TemporaryDirectory(prefix=".scadv-sorting-", dir=scratch)
-        where = Path(stack.enter_context(made))
+        around = Path(scratch or tempfile.gettempdir())
+        # Locked, so that no other run takes it for left by a killed one.
+        where = stack.enter_context(scratch_folder(around, ".scadv-sorting-"))
         logger.info("%s is not stored by cell: sorting it in %s …", path.name, where.parent)
         return where
 
     try:
-        return _opened(Asked(path, modality, layer, called, folder), stack)
+        asked = Asked(path, modality, layer, called, folder, counting or Counting(), genome_group)
+        return _opened(asked, stack)
     except BaseException:
         stack.close()
         raise
@@ -184,11 +196,9 @@ def open_cells(
 
 def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
     path = asked.path
-    _refuse_zarr(path)
-    with readable(path, path.suffix or "10x mtx"):
-        file = _hdf5(path)
-        if file is not None:
-            stack.enter_context(file)
+    zarr = is_zarr(path)
+    with readable(path, "zarr" if zarr else path.suffix or "10x mtx"):
+        file = open_zarr(path, stack) if zarr else _hdf5(path, stack)
         found = (read(asked, file) for read in FORMATS)
         stored = next((cells for cells in found if cells is not None), None)
         _check_format(asked, file, stored)
@@ -209,18 +219,7 @@ def _existing(path: str | Path, called: Called) -> Path:
     )
 
 
-def _refuse_zarr(path: Path) -> None:
-    inside = [".zgroup", ".zattrs", "zarr.json"]
-    if ".zarr" in path.suffixes or any((path / name).exists() for name in inside):
-        raise InputError(
-            what=f"{path} is a zarr store",
-            expected=EXPECTED,
-            received="zarr",
-            advice="convert it: anndata.read_zarr(store).write_h5ad(new)",
-        )
-
-
-def _hdf5(path: Path) -> h5py.File | None:
+def _hdf5(path: Path, stack: contextlib.ExitStack) -> h5py.File | None:
     """The open file; None where it is no HDF5, and not called so."""
     import h5py
 
@@ -228,7 +227,15 @@ def _hdf5(path: Path) -> h5py.File | None:
         return None
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 (those who have it have files that need it)
-    return h5py.File(path, "r")
+    return stack.enter_context(h5py.File(path, "r"))
+
+
+def _content(file: h5py.File | None) -> str:
+    """What is in an open file, for a message."""
+    if file is None:
+        return ""
+    kind = "HDF5" if hasattr(file, "filename") else "a zarr store"
+    return f", {kind} with {', '.join(file) or 'nothing'}"
 
 
 def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
@@ -245,15 +252,21 @@ def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | No
         raise InputError(
             what=f"the format of {called.what} is not known",
             expected=EXPECTED,
-            received=str(asked.path)
-            + (f", HDF5 with {', '.join(file) or 'nothing'}" if file else ""),
+            received=str(asked.path) + _content(file),
             advice="convert it, e.g. with anndata's write_h5ad; "
             "a compressed file: decompress it first",
         )
-    if asked.layer and stored.from_10x:
+    if asked.counting.given and stored.format != fragments.FORMAT:
+        raise InputError(
+            what=f"{asked.path.name} holds no fragments",
+            expected=f"a file of fragments with {' and '.join(asked.counting.given)}",
+            received=stored.format,
+            advice=f"leave that out, or give fragments.tsv.gz by {called.flag}",
+        )
+    if asked.layer and stored.obs is None:
         raise InputError(
             what=f"{asked.path.name} has no layers",
-            expected=f"no {called.layer_flag} for a 10x file",
+            expected=f"no {called.layer_flag} for {stored.format}",
             received=asked.layer,
             advice=f"leave {called.layer_flag} out",
         )

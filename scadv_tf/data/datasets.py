@@ -36,7 +36,8 @@ from scadv_tf.data.pairing import (
 from scadv_tf.data.readers import StoredModality, held, stored
 from scadv_tf.data.recipes import mouse_skin, pbmc_10k
 from scadv_tf.data.recipes.public_data import PublicData
-from scadv_tf.data.stored_cells import Called
+from scadv_tf.data.regions import read_peaks, windows_of
+from scadv_tf.data.stored_cells import Called, Counting
 from scadv_tf.errors import InputError
 from scadv_tf.settings import option
 
@@ -123,7 +124,8 @@ def load(source: DatasetSource) -> LabelledPair:
     ------
     InputError : a file, a column or the gene coordinates are missing, or the data are unfit.
     """
-    for name in ("rna", "atac", "atac_peaks", "rna_labels", "atac_labels", "genes"):
+    optional = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
+    for name in ("rna", "atac", *optional):
         _check_given(name, getattr(source, name), needed=name in ("rna", "atac"))
     rna = _modality(source, "rna", source.rna_layer)
     if source.rna_labels:
@@ -145,7 +147,10 @@ def load(source: DatasetSource) -> LabelledPair:
 def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
     called = Called.of(modality)
-    cells = open_cells(getattr(source, modality), modality, layer, source.scratch or None, called)
+    cells = open_cells(
+        getattr(source, modality), modality, layer, source.scratch or None, called,
+        _counting(source) if modality == "atac" else None, source.genome_group,
+    )  # fmt: skip
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
             return held(cells)
@@ -246,11 +251,26 @@ def _check_given(name: str, path: str, needed: bool) -> None:
         )
 
 
+def _counting(source: DatasetSource) -> Counting:
+    """How fragments, if they are given, become counts: of the user's peaks, or of windows."""
+
+    def intervals() -> pd.DataFrame:
+        if not source.peaks:
+            return windows_of(_genes_of(source), source.upstream)
+        if not source.atac_peaks:  # then gene activity is made, too
+            _genes_of(source)  # fails before any long work
+        return read_peaks(source.peaks)
+
+    flags = [f"--{name}" for name in ("peaks", "barcodes") if getattr(source, name)]
+    given = () if source.atac_peaks else tuple(flags)
+    return Counting(intervals, source.barcodes, source.min_fragments, given, not source.peaks)
+
+
 def _genes_of(source: DatasetSource) -> pd.DataFrame:
     if source.genes or source.genome:
         return load_genes(source.genes or embedded_genome(source.genome))
     raise InputError(
-        what="the ATAC features are peaks, and it is not known where the genes lie",
+        what="the ATAC cells have peaks or fragments, and it is not known where the genes lie",
         expected=f"--genome={'|'.join(GENOMES)}, or --genes=FILE",
         received="neither",
         advice="give --genome for an embedded genome, or --genes with a BED, GTF or GFF of yours",
@@ -281,7 +301,10 @@ def _peaks_beside(
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
-    cells = open_cells(source.atac_peaks, "atac", "", source.scratch or None, called)
+    cells = open_cells(
+        source.atac_peaks, "atac", "", source.scratch or None, called, _counting(source),
+        source.genome_group,
+    )  # fmt: skip
     on_disk = isinstance(atac, StoredModality)
     peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)

@@ -96,7 +96,7 @@ def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> spars
     -------
     float32 CSR of zeros and ones [P, G].
     """
-    return overlaps(peaks, _extended(genes, upstream))
+    return overlaps(peaks, with_upstream(genes, upstream))
 
 
 def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
@@ -248,7 +248,7 @@ def _no_overlap(peaks: pd.DataFrame, genes: pd.DataFrame) -> InputError:
     )
 
 
-def _extended(genes: pd.DataFrame, upstream: int) -> pd.DataFrame:
+def with_upstream(genes: pd.DataFrame, upstream: int) -> pd.DataFrame:
     """Gene bodies with the bases before the transcription start."""
     before = np.where(genes["strand"] == "-", 0, upstream)
     after = np.where(genes["strand"] == "+", 0, upstream)

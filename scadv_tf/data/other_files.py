@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scadv_tf.data.text_blocks import beginning
 
 if TYPE_CHECKING:
     import h5py
@@ -24,12 +25,9 @@ _MOLECULES = OtherFile(
     "a molecule_info.h5 of Cell Ranger, which lists molecules and has no matrix",
     "give filtered_feature_bc_matrix.h5 of the same folder",
 )
-_FRAGMENTS = OtherFile(
-    "a table of ATAC fragments, which has no matrix",
-    "give the matrix of peaks that was made of it, such as filtered_peak_bc_matrix.h5",
-)
 _INDEX = OtherFile(
-    "the index (tabix) of a table such as fragments.tsv.gz, which has no matrix", _FRAGMENTS.advice
+    "the index (tabix) of a table such as fragments.tsv.gz, which has no matrix",
+    "give that table itself as ATAC",
 )
 _R_OBJECT = OtherFile(
     "an object of R, which R alone can read",
@@ -37,11 +35,9 @@ _R_OBJECT = OtherFile(
     "with DropletUtils::write10xCounts",
 )
 _BEGINNINGS = {
-    rb"(#.*\n)*[^\t\n]+\t\d+\t\d+\t[^\t\n]+(\t\d+)?\r?\n": _FRAGMENTS,
     b"TBI\x01": _INDEX,
     rb"X\n\x00\x00\x00|A\n\d|RD[AX]\d\n": _R_OBJECT,
 }
-_ENOUGH = 1 << 16  # bytes, for all lines of comments
 
 
 def other_file(path: Path, file: h5py.File | None) -> OtherFile | None:
@@ -52,19 +48,8 @@ def other_file(path: Path, file: h5py.File | None) -> OtherFile | None:
     file : the same, open, if it is HDF5.
     """
     if file is not None:
-        return _MOLECULES if {"umi", "gem_group"} <= file.keys() else None
+        return _MOLECULES if {"umi", "gem_group"}.issubset(file) else None
     if not path.is_file():
         return None
-    start = _beginning(path)
+    start = beginning(path)
     return next((what for begins, what in _BEGINNINGS.items() if re.match(begins, start)), None)
-
-
-def _beginning(path: Path) -> bytes:
-    """The first bytes of a file, decompressed; none of one that is cut short."""
-    with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if zipped else open(path, "rb") as file:
-            return file.read(_ENOUGH)
-    except (OSError, EOFError):
-        return b""

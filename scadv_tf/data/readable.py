@@ -33,8 +33,14 @@ _CAUSES = (
         r"required filter|can't open directory",
         "is compressed by a plug-in of HDF5 that is missing here",
         "compression by gzip or lzf, or none",
-        "write the file again, e.g. with write_h5ad(path, compression='gzip'); or install the "
-        "plug-ins: pip install hdf5plugin",
+        "install the plug-ins, hdf5plugin: pip install 'scadv_tf[compressed]'; or write the file "
+        "again, e.g. with write_h5ad(path, compression='gzip')",
+    ),
+    _Cause(
+        r"No space left on device|[Qq]uota exceeded",
+        "could not be sorted by cell: the disk is full",
+        "room for a temporary copy of the counts",
+        "make room where the results go, or give another folder for them",
     ),
     _Cause(
         r"Permission denied",

@@ -1,4 +1,4 @@
-"""The two formats of the scverse: .h5ad (one modality) and .h5mu (several)."""
+"""The two formats of the scverse: .h5ad (one modality) and .h5mu (several); either as zarr."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from scadv_tf.data import zarr_stores
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix, stored_matrix
-from scadv_tf.data.tables import names_of, read_table
+from scadv_tf.data.tables import is_group, names_of, read_table
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ _MODALITY_KEYS = {
 }
 
 
+_OF_SNAPATAC2 = ("fragment_paired", "fragment_single", "insertion", "contact")
+
+
 def read_h5ad(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     """The cells of an .h5ad; None where the file is none."""
-    return _cells(asked, file, ".h5ad") if "obs" in (file or ()) else None
+    return _cells(asked, file, _format(file, ".h5ad")) if "obs" in (file or ()) else None
 
 
 def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
@@ -32,7 +36,7 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     lack; None where the file is none."""
     if "mod" not in (file or ()):
         return None
-    found = _cells(asked, _modality_group(asked, file), ".h5mu")
+    found = _cells(asked, _modality_group(asked, file), _format(file, ".h5mu"))
 
     def table() -> pd.DataFrame:
         own = read_table(found.obs)
@@ -45,11 +49,17 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     return replace(found, table=table)
 
 
+def _format(file: h5py.File, of_hdf5: str) -> str:
+    return of_hdf5 if hasattr(file, "filename") else zarr_stores.FORMAT
+
+
 def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
-    """Those of the HDF5 group of one AnnData, by the matrix that is asked for."""
+    """Those of the group of one AnnData, by the matrix that is asked for."""
     _check_layout(asked, group)
     places = _matrices(group)
-    chosen = _chosen(asked, places)
+    if asked.layer in ("", "X"):
+        _refuse_fragments_of_snapatac2(asked, group)
+    chosen = _chosen(asked, places, file_format)
     names, table = names_of(group["obs"]), group["raw/var" if chosen == "raw/X" else "var"]
     var = read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
     sizes = len(names), len(var)
@@ -70,9 +80,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
 
 
 def _check_layout(asked: Asked, group: h5py.Group) -> None:
-    import h5py
-
-    if isinstance(group["obs"], h5py.Dataset):
+    if not is_group(group["obs"]):
         raise InputError(
             what=f"{asked.path.name} has the layout of anndata before 0.7",
             expected="a file written by anndata 0.7 or newer",
@@ -81,13 +89,28 @@ def _check_layout(asked: Asked, group: h5py.Group) -> None:
         )
 
 
-def _chosen(asked: Asked, places: dict[str, str]) -> str:
+def _refuse_fragments_of_snapatac2(asked: Asked, group: h5py.Group) -> None:
+    """It keeps fragments in obsm, and X has no features until it has counted them."""
+    kept = [name for name in _OF_SNAPATAC2 if name in group.get("obsm", ())]
+    if not kept or ("X" in group and len(names_of(group["var"]))):
+        return
+    raise InputError(
+        what=f"{asked.path.name} holds fragments of SnapATAC2, which are not counted yet",
+        expected="an X of cells x peaks, or cells x tiles",
+        received=f"obsm/{kept[0]}, and X without features",
+        advice="count them in SnapATAC2: snapatac2.pp.make_peak_matrix(data, use_rep=peaks, "
+        "file='peaks.h5ad'), or snapatac2.pp.add_tile_matrix(data); or give the fragment file "
+        "itself as ATAC",
+    )
+
+
+def _chosen(asked: Asked, places: dict[str, str], file_format: str) -> str:
     """Where the chosen matrix is: 'X', 'raw/X' or 'layers/…'."""
     layer = asked.layer or "X"
     if layer in places:
         return places[layer]
     raise InputError(
-        what=f"{asked.path.name} has no {layer}",
+        what=f"{asked.path.name}, read as {file_format}, has no {layer}",
         expected="one of: " + (", ".join(places) or "nothing, as it has no matrix"),
         received=layer,
         advice=f"choose one with {asked.called.layer_flag} (leave it out for X)",

@@ -18,21 +18,29 @@ Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class SortedOnDisk:
-    """A matrix whose entries were dealt to files, each for a thousand cells; 12 bytes an entry.
+    """A matrix whose entries were dealt to files, each for some cells; 12 bytes an entry.
 
     Parameters
     ----------
     entries : all entries, in pieces and in any order.
     shape : cells and features.
     folder : where the files go; the caller removes it.
+    bucket_cells : cells a file; None for a thousand or so.
 
     Raises
     ------
     ValueError : an entry lies outside the matrix.
     """
 
-    def __init__(self, entries: Iterator[Entries], shape: tuple[int, int], folder: Path):
+    def __init__(
+        self,
+        entries: Iterator[Entries],
+        shape: tuple[int, int],
+        folder: Path,
+        bucket_cells: int | None = None,
+    ):
         self._folder, self._shape = folder, shape
+        self._cells = bucket_cells or BUCKET_CELLS
         self._last: tuple[int, sparse.csr_matrix] | None = None
         for part in checked_entries(entries, shape):
             self._deal(*part)
@@ -40,17 +48,17 @@ class SortedOnDisk:
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """The rows from `start` up to `stop`, float32 [stop - start, features]."""
         parts = []
-        for number in range(start // BUCKET_CELLS, -(-stop // BUCKET_CELLS)):
-            first = number * BUCKET_CELLS
+        for number in range(start // self._cells, -(-stop // self._cells)):
+            first = number * self._cells
             bucket = self._bucket(number)
             parts.append(bucket[max(start - first, 0) : stop - first])
         return sparse.vstack(parts, format="csr")
 
     def _deal(self, cells: np.ndarray, features: np.ndarray, values: np.ndarray) -> None:
-        buckets = cells // BUCKET_CELLS
+        buckets = cells // self._cells
         order = np.argsort(buckets, kind="stable")
         dealt = np.empty(len(cells), dtype=_ENTRY)
-        dealt["cell"] = (cells - buckets * BUCKET_CELLS)[order]
+        dealt["cell"] = (cells - buckets * self._cells)[order]
         dealt["feature"] = features[order]
         dealt["value"] = values[order]
         filled, starts = np.unique(buckets[order], return_index=True)
@@ -64,7 +72,7 @@ class SortedOnDisk:
             path = self._folder / str(number)
             found = np.fromfile(path, _ENTRY) if path.exists() else np.empty(0, _ENTRY)
             places = found["cell"], found["feature"]
-            shape = (BUCKET_CELLS, self._shape[1])
+            shape = (self._cells, self._shape[1])
             last = self._last = number, sparse.csr_matrix((found["value"], places), shape=shape)
         return last[1]
 

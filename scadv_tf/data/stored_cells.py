@@ -32,6 +32,28 @@ class Called:
 
 
 @dataclass(frozen=True)
+class Counting:
+    """How a file of fragments becomes counts.
+
+    Attributes
+    ----------
+    intervals : gives where they are counted: chrom, start, end [P], with names as index, as from
+        `scadv_tf.data.regions.read_peaks`; None where nothing is known of that.
+    barcodes : path of a list of cells; '' for those with enough fragments.
+    min_fragments : how many are enough.
+    given : flags that the user gave, and that no other file has a use for.
+    drop_empty : whether intervals without a fragment of any cell are left out, as windows are:
+        what no fragment reaches was not measured.
+    """
+
+    intervals: Callable[[], pd.DataFrame] | None = None
+    barcodes: str = ""
+    min_fragments: int = 1000
+    given: tuple[str, ...] = ()
+    drop_empty: bool = False
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is wanted of a file.
 
@@ -42,6 +64,8 @@ class Asked:
     layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer.
     called : what messages call the file.
     scratch : makes a folder, which goes when the file is closed.
+    counting : for a file of fragments.
+    genome_group : which of the genomes of a 10x .h5 of several; '' where there is one.
     """
 
     path: Path
@@ -49,6 +73,8 @@ class Asked:
     layer: str
     called: Called
     scratch: Callable[[], Path]
+    counting: Counting = Counting()
+    genome_group: str = ""
 
 
 @dataclass(frozen=True, eq=False)

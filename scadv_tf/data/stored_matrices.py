@@ -22,6 +22,8 @@ from scadv_tf.data.spill import (
     checked_entries,
     numbers,
 )
+from scadv_tf.data.tables import is_group
+from scadv_tf.data.zarr_stores import lacks_chunks
 
 if TYPE_CHECKING:
     import h5py
@@ -64,7 +66,7 @@ class DenseRows:
 
 
 class SparseRows:
-    """A matrix that is stored by cell (CSR): an HDF5 group with data, indices and indptr."""
+    """A matrix that is stored by cell (CSR): a group with data, indices and indptr."""
 
     def __init__(self, group: h5py.Group, shape: tuple[int, int]):
         self._group, self.shape = group, shape
@@ -81,7 +83,7 @@ class SparseRows:
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
         data = self._group["data"]
-        for start in range(0, len(data), ENTRIES_AT_ONCE):
+        for start in range(0, data.shape[0], ENTRIES_AT_ONCE):
             yield numbers(data[start : start + ENTRIES_AT_ONCE])
 
 
@@ -140,16 +142,14 @@ def stored_matrix(
     ------
     ValueError : it is stored in another way.
     """
-    import h5py
-
-    if isinstance(element, h5py.Dataset):
+    if not is_group(element):
         return DenseRows(element)
     marks = element.attrs
     shape = tuple(map(int, marks.get("shape", marks.get("h5sparse_shape", shape))))
     kind = marks.get("encoding-type", marks.get("h5sparse_format", ""))
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if not kind:  # R writes none
-        kind = "csr" if len(element["indptr"]) == shape[0] + 1 else "csc"
+        kind = "csr" if element["indptr"].shape[0] == shape[0] + 1 else "csc"
     if kind.startswith("csr"):
         return SparseRows(element, shape)
     if kind.startswith("csc"):
@@ -161,8 +161,8 @@ def stored_matrix(
 def _by_feature(group: h5py.Group) -> Iterator[Entries]:
     """The entries of a matrix that is stored by feature (CSC)."""
     pointers = _pointers(group, 0, None)
-    for start in range(0, len(group["data"]), ENTRIES_AT_ONCE):
-        stop = min(start + ENTRIES_AT_ONCE, len(group["data"]))
+    for start in range(0, group["data"].shape[0], ENTRIES_AT_ONCE):
+        stop = min(start + ENTRIES_AT_ONCE, group["data"].shape[0])
         lengths = np.diff(np.clip(pointers, start, stop))
         features = np.repeat(np.arange(len(lengths)), lengths)
         part = slice(start, start + len(features))
@@ -171,16 +171,19 @@ def _by_feature(group: h5py.Group) -> Iterator[Entries]:
 
 def _check_sizes(group: h5py.Group, rows: int) -> None:
     """Of the three arrays of a compressed matrix with so many rows (or columns, if by those)."""
-    data, indices, pointers = (len(group[name]) for name in ("data", "indices", "indptr"))
+    data, indices, pointers = (group[name].shape[0] for name in ("data", "indices", "indptr"))
     if data != indices or pointers != rows + 1 or group["indptr"][0] != 0:
         raise ValueError(
             f"{data} values, {indices} positions and {pointers} pointers do not make {rows} rows"
         )
+    if lacks_chunks(group["data"]) or (data and group["indptr"][-1] == 0):
+        raise ValueError("chunks of the matrix are missing")
 
 
 def _pointers(group: h5py.Group, start: int, stop: int | None) -> np.ndarray:
     """Where the rows from `start` up to `stop` begin, and where the last of them ends."""
     pointers = group["indptr"][start : None if stop is None else stop + 1].astype(np.int64)
-    if np.any(pointers[1:] < pointers[:-1]) or pointers[0] < 0 or pointers[-1] > len(group["data"]):
+    rising = np.all(pointers[1:] >= pointers[:-1])
+    if not rising or pointers[0] < 0 or pointers[-1] > group["data"].shape[0]:
         raise ValueError("the pointers to the rows are damaged: they do not rise within the data")
     return pointers

@@ -1,4 +1,5 @@
-"""Tables of cells and features in HDF5, as anndata, MuData, SeuratDisk and sceasy write them.
+"""Tables of cells and features in HDF5, as anndata, MuData, SeuratDisk and sceasy write them; or
+in zarr.
 
 Columns are what anndata makes of them where they carry its marks. Others hold plain numbers or
 text, or the codes of a factor whose names lie beside it, in ``__categories``.
@@ -26,11 +27,9 @@ class StoredText:
     """
 
     def __init__(self, element: h5py.Group | h5py.Dataset | np.ndarray):
-        import h5py
-
         self._element, self._array = element, element
-        self._coded = isinstance(element, h5py.Group) and "codes" in element
-        if isinstance(element, h5py.Group):
+        self._coded = is_group(element) and "codes" in element
+        if is_group(element):
             self._array = element["codes" if self._coded else "values"]
 
     def __len__(self) -> int:
@@ -46,6 +45,11 @@ class StoredText:
     def _categories(self) -> np.ndarray:
         """The texts by code; that of -1, which is missing, comes last."""
         return np.append(StoredText(self._element["categories"])[:], "")
+
+
+def is_group(element) -> bool:
+    """Whether an element of HDF5 or zarr holds others; else it is an array."""
+    return hasattr(element, "keys")
 
 
 def names_of(table: h5py.Group) -> StoredText:
@@ -84,13 +88,12 @@ def index_of(table: h5py.Group) -> str:
 
 
 def _column(table: h5py.Group, name: str):
-    import h5py
     from anndata.io import read_elem
 
     element, factor = table[name], f"{FACTORS}/{name}"
     if "encoding-type" in element.attrs:
         return read_elem(element)
-    if not isinstance(element, h5py.Dataset):
+    if is_group(element):
         return _factor(element["codes"][:], element["categories"])
     values = _plain(element)
     if factor in table and values.dtype.kind in "iuf":
@@ -107,7 +110,7 @@ def _factor(codes: np.ndarray, categories: h5py.Dataset) -> pd.Categorical:
 def _plain(array: h5py.Dataset) -> np.ndarray:
     """Numbers, or text as objects."""
     values = array[:]
-    return _texts(values).astype(object) if values.dtype.kind in "OSU" else values
+    return _texts(values).astype(object) if values.dtype.kind in "OSUT" else values
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import SparseRows
-from scadv_tf.data.tables import StoredText
+from scadv_tf.data.tables import StoredText, is_group
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
         columns = {"gene_ids": "features/id", "feature_types": "features/feature_type"}
         columns |= {"interval": "features/interval"}
     elif genomes:
-        _check_single(asked, genomes)
-        group, columns, names = file[genomes[0]], {"gene_ids": "genes"}, "gene_names"
+        group = file[_chosen(asked, genomes)]
+        columns, names = {"gene_ids": "genes"}, "gene_names"
     else:
         return None
     found = {name: StoredText(group[where])[:] for name, where in columns.items() if where in group}
@@ -43,15 +43,17 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
 
 def _genomes(file: Mapping) -> list[str]:
     """The groups that hold a matrix with barcodes, which are called by genomes or `MATRIX`."""
-    return [name for name, group in file.items() if hasattr(group, "keys") and "barcodes" in group]
+    return [name for name in file if is_group(file[name]) and "barcodes" in file[name]]
 
 
-def _check_single(asked: Asked, genomes: list[str]) -> None:
-    if len(genomes) > 1:
-        raise InputError(
-            what=f"{asked.path.name} holds the cells of several genomes, a matrix for each",
-            expected="the matrix of one genome",
-            received=", ".join(genomes),
-            advice="write one of them to a file of its own, e.g. with "
-            f"scanpy.read_10x_h5(file, genome='{genomes[0]}').write_h5ad(new)",
-        )
+def _chosen(asked: Asked, genomes: list[str]) -> str:
+    """The genome that is asked for, or the only one."""
+    if asked.genome_group in genomes or (len(genomes) == 1 and not asked.genome_group):
+        return asked.genome_group or genomes[0]
+    several = "several genomes, a matrix for each" if len(genomes) > 1 else "one genome"
+    raise InputError(
+        what=f"{asked.path.name} holds the cells of {several}",
+        expected=f"--genome_group={' or '.join(genomes)}",
+        received=f"--genome_group={asked.genome_group}" if asked.genome_group else "none chosen",
+        advice="choose one of them by --genome_group",
+    )

@@ -33,7 +33,9 @@ def read_10x_mtx(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     InputError : one of the three files is missing, or their sizes disagree.
     """
     path = asked.path
-    if not (path.is_dir() or path.name.casefold().endswith(("matrix.mtx", "matrix.mtx.gz"))):
+    if file is not None or not (
+        path.is_dir() or path.name.casefold().endswith(("matrix.mtx", "matrix.mtx.gz"))
+    ):
         return None
     matrix_path = path if path.is_file() else _find(path, "*matrix.mtx")
     folder, prefix = matrix_path.parent, matrix_path.name.partition("matrix.mtx")[0]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import anndata
 import h5py
+import hdf5plugin
 import mudata
 import numpy as np
 import pandas as pd
@@ -206,6 +209,58 @@ def in_h5mu(folder):
     return folder / "cells.h5mu"
 
 
+def in_zarr(version: int, form=sparse.csr_matrix, zipped: str = ""):
+    """A store as anndata writes it; zipped with its folder, or without it."""
+
+    def write(folder):
+        cells = annotated(form(COUNTS.astype(np.float32)))
+        cells.obs["note"] = pd.array(["a"] * (CELLS - 1) + [None], dtype="string")
+        with anndata.settings.override(
+            zarr_write_format=version, allow_write_nullable_strings=True
+        ):
+            cells.write_zarr(folder / "cells.zarr")
+        if not zipped:
+            return folder / "cells.zarr"
+        inside = {"root_dir": folder, "base_dir": "cells.zarr"} if zipped == "folder" else {}
+        inside = inside or {"root_dir": folder / "cells.zarr"}
+        return Path(shutil.make_archive(folder / "cells.zarr", "zip", **inside))
+
+    return write
+
+
+def in_zarr_of_mudata(folder):
+    mudata.read(in_h5mu(folder)).write_zarr(folder / "cells.zarr")
+    return folder / "cells.zarr"
+
+
+def as_snapatac2_writes(folder):
+    """Positions as 64-bit integers, values as unsigned ones, an index column of another name."""
+    cells = annotated()
+    cells.obs.index.name = "Barcode"
+    path = with_other_arrays(data="u4", indices="i8", indptr="i8")(folder)
+    with h5py.File(path, "r+") as file:
+        del file["obs"]
+        write_elem(file, "obs", cells.obs)
+        write_elem(file, "obsm/fragment_paired", sparse.csr_matrix(np.ones((CELLS, 99))))
+    return path
+
+
+def compressed(how):
+    """The arrays of X by a filter that HDF5 has not by itself."""
+
+    def write(folder):
+        path = h5ad()(folder)
+        with h5py.File(path, "r+") as file:
+            for name in ("data", "indices"):
+                values = file["X"][name][:]
+                del file["X"][name]
+                array = file["X"].create_dataset(name, data=values, chunks=True, **how)
+                assert array.compression is None and array._filters
+        return path
+
+    return write
+
+
 READ = {
     **{
         f"{form.__name__} of {np.dtype(kind)}": h5ad(form, kind)
@@ -233,6 +288,18 @@ READ = {
     "no mark of the index": without_the_mark_of_its_index,
     "h5mu": in_h5mu,
     "h5ad called h5": lambda folder: h5ad()(folder).rename(folder / "cells.h5"),
+    **{
+        f"zarr {version}, {form.__name__}": in_zarr(version, form)
+        for version in (2, 3)
+        for form in (sparse.csr_matrix, sparse.csc_matrix, np.asarray)
+    },
+    "zarr, zipped": in_zarr(2, zipped="content"),
+    "zarr 3, zipped with its folder": in_zarr(3, zipped="folder"),
+    "zarr called otherwise": lambda folder: in_zarr(3)(folder).rename(folder / "cells"),
+    "zarr of mudata": in_zarr_of_mudata,
+    "SnapATAC2": as_snapatac2_writes,
+    "zstd": compressed(hdf5plugin.Zstd()),
+    "blosc": compressed(hdf5plugin.Blosc()),
     "h5mu called h5ad": lambda folder: in_h5mu(folder).rename(folder / "cells.h5ad"),
 }
 
@@ -284,6 +351,31 @@ def test_x_that_was_transformed_points_to_the_counts(tmp_path, caplog):
         assert not any("log-normalised" in text for text in said)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.filterwarnings("ignore")
+def test_layers_and_raw_in_zarr(tmp_path, version, caplog):
+    cells = annotated()
+    cells.raw = annotated(2 * COUNTS)
+    cells.layers["tripled"] = sparse.csc_matrix(3 * COUNTS)
+    with anndata.settings.override(zarr_write_format=version):
+        cells.write_zarr(tmp_path / "cells.zarr")
+    for layer, factor in {"": 1, "raw": 2, "tripled": 3}.items():
+        found = both(tmp_path / "cells.zarr", "rna", layer, caplog).cells
+        np.testing.assert_array_equal(found.X.toarray(), factor * COUNTS)
+    error = both(tmp_path / "cells.zarr", "rna", "none", caplog).error
+    assert "read as zarr, has no none" in error and "tripled, X, raw" in error
+
+
+def test_one_of_two_genomes(tmp_path, caplog):
+    path = of_two_genomes(tmp_path)
+    with open_cells(path, "rna", genome_group="mm10") as source:
+        (chunk,) = source.chunks(CELLS)
+    np.testing.assert_array_equal(chunk.counts.toarray(), 2 * COUNTS)
+    assert source.var.index.tolist() == [f"mm10_{name}" for name in GENES]
+    with pytest.raises(InputError, match="several genomes(.|\n)*hg19 or mm10(.|\n)*=hg38"):
+        open_cells(path, "rna", genome_group="hg38")
+
+
 # Files that are refused: what is written, and what the message says.
 
 
@@ -319,6 +411,16 @@ def as_zarr(folder):
     return folder / "cells"
 
 
+def written_zarr(folder, cells):
+    cells.write_zarr(folder / "cells.zarr")
+    return folder / "cells.zarr"
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
 def as_loom(folder):
     with h5py.File(folder / "cells.loom", "w") as file:
         file["matrix"], file["col_attrs/CellID"] = COUNTS.T, NAMES
@@ -347,21 +449,56 @@ FRAGMENTS = b"chr1\t100\t250\tAAAC-1\t2\nchr1\t110\t260\tAAAG-1\t1\n"
 
 
 def of_two_genomes(folder):
+    """As Cell Ranger 2 writes it: counts of hg19, and twice those of mm10."""
     with h5py.File(folder / "cells.h5", "w") as file:
-        for genome in ("hg19", "mm10"):
+        for number, genome in enumerate(("hg19", "mm10"), start=1):
+            counts = sparse.csr_matrix(number * COUNTS)
+            for name in ("data", "indices", "indptr"):
+                file[f"{genome}/{name}"] = getattr(counts, name)
+            file[f"{genome}/shape"] = [FEATURES, CELLS]
             file[f"{genome}/barcodes"] = NAMES
+            file[f"{genome}/genes"] = file[f"{genome}/gene_names"] = [
+                f"{genome}_{name}" for name in GENES
+            ]
     return folder / "cells.h5"
 
 
+def fragments_of_snapatac2(x: bool):
+    """As its import leaves them: X has no features, or is missing."""
+
+    def write(folder):
+        empty = annotated()[:, :0].copy() if x else AnnData(obs=annotated().obs)
+        path = written(folder, empty)
+        with h5py.File(path, "r+") as file:
+            write_elem(file, "obsm/fragment_paired", sparse.csr_matrix(np.ones((CELLS, 99))))
+        return path
+
+    return write
+
+
+def damaged_zarr(*, version=2, remove="", cut=""):
+    """A store that lacks a file, or has one cut short."""
+
+    def write(folder):
+        store = in_zarr(version)(folder)
+        if cut:
+            (store / cut).write_bytes((store / cut).read_bytes()[:-3])
+        else:
+            (store / remove).unlink()
+        return store
+
+    return write
+
+
 def compressed_by_a_plug_in(folder):
-    """LZ4, which HDF5 has no filter for by itself."""
+    """By a filter that nobody has."""
     path = h5ad()(folder)
     with h5py.File(path, "r+") as file:
         length = len(file["X/data"])
         del file["X/data"]
         settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         settings.set_chunk((length,))
-        settings.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, ())
+        settings.set_filter(32987, h5py.h5z.FLAG_OPTIONAL, ())
         space, kind = h5py.h5s.create_simple((length,)), h5py.h5t.NATIVE_FLOAT
         data = h5py.h5d.create(file["X"].id, b"data", kind, space, settings)
         data.write_direct_chunk((0,), bytes(20), 0)
@@ -394,12 +531,33 @@ REFUSED = {
     "values without places": (damaged(data=lambda old: old[:-1]), DAMAGED),
     "pointers missing": (damaged(indptr=lambda old: old[:-1]), DAMAGED),
     "text in place of numbers": (damaged(data=lambda old: old.astype("S")), "not numbers"),
-    "zarr": (as_zarr, "is a zarr store"),
+    "zarr without cells": (as_zarr, "not known.*zarr store with nothing"),
+    "zarr without a matrix": (
+        lambda folder: written_zarr(folder, AnnData(obs=annotated().obs)),
+        "read as zarr, has no X",
+    ),
+    "zarr without a chunk": (damaged_zarr(remove="X/data/0"), "complete zarr.*chunks.*missing"),
+    "zarr 3 without a chunk": (
+        damaged_zarr(version=3, remove="X/data/c/0"),
+        "complete zarr.*chunks.*missing",
+    ),
+    "zarr without pointers": (damaged_zarr(remove="X/indptr/0"), "complete zarr.*missing"),
+    "zarr cut short": (damaged_zarr(cut="X/indices/0"), "complete zarr"),
+    "zarr with a broken head": (damaged_zarr(cut=".zmetadata"), "complete zarr"),
+    "zip cut short": (
+        lambda folder: cut_short(in_zarr(2, zipped="content")(folder)),
+        "complete zarr",
+    ),
+    "fragments of SnapATAC2": (fragments_of_snapatac2(True), "SnapATAC2.*make_peak_matrix"),
+    "SnapATAC2 without X": (fragments_of_snapatac2(False), "SnapATAC2.*add_tile_matrix"),
     "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
     "molecules": (of_molecules, "is a molecule_info.h5.*filtered_feature_bc_matrix.h5"),
-    "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "table of ATAC fragments.*peaks"),
+    "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "ATAC fragments.*--atac"),
     "plain fragments": (holding("x.bed", b"# id=1\n#\n" + FRAGMENTS), "ATAC fragments"),
-    "fragments without counts": (holding("x.tsv", FRAGMENTS.replace(b"\t2", b"")), "fragments"),
+    "fragments without counts": (
+        holding("x.tsv", b"chr1\t100\t250\tAAAC-1\nchr1\t110\t260\tAAAG-1\n"),
+        "ATAC fragments",
+    ),
     "the index of fragments": (holding("fragments.tsv.gz.tbi", b"TBI\1\0", True), "index .tabix"),
     "an object of R": (holding("cells.rds", b"X\n\0\0\0\2\0", True), "object of R.*writeH5AD"),
     "a workspace of R": (holding("cells.RData", b"RDX3\nX\n", True), "object of R"),
@@ -408,11 +566,14 @@ REFUSED = {
         "format of the RNA file is not known",
     ),
     "a zipped file cut short": (
-        lambda folder: holding("x.gz", gzip.compress(FRAGMENTS)[:15])(folder),
+        holding("x.gz", gzip.compress(FRAGMENTS)[:15]),
         "format of the RNA file is not known",
     ),
-    "two genomes": (of_two_genomes, "several genomes.*hg19, mm10"),
-    "a plug-in": (compressed_by_a_plug_in, "compressed by a plug-in.*hdf5plugin$"),
+    "two genomes": (of_two_genomes, "several genomes.*hg19 or mm10"),
+    "a plug-in": (
+        compressed_by_a_plug_in,
+        "compressed by a plug-in.*hdf5plugin.*scadv_tf.compressed",
+    ),
     "no such file": (lambda folder: folder / "none.h5ad", "the RNA file does not exist.*--rna"),
 }
 
@@ -437,6 +598,8 @@ DAMAGES = {
     "a feature too many", "a feature far out", "a negative feature", "a cell far out",
     "a negative pointer", "a pointer far out", "pointers of columns", "another beginning",
     "values without places", "pointers missing", "text in place of numbers",
+    "zarr without a chunk", "zarr 3 without a chunk", "zarr without pointers", "zarr cut short",
+    "zarr with a broken head", "zip cut short",
 }  # fmt: skip
 
 

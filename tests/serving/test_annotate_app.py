@@ -147,7 +147,14 @@ def write_10x_mtx(adata, path):
     return path
 
 
+def write_zarr(adata, path):
+    path = path.with_suffix(".zarr")
+    adata.write_zarr(path)
+    return path
+
+
 WRITERS = {
+    "zarr": (write_zarr, ""),
     "csr": (write_h5ad(sparse.csr_matrix), ""),
     "csc": (write_h5ad(sparse.csc_matrix), ""),
     "dense": (write_h5ad(lambda matrix: matrix.toarray()), ""),
@@ -171,6 +178,30 @@ def test_every_format_gives_what_the_model_says(ask, expected, simulated, tmp_pa
     kept = "cell_type" in found.obs
     assert kept != form.startswith("10x")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([path.name, "out.h5ad"])
+
+
+def test_fragments_are_counted_in_the_peaks_of_the_training(ask, expected, simulated, tmp_path):
+    atac = simulated["atac"]
+    counts = atac.X.tocoo()
+    peaks = peak_intervals(atac.var).iloc[np.repeat(counts.col, counts.data.astype(int))]
+    cells = np.repeat(atac.obs_names[counts.row], counts.data.astype(int))
+    table = pd.DataFrame({"c": peaks["chrom"], "s": peaks["start"], "e": peaks["start"] + 1})
+    table = table.assign(cell=cells).sample(frac=1, random_state=0)
+    table.to_csv(tmp_path / "fragments.tsv.gz", sep="\t", header=False, index=False)
+    (tmp_path / "cells.txt").write_text("\n".join(atac.obs_names))
+    given = {"barcodes": str(tmp_path / "cells.txt"), "batch_size": 33}
+    found = ask(tmp_path / "fragments.tsv.gz", "atac", **given)
+    assert found.obs_names.tolist() == atac.obs_names.tolist()
+    assert_answer(found, expected["atac"])
+    depth = np.asarray(atac.X.sum(axis=1)).ravel()
+    rich = depth >= np.median(depth)
+    richest = ask(
+        tmp_path / "fragments.tsv.gz", "atac", min_fragments=int(np.median(depth))
+    ).obs_names
+    assert 0 < rich.sum() < len(rich)
+    assert richest.tolist() == sorted(atac.obs_names[rich])
+    with pytest.raises(InputError, match="is a table of ATAC fragments"):
+        ask(tmp_path / "fragments.tsv.gz", "rna")
 
 
 @pytest.mark.parametrize("modality", ["rna", "atac"])

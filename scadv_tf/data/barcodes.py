@@ -1,0 +1,148 @@
+"""Which barcodes of a fragment file are cells: those of a list, or those with enough fragments."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_HEADINGS = {"barcode", "barcodes", "cell", "cells", "cell_id", "cellid", "cell_barcode"}
+# Whether a barcode is a cell: singlecell.csv of Cell Ranger ATAC, and where there are two genomes;
+# per_barcode_metrics.csv of Cell Ranger ARC.
+_IS_CELL = re.compile(r"is_(\w*_cell_barcode|cell)")
+# The bases in a name such as sample1#AAACGAAAGACCGTTC-1, and what stands around them.
+_BASES = re.compile(r"(.*?)([ACGTN]{8,})((?![A-Za-z]).*)")
+
+
+def cells_with_fragments(fragments: np.ndarray, minimum: int) -> np.ndarray:
+    """Codes of the barcodes with so many fragments or more.
+
+    Parameters
+    ----------
+    fragments : [barcodes], how many each has.
+
+    Raises
+    ------
+    InputError : none has.
+    """
+    found = np.flatnonzero(fragments >= minimum)
+    if not len(found):
+        raise InputError(
+            what="no barcode has enough fragments to be taken for a cell",
+            expected=f"barcodes with --min_fragments={minimum} or more",
+            received=f"{len(fragments):,} barcodes, of which the richest has {fragments.max():,}",
+            advice="lower --min_fragments, or name the cells by --barcodes=FILE",
+        )
+    logger.info(
+        "%s of %s barcodes have %s fragments or more (--min_fragments): they are the cells",
+        f"{len(found):,}", f"{len(fragments):,}", f"{minimum:,}",
+    )  # fmt: skip
+    return found
+
+
+def listed_cells(path: str, barcodes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of a list, and which barcodes of the fragments they are.
+
+    Parameters
+    ----------
+    path : see `_read`.
+    barcodes : of the fragments, all different.
+
+    Returns
+    -------
+    Names [cells], text, as in the list; and codes of barcodes [cells], -1 where one has no
+    fragment.
+
+    Raises
+    ------
+    InputError : the list cannot be read, or shares no name with the fragments.
+    """
+    listed = _read(path)
+    known = pd.Index(barcodes, dtype=object)
+    codes = known.get_indexer(listed)
+    if np.all(codes < 0):
+        codes = _by_bases(listed, known)
+    if np.all(codes < 0):
+        raise InputError(
+            what="--barcodes names none of the barcodes of the fragments",
+            expected=f"names such as {', '.join(known[:3])}",
+            received=f"names such as {', '.join(listed[:3])}",
+            advice="name the cells as in the fragments, with endings such as -1",
+        )
+    logger.info("%s cells are listed in --barcodes", f"{len(listed):,}")
+    without = int(np.sum(codes < 0))
+    if without:
+        logger.warning("%s of the %s cells of --barcodes have no fragment",
+                       f"{without:,}", f"{len(listed):,}")  # fmt: skip
+    return listed.to_numpy(dtype=str), codes
+
+
+def _by_bases(listed: pd.Index, known: pd.Index) -> np.ndarray:
+    """Codes by the bases alone, where on either side all names have the same around them.
+
+    So AAAC is AAAC-1, and s1_AAAC-1 is AAAC-1; of several samples it is not known whose the
+    fragments are.
+    """
+    sides = [names.to_series().str.extract(f"^{_BASES.pattern}$") for names in (listed, known)]
+    alike = all(len(side[[0, 2]].drop_duplicates()) == 1 for side in sides)
+    if not alike or any(side[1].isna().any() or side[1].duplicated().any() for side in sides):
+        return np.full(len(listed), -1)
+    codes = pd.Index(sides[1][1]).get_indexer(pd.Index(sides[0][1]))
+    if np.any(codes >= 0):
+        first = int(np.argmax(codes >= 0))
+        logger.info("%s in --barcodes is %s of the fragments, and so on",
+                    listed[first], known[codes[first]])  # fmt: skip
+    return codes
+
+
+def _read(path: str) -> pd.Index:
+    """The names of a list: a .csv or .tsv, gzipped or not, one cell a line in its first column.
+
+    With a line of headings, its column of barcodes; and where a column tells which barcodes are
+    cells, as in Cell Ranger's singlecell.csv and per_barcode_metrics.csv, those alone.
+    """
+    file = Path(path).expanduser()
+    try:
+        with open(file, "rb") as raw:
+            compression = "gzip" if raw.read(2) == b"\x1f\x8b" else None
+        table = pd.read_csv(
+            file, sep="\t", header=None, dtype=str, na_filter=False, encoding="utf-8-sig",
+            compression=compression,
+        )  # fmt: skip
+        if table.shape[1] == 1:
+            table = table[0].str.split("[,;]", expand=True).fillna("")
+    except (OSError, EOFError, ValueError) as error:
+        raise _no_list(path, f"{type(error).__name__}: {error}") from error
+    table = table.apply(lambda column: column.str.strip().str.strip("\"'"))
+    headings = table.iloc[0].str.casefold()
+    names = table[0]
+    if headings.isin(_HEADINGS).any():
+        is_cell = headings.str.fullmatch(_IS_CELL.pattern)
+        table = table.iloc[1:]
+        names = table[headings.isin(_HEADINGS).idxmax()]
+        if is_cell.any():
+            named = table.loc[:, is_cell].apply(lambda column: column.str.casefold())
+            names = names[named.isin(["1", "true"]).any(axis=1)]
+    found = pd.Index(names[names != ""].unique(), dtype=object)
+    if not len(found):
+        raise _no_list(path, "no name of a cell")
+    return found
+
+
+def _no_list(path: str, received: str) -> InputError:
+    return InputError(
+        what="the list of --barcodes could not be read",
+        expected="one barcode a line, or a singlecell.csv or per_barcode_metrics.csv of Cell "
+        "Ranger",
+        received=f"{path}: {received}",
+        advice="write it again as such, or leave --barcodes out for the cells with enough "
+        "fragments",
+    )

@@ -1,0 +1,165 @@
+"""ATAC fragments as cells: how many fragments of each cell overlap each peak or window.
+
+A fragment counts once for each interval that it overlaps by a base or more, whatever the number of
+its reads, which is that of PCR copies. Signac counts so (FeatureMatrix); Cell Ranger counts cut
+sites, two a fragment, and gets about twice as much.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.barcodes import cells_with_fragments, listed_cells
+from scadv_tf.data.fragment_table import BEGINS, FragmentTable
+from scadv_tf.data.gene_coordinates import chromosomes
+from scadv_tf.data.interval_index import IntervalIndex
+from scadv_tf.data.spill import Entries, SortedOnDisk
+from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
+from scadv_tf.data.tables import StoredText
+from scadv_tf.data.text_blocks import beginning
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "fragments"
+BUCKET_CELLS = 256  # a cell has tens of thousands of fragments
+
+
+def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
+    """The cells of a fragment file, counted as `asked.counting` says; None where it is none.
+
+    Raises
+    ------
+    InputError : they are asked for as RNA; it is not said where fragments are counted; the peaks
+        or the barcodes share nothing with them; a line is no fragment.
+    """
+    if file is not None or not _are_fragments(asked.path):
+        return None
+    if asked.modality == "rna":
+        raise InputError(
+            what=f"{asked.called.what} is a table of ATAC fragments",
+            expected="cells x genes of RNA",
+            received=str(asked.path),
+            advice="fragments are ATAC: give them by --atac, or --modality=atac; if RNA and ATAC "
+            "are of one experiment, its counts of genes are in filtered_feature_bc_matrix.h5",
+        )
+    intervals = _intervals(asked)
+    folder = asked.scratch()
+    logger.info("reading the fragments of %s …", asked.path.name)
+    table = FragmentTable(asked.path, folder)
+    logger.info("%s fragments", f"{int(table.fragments.sum()):,}")
+    names, codes = _cells(asked, table)
+    matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
+    if not matrix.index.known.any():
+        raise _no_common_chromosome(table, intervals)
+    if asked.counting.drop_empty:
+        intervals = intervals[matrix.reached()]
+        matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
+    var = pd.DataFrame(index=intervals.index)
+    encoded = StoredText(np.char.encode(names, "utf-8"))  # a quarter of the memory
+    return StoredCells(FORMAT, matrix, encoded, var, no_table(len(names)))
+
+
+class CountedFragments:
+    """The counts of fragments, sorted by cell on disk when rows are first asked for.
+
+    Parameters
+    ----------
+    table : the fragments.
+    intervals : where they are counted [P], as from `read_peaks`.
+    codes : of the barcodes that are cells [cells]; -1 for a cell without fragments.
+    folder : for the sorted counts, 12 bytes each; it is made, and is the caller's to remove.
+    """
+
+    def __init__(
+        self, table: FragmentTable, intervals: pd.DataFrame, codes: np.ndarray, folder: Path
+    ):
+        self.shape = len(codes), len(intervals)
+        names = chromosomes(pd.Series(table.chromosomes, dtype=object))
+        self.index = IntervalIndex(intervals, names)
+        self._table, self._folder = table, folder
+        self._row = np.full(len(table.barcodes) + 1, -1, np.int32)  # the last is that of code -1
+        self._row[codes] = np.arange(len(codes))
+        self._row[-1] = -1
+        self._lock, self._sorted = threading.Lock(), None
+
+    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """See `StoredMatrix`."""
+        with self._lock:
+            if self._sorted is None:
+                self._folder.mkdir()
+                self._sorted = SortedOnDisk(self._entries(), self.shape, self._folder, BUCKET_CELLS)
+        return self._sorted.rows(start, stop)
+
+    def values(self) -> Iterator[np.ndarray]:
+        """See `StoredMatrix`."""
+        return (values for _, _, values in self._entries())
+
+    def reached(self) -> np.ndarray:
+        """Which intervals have a fragment of a cell, bool [P]."""
+        found = np.zeros(self.shape[1], bool)
+        for _, intervals, _ in self._entries():
+            found[intervals] = True
+        return found
+
+    def _entries(self) -> Iterator[Entries]:
+        for records in self._table.records():
+            rows = self._row[records["barcode"]]
+            wanted = (rows >= 0) & self.index.known[records["chrom"]]
+            rows, records = rows[wanted], records[wanted]
+            places = (records[name] for name in ("chrom", "start", "end"))
+            fragment, interval = self.index.overlaps(*places)
+            yield rows[fragment], interval, np.ones(len(fragment), np.float32)
+
+
+def _are_fragments(path: Path) -> bool:
+    """By how the file begins; or by its name, so that its faults are told as those of fragments."""
+    if not path.is_file():
+        return False
+    name = path.name.casefold()
+    named = "fragments" in name and name.endswith((".tsv", ".tsv.gz", ".bed", ".bed.gz"))
+    return named or BEGINS.match(beginning(path)) is not None
+
+
+def _intervals(asked: Asked) -> pd.DataFrame:
+    if asked.counting.intervals is not None:
+        return asked.counting.intervals()
+    raise InputError(
+        what=f"it is not known where the fragments of {asked.path.name} are to be counted",
+        expected="peaks, or a genome to cut into windows",
+        received="neither",
+        advice="give --peaks=FILE.bed, or --genome; to Python, a `Counting`",
+    )
+
+
+def _cells(asked: Asked, table: FragmentTable) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the cells [cells], text, and their codes; without a list, in the order of names."""
+    if asked.counting.barcodes:
+        return listed_cells(asked.counting.barcodes, table.barcodes)
+    codes = cells_with_fragments(table.fragments, asked.counting.min_fragments)
+    names = np.array([table.barcodes[code] for code in codes], dtype=str)
+    order = np.argsort(names)
+    return names[order], codes[order]
+
+
+def _no_common_chromosome(table: FragmentTable, intervals: pd.DataFrame) -> InputError:
+    places = intervals.index.astype(str).str.rpartition(":").get_level_values(0).unique()
+    return InputError(
+        what="the peaks are on no chromosome of the fragments",
+        expected="peaks and fragments of one genome, with the same names of chromosomes",
+        received=f"fragments on {', '.join(table.chromosomes[:3])}; peaks on "
+        f"{', '.join(places[:3])}",
+        advice="give peaks, or --genome or --genes, of the genome that the fragments were aligned "
+        "to (chr1 and 1 are the same)",
+    )

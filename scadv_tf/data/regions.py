@@ -1,0 +1,109 @@
+"""Where fragments are counted: peaks of a BED file, or windows of the genome."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.gene_activity import with_upstream
+from scadv_tf.data.gene_coordinates import chromosomes
+from scadv_tf.data.one_line import one_line
+from scadv_tf.errors import InputError
+
+WINDOW = 5000  # base pairs
+
+_ROW = re.compile(r"(\S+)\s+(\d{1,12})\s+(\d{1,12})(?:\s|$)")
+_COMMENTS = ("#", "track", "browser")
+_NUMBER = re.compile(r"\s-?\d+(?:\s|$)")
+
+
+def read_peaks(path: str, flag: str = "--peaks") -> pd.DataFrame:
+    """The intervals of a BED file, gzipped or not, in its order.
+
+    Lines of comments, ``track`` and ``browser`` are passed over, and one line of headings.
+
+    Returns
+    -------
+    DataFrame with chrom (in normal form), start and end, and the peaks' names as index, with the
+    chromosome as the file has it.
+
+    Raises
+    ------
+    InputError : there is no such file, a line is no interval, or there is none.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(
+            what=f"the file of {flag} does not exist",
+            expected=f"{flag}=FILE, a BED of peaks",
+            received=path,
+            advice=f"check {flag} for typing errors; relative paths start from {Path.cwd()}",
+        )
+    try:
+        content = file.read_bytes()
+        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        lines = text.decode("utf-8-sig").splitlines()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _no_bed(path, flag, f"{type(error).__name__}: {error}") from error
+    return named(_rows(lines, path, flag))
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Intervals with names such as chr1:100-200 as index, and chromosomes in normal form."""
+    places = rows["start"].astype(str) + "-" + rows["end"].astype(str)
+    names = pd.Index(rows["chrom"] + ":" + places, dtype=object)
+    return rows.assign(chrom=chromosomes(rows["chrom"])).set_axis(names)
+
+
+def windows_of(genes: pd.DataFrame, upstream: int, size: int = WINDOW) -> pd.DataFrame:
+    """The chromosomes with genes, as far as these reach, cut every `size` bases and at each gene.
+
+    Cuts are where genes begin and end, the bases `upstream` of them included, so that the windows
+    within a gene add up to it exactly. They depend on the genes alone, not on any cells.
+
+    Parameters
+    ----------
+    genes, upstream : see `scadv_tf.data.gene_activity.link_peaks`.
+
+    Returns
+    -------
+    As `read_peaks`.
+    """
+    genes = with_upstream(genes, upstream)
+    parts = []
+    for chrom, of_chrom in genes.groupby("chrom"):
+        end = int(of_chrom["end"].max())
+        cuts = np.unique([*np.arange(0, end, size), *of_chrom["start"], *of_chrom["end"]])
+        parts.append(pd.DataFrame({"chrom": chrom, "start": cuts[:-1], "end": cuts[1:]}))
+    return named(pd.concat(parts, ignore_index=True))
+
+
+def _rows(lines: list[str], path: str, flag: str) -> pd.DataFrame:
+    found, headings = [], 0
+    for number, line in enumerate(lines, start=1):
+        row = _ROW.match(line)
+        if row is not None and int(row[3]) > int(row[2]):
+            found.append(row.groups())
+        elif line.strip() and not line.startswith(_COMMENTS):
+            headings += 1
+            if found or headings > 1 or _NUMBER.search(line):
+                raise _no_bed(path, flag, f"line {number}: {one_line(line)[:80]}")
+    if not found:
+        raise _no_bed(path, flag, "no interval")
+    rows = pd.DataFrame(found, columns=["chrom", "start", "end"])
+    return rows.astype({"start": np.int64, "end": np.int64})
+
+
+def _no_bed(path: str, flag: str, received: str) -> InputError:
+    return InputError(
+        what=f"no peaks could be read from {path}",
+        expected="a BED: chromosome, start and end, separated by tabs, with 0 <= start < end",
+        received=received,
+        advice=f"correct the file of {flag}; peaks of Cell Ranger are in peaks.bed or "
+        "atac_peaks.bed",
+    )

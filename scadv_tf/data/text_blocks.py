@@ -1,0 +1,87 @@
+"""Large tables of text, plain or gzipped, read in blocks of whole lines."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+BLOCK_BYTES = 1 << 22  # of text: much beside what a block costs, little beside what a run holds
+_PIECE_BYTES = 1 << 18  # of the file
+_BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
+_GZIP = b"\x1f\x8b"
+_WITH_HEADER = 31  # to zlib: the data have the header and the checksum of gzip
+
+
+def blocks_of_lines(path: Path) -> Iterator[bytes]:
+    """The text in blocks of whole lines, each of some megabytes; the last line gets its end.
+
+    A block is read and inflated, by a second thread, while the one before is worked on.
+
+    Raises
+    ------
+    EOFError : a gzipped file is cut short.
+    zlib.error : it is damaged.
+    """
+    blocks = _blocks(path)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
+
+
+def beginning(path: Path) -> bytes:
+    """The first bytes of a file's text; of a damaged or cut one, what can be had of them."""
+    found = b""
+    try:
+        for piece in _text(path):
+            found += piece
+            if len(found) >= _BEGINNING_BYTES:
+                break
+    except (OSError, EOFError, zlib.error):
+        pass
+    return found[:_BEGINNING_BYTES]
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for piece in _text(path):
+        held.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES and b"\n" in piece:
+            whole, end, rest = b"".join(held).rpartition(b"\n")
+            yield whole + end
+            held, size = [rest], len(rest)
+    last = b"".join(held)
+    if last:
+        yield last if last.endswith(b"\n") else last + b"\n"
+
+
+def _text(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        zipped = file.read(2) == _GZIP
+        file.seek(0)
+        pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
+        yield from _inflated(pieces) if zipped else pieces
+
+
+def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The text of a gzipped file, which may have many members, as bgzip writes them.
+
+    Python's own `gzip` reads 8 kB at a time, which takes three times as long.
+    """
+    member = zlib.decompressobj(_WITH_HEADER)
+    for piece in pieces:
+        while piece:
+            if member.eof:
+                piece = piece.lstrip(b"\0")  # padding between members is allowed
+                if not piece:
+                    break
+                member = zlib.decompressobj(_WITH_HEADER)
+            yield member.decompress(piece)
+            piece = member.unused_data
+    if not member.eof:
+        raise EOFError("the gzipped file ends before the mark of its end")
