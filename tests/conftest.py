@@ -16,6 +16,10 @@ PROGRAM = Path(__file__).parents[1] / "train_main.py"
 SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
 
 
+# A worker of pytest-xdist has a core: more threads than cores wait for each other.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 # Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
 TOGETHER = ("tests/serving",)
 # What takes longest starts first, so that both workers end together.
@@ -55,7 +59,6 @@ def train_main():
         return subprocess.run(
             [sys.executable, str(PROGRAM), *arguments],
             cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,
