@@ -9,10 +9,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 # Fixtures that start a process or train a model: tests that ask for one are slow.
 SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
+
+
+# A worker of pytest-xdist has a core: more threads than cores wait for each other.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+# Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
+TOGETHER = ("tests/serving",)
+# What takes longest starts first, so that both workers end together.
+LONG = (*TOGETHER, "tests/team", "tests/test_", "tests/models")
 
 
 def pytest_collection_modifyitems(items):
@@ -20,6 +31,24 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not_before(item.nodeid))
+
+
+def not_before(nodeid: str) -> int:
+    """The place of a test's folder in the order of the folders."""
+    return next((i for i, start in enumerate(LONG) if nodeid.startswith(start)), len(LONG))
+
+
+class Scheduling(LoadFileScheduling):
+    """The tests of a file go to one worker, as do the files of a folder that share much."""
+
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +59,6 @@ def train_main():
         return subprocess.run(
             [sys.executable, str(PROGRAM), *arguments],
             cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,

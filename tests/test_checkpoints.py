@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -62,6 +63,12 @@ def train(tissue, config=CONFIG, checkpoints=None, callbacks=()):
     return model.get_weights(), history.drop(columns="seconds")
 
 
+@pytest.fixture(scope="module")
+def without_a_break(tissue):
+    """Weights and history of a training that nothing stops."""
+    return train(tissue)
+
+
 def stopped(tissue, folder, interrupts) -> str:
     """A training that a signal stops; what the user is told. No checkpoint was due before."""
     checkpoints = Checkpoints(folder)
@@ -76,11 +83,28 @@ def interrupted(tissue, folder, epoch: int) -> None:
         train(tissue, checkpoints=Checkpoints(folder, 0.0), callbacks=[Interrupts(epoch)])
 
 
+@pytest.fixture(scope="module")
+def left_by_epoch_1(tissue, tmp_path_factory):
+    """The folder of a training that was interrupted in epoch 1 (from 0)."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    interrupted(tissue, folder, 1)
+    return folder
+
+
+@pytest.fixture
+def interrupted_early(left_by_epoch_1, tmp_path):
+    """A folder of this test's own with the same checkpoint."""
+    shutil.copytree(left_by_epoch_1, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp_path, epoch):
+def test_a_training_that_goes_on_ends_where_one_without_a_break_does(
+    tissue, without_a_break, tmp_path, epoch
+):
     """To the last bit: weights, optimizers, soft labels, order of cells, noise and history."""
-    weights, history = train(tissue)
+    weights, history = without_a_break
     interrupted(tissue, tmp_path, epoch)
     assert {path.name for path in tmp_path.iterdir()} == {FILE}
     went_on, later = train(tissue, checkpoints=Checkpoints(tmp_path, 0.0, resume=True))
@@ -90,9 +114,9 @@ def test_a_training_that_goes_on_ends_where_one_without_a_break_does(tissue, tmp
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_after_its_last_epoch(tissue, tmp_path):
+def test_a_stopped_training_goes_on_after_its_last_epoch(tissue, without_a_break, tmp_path):
     """To the last bit, though the signal came within the next epoch."""
-    weights, history = train(tissue)
+    weights, history = without_a_break
     assert "--resume" in stopped(tissue, tmp_path, Interrupts(3, KeyboardInterrupt))
     went_on, later = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
     for found, expected in zip(went_on, weights, strict=True):
@@ -121,29 +145,30 @@ def test_a_training_that_is_stopped_in_its_first_epoch_keeps_nothing(tissue, tmp
 
 
 @pytest.mark.slow
-def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_path):
-    weights, _ = train(tissue)
+def test_without_a_checkpoint_a_training_starts_from_the_beginning(
+    tissue, without_a_break, tmp_path
+):
+    weights, _ = without_a_break
     again, _ = train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
     np.testing.assert_array_equal(again[0], weights[0])
     assert not list(tmp_path.iterdir())  # a minute has not passed
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
+def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, without_a_break, tmp_path):
     (tmp_path / FILE).write_bytes(b"no checkpoint")
-    weights, _ = train(tissue)
+    weights, _ = without_a_break
     again, _ = train(tissue, checkpoints=Checkpoints(tmp_path))
     np.testing.assert_array_equal(again[0], weights[0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.02}])
-def test_the_checkpoint_of_another_training_is_refused(tissue, tmp_path, changed):
-    interrupted(tissue, tmp_path, 1)
+def test_the_checkpoint_of_another_training_is_refused(tissue, interrupted_early, changed):
     training = dataclasses.replace(CONFIG.training, **changed)
     other = dataclasses.replace(CONFIG, training=training)
     with pytest.raises(InputError, match="of another training"):
-        train(tissue, other, Checkpoints(tmp_path, resume=True))
+        train(tissue, other, Checkpoints(interrupted_early, resume=True))
 
 
 def one_count_more(data):
@@ -161,24 +186,22 @@ def two_counts_exchanged(data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [one_count_more, two_counts_exchanged])
-def test_the_checkpoint_of_other_counts_is_refused(tissue, tmp_path, change):
+def test_the_checkpoint_of_other_counts_is_refused(tissue, interrupted_early, change):
     """However little they differ: same cells, same genes, same labels."""
-    interrupted(tissue, tmp_path, 1)
     data = change(tissue[0])
     other = data, preprocessing.fit(data, CONFIG.preprocessing)
     with pytest.raises(InputError, match="of another training") as raised:
-        train(other, checkpoints=Checkpoints(tmp_path, resume=True))
+        train(other, checkpoints=Checkpoints(interrupted_early, resume=True))
     assert "counts" in raised.value.expected
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
-def test_a_damaged_checkpoint_is_refused(tissue, tmp_path, keep):
-    interrupted(tissue, tmp_path, 1)
-    content = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(content[: int(keep * len(content))])
+def test_a_damaged_checkpoint_is_refused(tissue, interrupted_early, keep):
+    content = (interrupted_early / FILE).read_bytes()
+    (interrupted_early / FILE).write_bytes(content[: int(keep * len(content))])
     with pytest.raises(InputError, match="cannot be read"):
-        train(tissue, checkpoints=Checkpoints(tmp_path, resume=True))
+        train(tissue, checkpoints=Checkpoints(interrupted_early, resume=True))
 
 
 def test_no_pickle_is_loaded(tmp_path, model):

@@ -61,8 +61,9 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
         output_dir=str(tmp_path / "run"),
         export_dir=str(tmp_path / "model"),
     )
-    run(config)
     done = tmp_path / "run" / "metrics.json"
+    done.parent.mkdir()
+    done.write_text("{}")  # of an earlier run
     write_results, seen = training.write_results, []
 
     def interrupted(*given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def umap_2d(
 
     Cosine distance, as in the contrastive loss; the nearest neighbours are exact. One thread, since
     umap-learn is not repeatable with several: about 3 s for 5,000 and 12 s for 20,000 cells of
-    width 128, after some 6 s of compilation in each process.
+    width 128, after some 6 s of compilation where numba has not kept it from an earlier run.
 
     Above `max_cells`, the layout is that of so many random cells. Every other cell is placed at the
     mean of its 5 nearest ones in it, each weighted by 1 / cosine distance (inverse distance
@@ -85,6 +86,7 @@ def _fit(latent: np.ndarray, seed: int, neighbors: int) -> np.ndarray:
     """Lay out all cells. Exact neighbours spare the 30 s that umap-learn's search compiles for."""
     from umap import UMAP
 
+    _keep_compiled()
     settings = _settings(len(latent), seed, neighbors)
     knn = _cosine_neighbors(latent, settings["n_neighbors"])
     with warnings.catch_warnings():
@@ -92,6 +94,20 @@ def _fit(latent: np.ndarray, seed: int, neighbors: int) -> np.ndarray:
         warnings.simplefilter("ignore")
         model = UMAP(**settings, precomputed_knn=knn, force_approximation_algorithm=True)
         return model.fit_transform(latent).astype(np.float32)
+
+
+def _keep_compiled() -> None:
+    """Let numba keep on disk what umap-learn else compiles in every process.
+
+    It lies where numba keeps other packages' code: beside umap-learn, or in the user's cache.
+    """
+    from umap import layouts, umap_
+
+    for module in (umap_, layouts):
+        for function in vars(module).values():
+            if hasattr(function, "enable_caching"):
+                with contextlib.suppress(RuntimeError):  # no folder can be written to
+                    function.enable_caching()
 
 
 def _placed(latent: Rows, sample: np.ndarray, layout: np.ndarray) -> np.ndarray:

@@ -81,14 +81,15 @@ def _write(
 ) -> None:
     model = ServedModel(served)
     functions = signatures(model)
-    content = manifest(background, functions, _sizes(model), version)
+    traced = {name: function.get_concrete_function() for name, function in functions.items()}
+    content = manifest(background, traced, _sizes(model), version)
     content["upstream"] = intervals.upstream if intervals is not None else None
     assets = Assets(served.preprocessor.genes, served.types, intervals, content)
     model.assets = {}
     for name, text in assets.texts().items():
         (scratch / name).write_text(text, encoding="utf-8")
         model.assets[name] = tf.saved_model.Asset(str(scratch / name))
-    tf.saved_model.save(model, str(target), signatures=functions)
+    tf.saved_model.save(model, str(target), signatures=traced)
     (target / "MODEL_CARD.md").write_text(model_card(content), encoding="utf-8")
     write_warmup_requests(target, {name: functions[name] for name in functions if name != DEFAULT})
 

@@ -63,9 +63,8 @@ def manifest(background: Background, functions: dict, sizes: dict, version: int)
 
 
 def _signature(function) -> dict:
-    concrete = function.get_concrete_function()
-    inputs = {spec.name: _described(spec) for spec in function.input_signature}
-    outputs = {n: _described(t) for n, t in sorted(concrete.structured_outputs.items())}
+    inputs = {spec.name: _described(spec) for spec in function.structured_input_signature[0]}
+    outputs = {n: _described(t) for n, t in sorted(function.structured_outputs.items())}
     return {"inputs": inputs, "outputs": outputs}
 
 

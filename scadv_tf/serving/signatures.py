@@ -14,7 +14,7 @@ DEFAULT = "serving_default"
 
 
 def signatures(model: ServedModel) -> dict[str, Callable]:
-    """Name -> function with a fixed input signature; they are tracked by the model.
+    """Name -> function with a fixed input signature.
 
     * ``annotate_rna``, ``annotate_atac``, ``embed_rna``, ``embed_atac``, ``translate`` take
       ``counts``, float32 [cells, genes]; the first two only if types were taught, the last only if
@@ -38,13 +38,17 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
             found["annotate_atac_peaks"] = _with_peaks(model)
     found |= {modality: _preprocessed(model, modality) for modality in MODALITIES}
     found[DEFAULT] = found["atac"]
-    model.functions = {name: function for name, function in found.items() if name != DEFAULT}
     return found
+
+
+def _graph(specs: list[tf.TensorSpec]) -> Callable:
+    # Nothing here branches on tensors, and autograph would take seconds to find that out.
+    return tf.function(input_signature=specs, autograph=False)
 
 
 def _dense(model: ServedModel, method: Callable, *modality: str) -> Callable:
     # The width is free here, and checked with a message that says what it must be.
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.float32, "counts")])
+    @_graph([tf.TensorSpec((None, None), tf.float32, "counts")])
     def signature(counts):
         return method(checked_dense(counts, model.genes), *modality)
 
@@ -60,7 +64,7 @@ _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 
 def _sparse(model: ServedModel, modality: str) -> Callable:
-    @tf.function(input_signature=[*_entries("cell_index", "gene_index", values=True), _NUMBER])
+    @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER])
     def signature(cell_index, gene_index, count, number_of_cells):
         given = cell_index, gene_index, count, number_of_cells
         return model.annotate(_densified(model, *given), modality)
@@ -69,8 +73,8 @@ def _sparse(model: ServedModel, modality: str) -> Callable:
 
 
 def _with_peaks(model: ServedModel) -> Callable:
-    @tf.function(
-        input_signature=[
+    @_graph(
+        [
             *_entries("cell_index", "gene_index", values=True),
             *_entries("peak_cell_index", "peak_index", values=False),
             _NUMBER,
@@ -97,7 +101,7 @@ def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cell
 
 
 def _preprocessed(model: ServedModel, modality: str) -> Callable:
-    @tf.function(input_signature=[tf.TensorSpec((None, model.genes), tf.float32, "expression")])
+    @_graph([tf.TensorSpec((None, model.genes), tf.float32, "expression")])
     def signature(expression):
         return model.encoded(expression, modality)
 

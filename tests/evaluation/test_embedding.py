@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,28 @@ def test_nothing_is_said_about_threads(three_blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         umap_2d(three_blobs[0][:40], seed=0)
+
+
+@pytest.fixture
+def compiled(three_blobs):
+    """A function that umap-learn has compiled; its import takes seconds."""
+    from umap import umap_
+
+    return umap_.smooth_knn_dist
+
+
+def test_what_is_compiled_is_kept_for_the_next_process(compiled):
+    kept = Path(compiled.stats.cache_path)
+    assert list(kept.glob("umap_.smooth_knn_dist*.nbc"))
+
+
+def test_where_nothing_can_be_kept_the_layout_is_the_same(three_blobs, compiled, monkeypatch):
+    def refuse(function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(type(compiled), "enable_caching", refuse)
+    latent, _, coordinates = three_blobs
+    np.testing.assert_array_equal(umap_2d(latent, seed=0, neighbors=15), coordinates)
 
 
 @pytest.mark.parametrize("cells", [4, 5, 30, 31, 32])
