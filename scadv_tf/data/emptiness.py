@@ -1,4 +1,4 @@
-"""Which cells have data; an empty or nearly empty one teaches nothing and gets no type.
+"""Which cells and genes have data; an empty cell teaches nothing and gets no type.
 
 A matrix of barcodes that nobody filtered has a few thousand cells among many thousands of droplets
 with a handful of stray counts each. They would be most of the statistics and of all neighbours.
@@ -6,6 +6,7 @@ with a handful of stray counts each. They would be most of the statistics and of
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,14 @@ from scadv_tf.errors import InputError
 if TYPE_CHECKING:
     from scadv_tf.data.pairing import Counts, PairedData
 
+logger = logging.getLogger(__name__)
+
 # Stray counts of real droplets open 1 to 3 % of what a typical cell opens. Real cells lie above a
 # tenth in all data sets at hand, and thinned to a third of the counts above a twentieth.
 LEAST_SHARE = 0.05
 MANY = 0.05  # of a modality's cells; some debris is in every sample
 UNFILTERED = "the likely cause is an unfiltered matrix of barcodes: give the filtered one"
+FEWEST_GENES = 2  # less has no direction
 FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
 
 OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
@@ -153,6 +157,33 @@ def check_enough(kept: dict[str, np.ndarray]) -> None:
                 advice="Check that the file holds raw counts of cells, and that both modalities "
                 "are of the same species and genome.",
             )
+
+
+def check_genes(measured: int, genes: int) -> None:
+    """Tells of genes that one modality alone has counts of; refuses where hardly any is in both.
+
+    Parameters
+    ----------
+    measured : genes with a count in some cell of each modality, of so many `genes`.
+
+    Raises
+    ------
+    InputError : fewer than 2 are.
+    """
+    if measured < FEWEST_GENES:
+        raise InputError(
+            what="Hardly any gene has counts in both modalities.",
+            expected="genes with a count in some RNA cell and in some ATAC cell",
+            received=f"{measured:,} of {genes:,} shared genes",
+            advice="Check that both files hold raw counts, and that the gene activity was made of "
+            "the right genome.",
+        )
+    if measured < genes:
+        tell = logger.warning if measured < (1 - MANY) * genes else logger.info
+        tell(
+            "%s of %s shared genes have no count in any cell of one modality and are left out",
+            f"{genes - measured:,}", f"{genes:,}",
+        )  # fmt: skip
 
 
 def warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, peaks) -> list[str]:

@@ -21,16 +21,25 @@ def log_normalize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     return normalized.astype(np.float32)
 
 
+def measured_genes(rna: sparse.csr_matrix, atac: sparse.csr_matrix) -> np.ndarray:
+    """Columns of the genes that some cell of each modality has a count in, ascending."""
+    counted = [np.asarray(counts.sum(axis=0)).ravel() > 0 for counts in (rna, atac)]
+    return np.flatnonzero(counted[0] & counted[1])
+
+
 def variable_genes(rna: sparse.csr_matrix, atac: sparse.csr_matrix, count: int) -> np.ndarray:
-    """Columns of the `count` genes that vary most in both modalities, in their old order.
+    """Columns of the `count` genes that vary most in both modalities, in their old order; 0: all.
 
     A gene's variability is its rank by dispersion (variance / mean of counts per 10,000) within its
-    tenth of genes by mean, as in Seurat's first flavour; both modalities' ranks are averaged.
+    tenth of genes by mean, as in Seurat's first flavour; both modalities' ranks are averaged. Genes
+    that are measured in one modality alone are none: what varies in many such genes would take up
+    the joint components, and the other modality has nothing of it.
     """
-    if count == 0 or count >= rna.shape[1]:
-        return np.arange(rna.shape[1])
-    rank = _dispersion_rank(rna) + _dispersion_rank(atac)
-    return np.sort(np.argsort(-rank, kind="stable")[:count])
+    measured = measured_genes(rna, atac)
+    if count == 0 or count >= len(measured):
+        return measured
+    rank = _dispersion_rank(rna[:, measured]) + _dispersion_rank(atac[:, measured])
+    return np.sort(measured[np.argsort(-rank, kind="stable")[:count]])
 
 
 def _dispersion_rank(counts: sparse.csr_matrix) -> np.ndarray:
@@ -43,7 +52,7 @@ def _dispersion_rank(counts: sparse.csr_matrix) -> np.ndarray:
     bins = pd.qcut(mean, 10, labels=False, duplicates="drop")
     spread = pd.Series(dispersion).groupby(bins)
     score = (dispersion - spread.transform("median")) / (spread.transform("std") + 1e-6)
-    return score.where(mean > 0, -np.inf).rank(pct=True).to_numpy()
+    return score.rank(pct=True).to_numpy()
 
 
 @dataclass(frozen=True, eq=False)

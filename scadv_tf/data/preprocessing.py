@@ -33,6 +33,7 @@ from scadv_tf.data.normalization import (
     dense,
     joint_components,
     log_normalize,
+    measured_genes,
     variable_genes,
 )
 from scadv_tf.data.pairing import PairedData
@@ -329,6 +330,7 @@ def _with_data(
     first = emptiness.with_data(emptiness.opened(data.rna, data.atac, peaks))
     emptiness.check_enough(first)
     part = emptiness.part_of(data, first)
+    emptiness.check_genes(len(measured_genes(part.rna, part.atac)), part.rna.shape[1])
     chosen = variable_genes(part.rna, part.atac, config.variable_genes)
     found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], peaks)
     least = {

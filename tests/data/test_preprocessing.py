@@ -22,6 +22,7 @@ from scadv_tf.data.normalization import (
 )
 from scadv_tf.data.preprocessing import Preprocessor, fit
 from scadv_tf.data.rows import DiskRows
+from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
 
@@ -84,12 +85,44 @@ def test_all_genes_are_kept_where_so_many_are_asked_for(count):
     np.testing.assert_array_equal(variable_genes(counts, counts, count), np.arange(200))
 
 
-@pytest.mark.parametrize("count", [1, 17, 150])
-def test_genes_without_counts_come_last(count):
-    counts = planted(0, np.arange(5)).tolil()
-    counts[:, 100:130] = 0
-    found = variable_genes(counts.tocsr(), counts.tocsr(), count)
-    assert len(set(found)) == count and not set(found) & set(range(100, 130))
+@pytest.mark.parametrize("count", [0, 1, 17, 150, 1000])
+@pytest.mark.parametrize("modality", [0, 1])
+def test_genes_without_counts_in_one_modality_are_left_out(count, modality):
+    counts = [planted(seed, np.arange(5)).tolil() for seed in range(2)]
+    counts[modality][:, 100:130] = 0
+    found = variable_genes(*(each.tocsr() for each in counts), count)
+    assert len(set(found)) == min(count or 170, 170)
+    assert not set(found) & set(range(100, 130))
+
+
+def test_genes_of_one_modality_alone_change_nothing(tissue, caplog):
+    """Neither what the cells look like, nor what new ones are asked for."""
+    before = fit(tissue, settings())
+    random = np.random.default_rng(0)
+    further = sparse.csr_matrix(random.poisson(2.0, size=(tissue.rna.shape[0], 60)), dtype="f4")
+    nothing = sparse.csr_matrix((tissue.atac.shape[0], 60), dtype="f4")
+    wider = dataclasses.replace(
+        tissue,
+        genes=np.concatenate([tissue.genes, [f"further{i}" for i in range(60)]]),
+        rna=sparse.hstack([tissue.rna, further], format="csr"),
+        atac=sparse.hstack([tissue.atac, nothing], format="csr"),
+    )
+    with caplog.at_level("WARNING"):
+        after = fit(wider, settings())
+    assert "60 of" in caplog.text and "left out" in caplog.text
+    np.testing.assert_array_equal(after.preprocessor.genes, before.preprocessor.genes)
+    for modality in ("rna", "atac"):
+        np.testing.assert_array_equal(after.features[modality], before.features[modality])
+
+
+def test_no_gene_of_both_modalities_is_refused(tissue):
+    half = np.arange(tissue.rna.shape[1]) < tissue.rna.shape[1] // 2
+    rna, atac = (
+        sparse.csr_matrix(counts @ sparse.diags(np.float32(kept)))
+        for counts, kept in ((tissue.rna, half), (tissue.atac, ~half))
+    )
+    with pytest.raises(InputError, match="Hardly any gene has counts in both modalities"):
+        fit(dataclasses.replace(tissue, rna=rna, atac=atac, peaks=None), settings())
 
 
 def test_joint_components_are_the_leading_eigenvectors_of_the_mean():
@@ -263,16 +296,6 @@ def test_a_table_has_room_in_memory_or_on_disk(tissue, tmp_path):
         assert table.shape == (5, 3)
         np.testing.assert_array_equal(table[1:4], values[1:4])
     assert (tmp_path / "latent").stat().st_size == 60
-
-
-def test_a_constant_gene_is_zero_in_the_input(tissue):
-    data = dataclasses.replace(tissue, rna=tissue.rna.copy(), atac=tissue.atac.copy())
-    for counts in (data.rna, data.atac):
-        counts.data[counts.indices == 11] = 0
-    cells = fit(data, settings())
-    for modality in MODALITIES:
-        genes = cells.genes(modality)
-        assert np.isfinite(genes).all() and not genes[:, 11].any() and genes[:, 12].any()
 
 
 def test_chunks_and_density_change_nothing(tissue, monkeypatch):
