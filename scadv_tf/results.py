@@ -62,7 +62,7 @@ class Results:
     umap : RNA cells first [R + A, 2].
     history : a row an epoch.
     metrics : the content of metrics.json.
-    export : folder of the exported encoder.
+    export : folder of the exported encoder; None where it was not exported.
     """
 
     config: RunConfig
@@ -72,7 +72,7 @@ class Results:
     umap: np.ndarray
     history: pd.DataFrame
     metrics: dict
-    export: Path
+    export: Path | None = None
 
     @property
     def answers(self) -> CellAnswers:

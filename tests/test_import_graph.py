@@ -20,11 +20,12 @@ FLOORS = (
     ("client", "cluster", "evaluation", "models"),
     ("annotation", "baselines", "checkpoints", "team"),
     ("fitting", "scoring", "serving"),
-    ("annotate", "run_figures"),
+    ("annotate", "pl", "run_figures"),
     ("results",),
     ("training",),
     ("comparison",),
     ("compare",),
+    ("api",),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Those that need no TensorFlow, so that they start fast: everything of theirs but these modules.
