@@ -23,7 +23,7 @@ from scadv_tf.api.cells import (
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_path
-from scadv_tf.data.answers import write_into
+from scadv_tf.data.answers import UMAP, write_into
 from scadv_tf.data.emptiness import spread
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from scadv_tf.data.answers import CellAnswers
     from scadv_tf.data.pairing import PairedData
     from scadv_tf.results import Results
-
-UMAP = "X_scadv_umap"  # in obsm; others may have an X_umap of their own
 
 
 def integrate(

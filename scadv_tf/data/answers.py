@@ -26,6 +26,7 @@ Column = np.ndarray | pd.Categorical
 HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 PREFIX = "scadv_"  # of columns in a table of cells that has others too
 LATENT = "X_scadv"  # the latent vectors' place in obsm
+UMAP = "X_scadv_umap"  # that of the UMAP in an AnnData of the user's, who may have an X_umap
 DIGITS = 6  # of numbers in a .csv
 
 
