@@ -240,6 +240,11 @@ def main() -> None:
     print("\n".join(summary.lines()))
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """The whole program."""
     scadv_flags.define_section(AnnotateConfig)
     console.run_app(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -24,13 +24,14 @@ FLOORS = (
     ("pl", "results"),
     ("training",),
     ("comparison",),
-    ("compare",),
-    ("api",),
+    ("compare", "report", "train"),
+    ("api", "command"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Those that need no TensorFlow, so that they start fast: everything of theirs but these modules.
 WITHOUT_TENSORFLOW = (
     *("data", "client", "evaluation", "baselines", "scoring", "config", "flags", "console"),
+    *("api", "command", "pl"),
 )
 WITH_TENSORFLOW = {"data.pipeline", "client.exported", "client.grpc_transport"}
 

@@ -20,6 +20,7 @@ RESULTS = {
     "predictions.csv",
     "integrated.h5ad",
     "report.html",
+    "report.json",
     "figures",
     "checkpoints",
 }
