@@ -181,6 +181,6 @@ def _axes(figure: Figure) -> list[Axes]:
 
         if hasattr(get_ipython(), "kernel"):
             with io.BytesIO() as picture:
-                figure.savefig(picture, format="png", dpi=DPI)
+                figure.savefig(picture, format="png", dpi=DPI, facecolor="white")
                 display(Image(picture.getvalue()))
     return figure.axes

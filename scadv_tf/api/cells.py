@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.anndata_cells import anndata_of, is_path
-from scadv_tf.data.cell_files import CellFile
+from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -16,25 +16,31 @@ if TYPE_CHECKING:
     from scadv_tf.config import RunConfig
 
 
-def target_of(given, modality: str, copy: bool, source: CellFile) -> AnnData:
-    """The AnnData itself, or its copy in memory; of a path, one that has no counts.
+def target_of(given, modality: str, copy: bool) -> AnnData | None:
+    """The AnnData itself, or its copy in memory; None of a path, which has none.
 
     Parameters
     ----------
     given : a path, an AnnData, or a MuData with this modality.
-    source : the same, open.
+
+    Raises
+    ------
+    InputError : it cannot be written into.
     """
     if is_path(given):
-        names = source.names(0, source.cells)
-        return without_counts(source.table(), names)
-    return in_place_or_copy(anndata_of(given, modality), copy)
-
-
-def in_place_or_copy(adata: AnnData, copy: bool) -> AnnData:
-    """The AnnData itself, or its copy in memory."""
-    if not copy:
-        return adata
-    return adata.to_memory() if adata.isbacked else adata.copy()
+        return None
+    adata = anndata_of(given, modality)
+    if copy:
+        return adata.to_memory() if adata.isbacked else adata.copy()
+    if adata.isbacked and adata.is_view:
+        raise InputError(
+            what=f"The {modality.upper()} cells are a part of a backed AnnData, which anndata lets "
+            "nobody write into.",
+            expected="a whole AnnData, or one in memory",
+            received=f"{adata.n_obs:,} cells of {adata.filename}",
+            advice="Give its .to_memory(), or copy=True.",
+        )
+    return adata
 
 
 def without_counts(table: pd.DataFrame, names: np.ndarray) -> AnnData:

@@ -14,7 +14,7 @@ import numpy as np
 from scadv_tf import __version__
 from scadv_tf.api.cells import (
     by_type,
-    in_place_or_copy,
+    target_of,
     texts,
     uns_of_scores,
     uns_of_settings,
@@ -84,6 +84,7 @@ def integrate(
     config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
     given = {name: each for name, each in given.items() if not is_path(each)}
     _check_apart(given)
+    targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
     if not given:
         training.dataset_name(config.data)  # one must be named
     stages = Stages()
@@ -100,13 +101,12 @@ def integrate(
         warnings = warnings_of(results)
         answers, notes = _answers(of_all, given), _notes(results, warnings)
         results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
-        cells = {name: _target(of_all.data, given, name, copy) for name in MODALITIES}
-        for modality, adata in cells.items():
-            found, umap = answers[modality]
+        for modality, (found, umap) in answers.items():
+            adata = targets.setdefault(modality, _without_counts(of_all.data, modality))
             write_into(adata, found)
             adata.obsm[UMAP] = umap
             adata.uns["scadv"] = deepcopy(notes) | {"modality": modality}
-    return IntegratedModel(results, served, background, of_all.data.intervals, warnings, cells)
+    return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
 
 
 def _configured(settings: dict) -> RunConfig:
@@ -167,12 +167,7 @@ def _answers(
     return found
 
 
-def _target(
-    data: PairedData, given: dict[str, AnnData | MuData], modality: str, copy: bool
-) -> AnnData:
-    """What the answers of a modality go into."""
-    if modality in given:
-        return in_place_or_copy(anndata_of(given[modality], modality), copy)
+def _without_counts(data: PairedData, modality: str) -> AnnData:
     return without_counts(getattr(data, f"{modality}_obs"), getattr(data, f"{modality}_cells"))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.api.cells import target_of, uns_of_settings
+from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
 from scadv_tf.client.new_cells import answers_of, checked_columns
@@ -86,6 +86,7 @@ class AnnotationModel:
         InputError : the cells are unfit; then nothing is written.
         """
         check_modality(modality)
+        target = target_of(cells, modality, copy)
         model, called = self.exported, Called("the cells", "cells", "layer")
         with open_cells(cells, modality, layer, called=called) as source:
             columns = checked_columns(source, modality, model)
@@ -96,7 +97,8 @@ class AnnotationModel:
                 for names, answers in answers_of(source, columns, model, modality, batch_size):
                     parts.append(answers)
                     progress.update(len(names))
-            target = target_of(cells, modality, copy, source)
+            if target is None:
+                target = without_counts(source.table(), source.names(0, source.cells))
         write_into(target, *parts)
         target.uns["scadv"] = model.identity | {"modality": modality}
         return target
