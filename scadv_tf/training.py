@@ -86,12 +86,10 @@ def run(config: RunConfig) -> dict:
 
 def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stages: Stages) -> dict:
     everything = read_and_tell(config, scratch, stages)
-    with stages.stage("start", "Starting TensorFlow"), quiet_start():
-        from scadv_tf import checkpoints, fitting
-        from scadv_tf.serving.export import export
-        from scadv_tf.team import team_of
+    team = start_tensorflow(config, stages)
+    from scadv_tf import checkpoints, fitting
+    from scadv_tf.serving.export import export
 
-        team = team_of(config.training.strategy)
     output = config.output
     kept = checkpoints.Checkpoints(
         folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
@@ -145,6 +143,15 @@ def read_and_tell(
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
     return data, truth
+
+
+def start_tensorflow(config: RunConfig, stages: Stages) -> Team:
+    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains."""
+    with stages.stage("start", "Starting TensorFlow"), quiet_start():
+        from scadv_tf import fitting  # noqa: F401 (for its imports, which take seconds)
+        from scadv_tf.team import team_of
+
+        return team_of(config.training.strategy)
 
 
 def train(

@@ -28,7 +28,7 @@ from scadv_tf.data.emptiness import spread
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
-from scadv_tf.progress import Stages, quiet_start
+from scadv_tf.progress import Stages
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -90,10 +90,7 @@ def integrate(
     stages = Stages()
     with scratch_folder(Path(tempfile.gettempdir())) as scratch:
         everything = training.read_and_tell(config, scratch, stages, given)
-        with stages.stage("start", "Starting TensorFlow"), quiet_start():
-            from scadv_tf.team import team_of
-
-            team = team_of(config.training.strategy)
+        team = training.start_tensorflow(config, stages)
         trained = training.train(everything, config, scratch, stages, team)
         results = training.evaluate(trained, config, stages)
         served, background = training.exportable(trained, results)
