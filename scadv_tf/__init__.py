@@ -24,16 +24,21 @@ _HOMES = {
     "encode": "scadv_tf.annotation",
     "export": "scadv_tf.serving.export",
     "fit": "scadv_tf.fitting",
+    "gene_activity": "scadv_tf.api.activity",
+    "integrate": "scadv_tf.api.integration",
+    "load": "scadv_tf.api.models",
     "load_dataset": "scadv_tf.data.datasets",
     "read_predictions": "scadv_tf.data.spreadsheets",
     "run": "scadv_tf.training",
     "simulate": "scadv_tf.data.synthetic",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "pl"])
 
 
 def __getattr__(name: str):
+    if name == "pl":
+        return importlib.import_module("scadv_tf.pl")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

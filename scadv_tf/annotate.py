@@ -130,7 +130,8 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     start = time.perf_counter()
     output = _checked_output(config)
     from scadv_tf.client.exported import ExportedModel
-    from scadv_tf.client.input_columns import counting_of, input_columns
+    from scadv_tf.client.input_columns import counting_of
+    from scadv_tf.client.new_cells import checked_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.progress import quiet_start
 
@@ -149,8 +150,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
         ) as source,
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
-        columns = input_columns(source.var, config.modality, model)
-        _tell_of_values(source, model, config.modality)
+        columns = checked_columns(source, config.modality, model)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()
@@ -164,20 +164,8 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     return summary
 
 
-def _tell_of_values(source: CellFile, model: ExportedModel, modality: str) -> None:
-    """Warns where the values are of another kind than those of the training."""
-    trained = model.manifest.get("trained_on_counts", {}).get(modality)
-    if trained is None or trained == source.looks_counted():
-        return
-    kinds = ["values that are no counts, as log-normalised ones", "counts"]
-    logger.warning(
-        "the model was trained on %s, and the input has %s: give the former, such as by --layer, "
-        "or the answers will be wrong",
-        kinds[trained], kinds[not trained],
-    )  # fmt: skip
-
-
 def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Path) -> Summary:
+    from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
     summary = Summary()
@@ -185,15 +173,11 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
         _opened(path, source, model, config.modality) as file,
         CellProgress(source.cells, "annotating") as progress,
     ):
-        for chunk in source.chunks(config.batch_size):
-            counts = columns.genes(chunk.counts)
-            if model.types:
-                answers = model.annotate(counts, config.modality, columns.peaks(chunk.counts))
-            else:
-                answers = model.embed(counts, config.modality)
-            file.write(chunk.cells, answers)
+        parts = answers_of(source, columns, model, config.modality, config.batch_size)
+        for cells, answers in parts:
+            file.write(cells, answers)
             summary.add(answers)
-            progress.update(len(chunk.cells))
+            progress.update(len(cells))
     return summary
 
 
@@ -276,6 +260,11 @@ def main() -> None:
     print("\n".join(summary.lines()))
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """The whole program."""
     scadv_flags.define_section(AnnotateConfig)
     console.run_app(main)
+
+
+if __name__ == "__main__":
+    start()

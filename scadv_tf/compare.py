@@ -38,6 +38,11 @@ def main() -> None:
         sys.exit(1)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """The whole program."""
     scadv_flags.define(more=[ComparisonConfig], help_of=HELP)
     console.run_app(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -8,6 +8,7 @@ standard library, so ``--help`` is quick and a configuration can be read where T
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from typing import Any
 
@@ -486,10 +487,16 @@ class RunConfig:
             for name, section in SECTIONS.items()
             for field in dataclasses.fields(section)
         }
-        unknown = [name for name in settings if name not in sections]
-        require(
-            not unknown, "A setting does not exist.", "the names of the flags", ", ".join(unknown)
-        )
+        for name in settings:
+            if name not in sections:
+                nearest = difflib.get_close_matches(name, sections, n=1, cutoff=0)
+                raise InputError(
+                    what=f"The setting {name} does not exist.",
+                    expected="the names of the flags",
+                    received=name,
+                    advice=f"The nearest name is {nearest[0]}; see docs/python.md or the flags in "
+                    "--help.",
+                )
         values: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             values.setdefault(sections[name], {})[name] = value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from absl import logging as absl_logging
 from scadv_tf import folders, signals
 from scadv_tf.errors import InputError
 from scadv_tf.outages import outage
+from scadv_tf.progress import hush_libraries
 
 BAD_INPUT = 2
 logger = logging.getLogger(__name__)
@@ -25,9 +25,7 @@ def run_app(main: Callable[[], None]) -> None:
     code 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
     """
     signals.heed(folders.give_up)
-    # Read by TensorFlow when it is imported, which happens later: only its errors are shown.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    hush_libraries()
     flags.FLAGS.set_default("verbosity", 0)
     app.run(lambda arguments: sys.exit(_run(main, arguments[1:])))
 

@@ -46,6 +46,12 @@ class Stages:
         logger.debug("  stage %s: %.2f s, %.0f MB", name, passed, self.resident_mb[name])
 
 
+def hush_libraries() -> None:
+    """Of native libraries that are imported later, only errors are shown, unless the user chose."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
     """Keeps back what native libraries print to the standard error while they are loaded.
@@ -53,6 +59,7 @@ def quiet_start() -> Iterator[None]:
     TensorFlow tells of processors and missing graphics cards there before its log level counts.
     If the body fails, what was kept back is shown, but not if a signal ends it.
     """
+    hush_libraries()
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as kept:
@@ -66,6 +73,18 @@ def quiet_start() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Lets TensorFlow's own log, in Python, tell of errors alone."""
+    log = logging.getLogger("tensorflow")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def peak_memory_mb() -> float:
@@ -109,19 +128,15 @@ def training_progress(epochs: int, steps: int):
     steps : of an epoch.
     """
     import keras
-    from tqdm import tqdm
 
     class Progress(keras.callbacks.Callback):
         """Shows losses and the time left."""
 
         def on_train_begin(self, logs=None):
-            hidden = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
             self.start, self.first = time.perf_counter(), True
             logger.info("  %d epochs of %d steps", epochs, steps)
             logger.debug("  %s", MODEL_BUILT)
-            self.bar = tqdm(
-                total=epochs * steps, unit="step", desc="training", disable=hidden, leave=False
-            )
+            self.bar = _bar(total=epochs * steps, unit="step", desc="training")
 
         def on_train_batch_end(self, batch, logs=None):
             if self.first:  # it takes long, since functions are traced then
@@ -154,12 +169,7 @@ class CellProgress:
     """
 
     def __init__(self, cells: int, task: str):
-        from tqdm import tqdm
-
-        hidden = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
-        self._bar = tqdm(
-            total=cells, unit="cell", unit_scale=True, desc=task, disable=hidden, leave=False
-        )
+        self._bar = _bar(total=cells, unit="cell", unit_scale=True, desc=task)
         self._cells, self._done, self._start = cells, 0, time.perf_counter()
 
     def update(self, cells: int) -> None:
@@ -179,6 +189,18 @@ class CellProgress:
 
     def __exit__(self, *error) -> None:
         self._bar.close()
+
+
+def _bar(**options):
+    """A bar on a terminal where information is logged, or in a notebook; else it is not seen."""
+    from tqdm.auto import tqdm
+    from tqdm.notebook import tqdm_notebook
+
+    if issubclass(tqdm, tqdm_notebook):  # where nobody asks for a log to see a bar
+        shown = logger.isEnabledFor(logging.WARNING)
+    else:
+        shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty()
+    return tqdm(**options, disable=not shown, leave=False)
 
 
 def _text(logs: dict | None) -> str:

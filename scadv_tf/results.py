@@ -19,7 +19,13 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
-from scadv_tf.evaluation.report import ReportContent, write_report
+from scadv_tf.evaluation.report import (
+    CONTENT,
+    FIGURES,
+    ReportContent,
+    read_content,
+    write_report,
+)
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
@@ -49,6 +55,7 @@ FILES = {
     "integrated.h5ad": "both modalities with latent vectors, UMAP and labels, for scanpy",
     "checkpoints/": "the whole model's weights, the discriminators' too, and the settings",
     "figures/": "the pictures of this page",
+    CONTENT: "what this page says, by which `scadv report` writes it anew",
 }
 
 
@@ -62,7 +69,7 @@ class Results:
     umap : RNA cells first [R + A, 2].
     history : a row an epoch.
     metrics : the content of metrics.json.
-    export : folder of the exported encoder.
+    export : folder of the exported encoder; None where it was not exported.
     """
 
     config: RunConfig
@@ -72,7 +79,7 @@ class Results:
     umap: np.ndarray
     history: pd.DataFrame
     metrics: dict
-    export: Path
+    export: Path | None = None
 
     @property
     def answers(self) -> CellAnswers:
@@ -125,8 +132,9 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
         (folder / "predictions.csv").unlink(missing_ok=True)
     found = of_all.annotation.answers
     write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap)
-    pictures = write_figures(folder / "figures", results)
-    write_report(folder / "report.html", report_content(results, pictures))
+    pictures = write_figures(folder / FIGURES, results)
+    write_json(folder / CONTENT, report_content(results, pictures).to_dict())
+    write_report(folder / "report.html", read_content(folder))
 
 
 def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_ONCE) -> None:

@@ -32,12 +32,12 @@ def write_figures(folder: Path, results: Results) -> list[tuple[str, Path]]:
 
 
 def _drawn(results: Results) -> list[Picture]:
-    losses = figures.loss_curves(_losses(results.history))
+    losses = figures.loss_curves(losses_of(results.history))
     pictures = [_umap(results), ("Losses, mean of each epoch", "losses", losses)]
     if results.routes:
         pictures[1:1] = _of_labels(results)
         confidence = "Confidence of the predicted labels", "confidence", _confidence(results)
-        pictures.append(confidence)
+        pictures += [confidence, _shares(results)]
     return pictures
 
 
@@ -86,7 +86,14 @@ def _of_labels(results: Results) -> list[Picture]:
     return pictures
 
 
-def _losses(history: pd.DataFrame) -> pd.DataFrame:
+def _shares(results: Results) -> Picture:
+    shares = pd.DataFrame.from_dict(results.metrics["type_shares"], orient="index")
+    caption = "Share of each type among the RNA cells, and estimated of the ATAC cells"
+    return caption, "type_shares", figures.type_shares(shares)
+
+
+def losses_of(history: pd.DataFrame) -> pd.DataFrame:
+    """The history without what is no loss."""
     others = ("macro_f1", "atac_label_change")
     return history.drop(columns=[name for name in others if name in history])
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from scadv_tf.client.exported import next_version
 from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.datasets import DatasetSource, available, load_dataset
+from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available, load_dataset
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
@@ -35,10 +36,19 @@ from scadv_tf.scoring import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from keras.callbacks import Callback
+
+    from scadv_tf.checkpoints import Checkpoints
     from scadv_tf.data.preprocessing import TrainingCells
     from scadv_tf.models.scadv import ScAdv
+    from scadv_tf.serving.manifest import Background
+    from scadv_tf.serving.served_model import Served
+    from scadv_tf.team import Team
 
 logger = logging.getLogger(__name__)
+
+CUSTOM = "custom"  # what cells of the user's are called that have no name
 
 
 def run(config: RunConfig) -> dict:
@@ -75,44 +85,104 @@ def run(config: RunConfig) -> dict:
 
 
 def _run(config: RunConfig, folder: Path, export_dir: Path, scratch: Path, stages: Stages) -> dict:
-    with stages.stage("read", f"Reading {dataset_name(config.data)}"):
-        data, truth = read(config, scratch)
-    for line in data.matching.text().splitlines():
-        logger.info("  %s", line)
-    with stages.stage("start", "Starting TensorFlow"), quiet_start():
-        from scadv_tf import checkpoints, fitting
-        from scadv_tf.team import team_of
+    everything = read_and_tell(config, scratch, stages)
+    team = start_tensorflow(config, stages)
+    from scadv_tf import checkpoints, fitting
+    from scadv_tf.serving.export import export
 
-        team = team_of(config.training.strategy)
     output = config.output
     kept = checkpoints.Checkpoints(
         folder / "checkpoints", output.checkpoint_seconds, output.resume, team.chief
     )
     with kept.through_a_stop():
-        with stages.stage("preprocess", "Preprocessing, finding neighbours"):
-            seed, most = config.training.seed, config.data.memory_cells
-            cells = preprocessing.fit(data, config.preprocessing, seed, scratch, most)
-        everything = data, truth
-        data, truth = _of_cells(cells, data, truth)
-        with stages.stage("train", "Training"):
-            watch = data.types and truth is not None
-            hooks = [learning_curve_hook(data.types, truth)] if watch else []
-            reporters = fitting.reporters(config, folder)
-            given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
-            model, history = fitting.fit(*given, team, kept)
+        reporters = fitting.reporters(config, folder)
+        trained = train(everything, config, scratch, stages, team, kept, reporters)
         if not team.chief:
             logger.info("Trained. The chief, worker 0, writes the results.")
             return {}
-        found = _evaluate(model, cells, data, truth, config, stages)
+        results = evaluate(trained, config, stages)
         with stages.stage("export", "Exporting the encoder"):
             # It says 'done', so it goes before the first of the results that it stands for.
             (folder / METRICS).unlink(missing_ok=True)
-            checkpoints.save_weights(model, config, folder / "checkpoints")
-            export = _export(model, cells, everything[0], found, config, export_dir)
-        results = Results(config, data, truth, **found, history=history, export=export)
-        _write(folder, results, results.of_all(*everything, cells.with_data), stages)
+            checkpoints.save_weights(trained.model, config, folder / "checkpoints")
+            served, background = exportable(trained, results)
+            version = export(served, export_dir, background, trained.everything.intervals)
+        results = dataclasses.replace(results, export=version)
+        _write(folder, results, of_all(trained, results), stages)
     kept.remove()
     return results.metrics
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model and the cells that it was trained on.
+
+    Attributes
+    ----------
+    history : a row an epoch.
+    cells : as the model sees them.
+    data, truth : the cells that have data, which are trained on, scored and shown.
+    everything, truth_of_all : all cells of the input, those without data among them.
+    """
+
+    model: ScAdv
+    history: pd.DataFrame
+    cells: TrainingCells
+    data: PairedData
+    truth: AtacTruth | None
+    everything: PairedData
+    truth_of_all: AtacTruth | None
+
+
+def read_and_tell(
+    config: RunConfig, scratch: Path, stages: Stages, given: Given | None = None
+) -> LabelledPair:
+    """The configured cells, see `read`; what was matched is logged."""
+    with stages.stage("read", f"Reading {config.data.dataset or CUSTOM}"):
+        data, truth = read(config, scratch, given)
+    for line in data.matching.text().splitlines():
+        logger.info("  %s", line)
+    return data, truth
+
+
+def start_tensorflow(config: RunConfig, stages: Stages) -> Team:
+    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains."""
+    with stages.stage("start", "Starting TensorFlow"), quiet_start():
+        from scadv_tf import fitting  # noqa: F401 (for its imports, which take seconds)
+        from scadv_tf.team import team_of
+
+        return team_of(config.training.strategy)
+
+
+def train(
+    everything: LabelledPair,
+    config: RunConfig,
+    scratch: Path,
+    stages: Stages,
+    team: Team,
+    kept: Checkpoints | None = None,
+    reporters: Sequence[Callback] = (),
+) -> Trained:
+    """Preprocesses and trains.
+
+    Parameters
+    ----------
+    everything : as from `read`.
+    scratch : folder for what is too large for memory.
+    team, kept, reporters : see `fitting.fit`.
+    """
+    from scadv_tf import fitting
+
+    with stages.stage("preprocess", "Preprocessing, finding neighbours"):
+        seed, most = config.training.seed, config.data.memory_cells
+        cells = preprocessing.fit(everything[0], config.preprocessing, seed, scratch, most)
+    data, truth = _of_cells(cells, *everything)
+    with stages.stage("train", "Training"):
+        watch = data.types and truth is not None
+        hooks = [learning_curve_hook(data.types, truth)] if watch else []
+        given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
+        model, history = fitting.fit(*given, team, kept)
+    return Trained(model, history, cells, data, truth, *everything)
 
 
 def _of_cells(
@@ -123,20 +193,13 @@ def _of_cells(
     return data.of_cells(kept), None if truth is None else truth.of_cells(kept["atac"])
 
 
-def _evaluate(
-    model: ScAdv,
-    cells: TrainingCells,
-    data: PairedData,
-    truth: AtacTruth | None,
-    config: RunConfig,
-    stages: Stages,
-) -> dict:
-    """The fields of `Results` that a trained model brings."""
+def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
+    """What the model says of the cells that have data, and all scores."""
     from scadv_tf.annotation import annotate_cells
 
-    seed = config.training.seed
+    seed, data, truth = config.training.seed, trained.data, trained.truth
     with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
-        annotation = annotate_cells(model, cells, config, data.types)
+        annotation = annotate_cells(trained.model, trained.cells, config, data.types)
         if data.types:
             answers = transfer(annotation, data.rna_labels, config)
             annotation = dataclasses.replace(annotation, voted=answers)
@@ -151,42 +214,41 @@ def _evaluate(
             metrics = score(routes, answers.probabilities, *given)
             shares = type_shares(answers, data.rna_labels)
             metrics |= {"type_shares": shares, "agreement": agreement(routes)}
-    return {"annotation": annotation, "umap": umap, "metrics": metrics}
+    return Results(config, data, truth, annotation, umap, trained.history, metrics)
 
 
-def _export(
-    model: ScAdv,
-    cells: TrainingCells,
-    data: PairedData,
-    found: dict,
-    config: RunConfig,
-    folder: Path,
-) -> Path:
-    """Exports the model with its preprocessing; returns the folder of the version."""
-    from scadv_tf.serving.export import export
+def of_all(trained: Trained, results: Results) -> Results:
+    """The results of all cells, those without data too, whose share of unknown cells is told."""
+    found = results.of_all(trained.everything, trained.truth_of_all, trained.cells.with_data)
+    if results.metrics["unknown_share"] is not None:
+        results.metrics["unknown_share"] = float(found.annotation.voted.unknown.mean())
+    return found
+
+
+def exportable(trained: Trained, results: Results) -> tuple[Served, Background]:
+    """What is exported of a model: itself with its preprocessing, and where it comes from."""
     from scadv_tf.serving.manifest import Background
     from scadv_tf.serving.served_model import Served
 
+    data, config = trained.everything, results.config
     background = Background(
-        dataset=dataset_name(config.data),
-        fingerprint=cells.fingerprint,
+        dataset=config.data.dataset or CUSTOM,
+        fingerprint=trained.cells.fingerprint,
         cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
         counted={modality: are_counted(getattr(data, modality)) for modality in MODALITIES},
         type_cells=data.matching.rna_types,
         settings=config.to_dict(),
-        scores=found["metrics"],
+        scores=results.metrics,
         versions=versions(),
     )
-    vote, answer = config.evaluation.neighbor_vote, found["annotation"]
-    served = Served(model, cells.preprocessor, data.types, answer, vote)
-    return export(served, folder, background, data.intervals)
+    vote, preprocessor = config.evaluation.neighbor_vote, trained.cells.preprocessor
+    served = Served(trained.model, preprocessor, data.types, results.annotation, vote)
+    return served, background
 
 
 def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> None:
     """Writes everything, `metrics.json` last, and says where it is."""
     metrics, export = results.metrics, results.export
-    if metrics["unknown_share"] is not None:
-        metrics["unknown_share"] = float(of_all.annotation.voted.unknown.mean())
     metrics |= {"epochs_trained": len(results.history), "export": str(export)}
     with stages.stage("write", f"Writing results to {folder}"):
         metrics |= {"seconds": stages.seconds, "memory_mb": stages.memory_mb}
@@ -221,15 +283,18 @@ def dataset_name(data: DataConfig) -> str:
             received="neither",
             advice="Try --dataset=pbmc, or give two files: --rna=FILE --atac=FILE.",
         )
-    return data.dataset or "custom"
+    return data.dataset or CUSTOM
 
 
-def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, AtacTruth | None]:
+def read(
+    config: RunConfig, scratch: Path | None = None, given: Given | None = None
+) -> LabelledPair:
     """The configured cells, paired; the known ATAC labels apart from them.
 
     Parameters
     ----------
     scratch : folder for files that are read from disk and have to be sorted first.
+    given : what is read in place of the configured files, see `load_dataset`.
     """
     name, training = config.data.dataset, config.training
     source = DatasetSource(
@@ -238,10 +303,10 @@ def read(config: RunConfig, scratch: Path | None = None) -> tuple[PairedData, At
         seed=training.seed,
         scratch=str(scratch or ""),
     )
-    own = bool(source.rna or source.atac)
+    own = bool(source.rna or source.atac or given)
     # A name of their own for the user's files only names the folders of the results.
-    recipe = "custom" if own and name not in available() else name
-    data, truth = load_dataset(recipe, source)
+    recipe = CUSTOM if own and name not in available() else name
+    data, truth = load_dataset(recipe, source, given)
     if truth is not None and not np.any(truth.labels != ""):
         truth = None  # a column of gaps is no label
     if training.supervised and data.rna_labels is None:

@@ -21,15 +21,17 @@ FLOORS = (
     ("annotation", "baselines", "checkpoints", "team"),
     ("fitting", "scoring", "serving"),
     ("annotate", "run_figures"),
-    ("results",),
+    ("pl", "results"),
     ("training",),
     ("comparison",),
-    ("compare",),
+    ("compare", "report", "train"),
+    ("api", "command"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Those that need no TensorFlow, so that they start fast: everything of theirs but these modules.
 WITHOUT_TENSORFLOW = (
     *("data", "client", "evaluation", "baselines", "scoring", "config", "flags", "console"),
+    *("api", "command", "pl"),
 )
 WITH_TENSORFLOW = {"data.pipeline", "client.exported", "client.grpc_transport"}
 

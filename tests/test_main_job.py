@@ -25,10 +25,11 @@ RESULTS = {
     "predictions.csv",
     "integrated.h5ad",
     "report.html",
+    "report.json",
     "figures",
     "checkpoints",
 }
-PICTURES = {"umap", "umap_predicted", "losses", "confidence"}
+PICTURES = {"umap", "umap_predicted", "losses", "confidence", "type_shares"}
 PICTURES_WITH_TRUTH = PICTURES | {"confusion_matrix", "learning_curve"}
 CHECKPOINT = {"model.weights.h5", "config.json"}
 

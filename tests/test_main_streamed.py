@@ -20,6 +20,7 @@ RESULTS = {
     "predictions.csv",
     "integrated.h5ad",
     "report.html",
+    "report.json",
     "figures",
     "checkpoints",
 }
@@ -49,7 +50,7 @@ def test_all_files_are_there_and_nothing_else_is_left(run):
     names = {path.name for path in folder.iterdir()}
     assert names == {"rna.h5ad", "atac.h5ad", "genes.bed", "runs", "savedmodels"}
     for name in ("RNA", "ATAC"):
-        assert f"600 cells of {name} are streamed from disk" in done.stderr
+        assert f"600 cells of {name} are streamed" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
 import pytest
+import tqdm.auto
+import tqdm.notebook
 
-from scadv_tf.progress import Stages, peak_memory_mb
+from scadv_tf.progress import CellProgress, Stages, peak_memory_mb
 
 CHILD = """
 import os
@@ -62,3 +65,28 @@ def test_peak_memory_counts_what_was_held():
     after = peak_memory_mb()
     del held
     assert after >= max(before, 200)
+
+
+class NotebookBar(tqdm.notebook.tqdm_notebook):
+    """What tqdm takes in a notebook, without widgets."""
+
+    def __init__(self, **options):
+        self.disable = options["disable"]
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("level, shown", [(logging.WARNING, True), (logging.ERROR, False)])
+def test_a_notebook_shows_bars_unless_warnings_are_off(monkeypatch, caplog, level, shown):
+    monkeypatch.setattr(tqdm.auto, "tqdm", NotebookBar)
+    caplog.set_level(level, "scadv_tf")
+    with CellProgress(10, "annotating") as progress:
+        assert progress._bar.disable != shown
+
+
+def test_elsewhere_than_on_a_terminal_there_are_lines_in_place_of_a_bar(caplog):
+    caplog.set_level(logging.INFO, "scadv_tf")
+    with CellProgress(10, "annotating") as progress:
+        progress.update(5)
+    assert progress._bar.disable and "5 of 10 cells" in caplog.text

@@ -252,7 +252,7 @@ def test_everything_is_written_but_what_only_labels_can_give(run):
     names = {path.name for path in results.iterdir()}
     assert names == {
         *("metrics.json", "config.json", "history.csv", "integrated.h5ad", "report.html"),
-        *("figures", "checkpoints"),
+        *("report.json", "figures", "checkpoints"),
     }
     assert {path.name for path in (results / "figures").iterdir()} == {"umap.png", "losses.png"}
     assert (exports / "1" / "saved_model.pb").exists()

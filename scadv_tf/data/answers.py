@@ -26,6 +26,7 @@ Column = np.ndarray | pd.Categorical
 HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 PREFIX = "scadv_"  # of columns in a table of cells that has others too
 LATENT = "X_scadv"  # the latent vectors' place in obsm
+UMAP = "X_scadv_umap"  # that of the UMAP in an AnnData of the user's, who may have an X_umap
 DIGITS = 6  # of numbers in a .csv
 
 
@@ -120,8 +121,7 @@ class CellAnswers:
 
     def write_into(self, adata: AnnData) -> None:
         """Writes ``obs['scadv_label']``, … and ``obsm['X_scadv']``, in place of older ones."""
-        adata.obsm[LATENT] = self.latent[:]
-        adata.obs = adata.obs.assign(**obs_columns(self))
+        write_into(adata, self)
 
     def of_all(self, kept: np.ndarray) -> CellAnswers:
         """Also of the cells without data: unknown, any type alike, a latent vector of 0.
@@ -165,6 +165,20 @@ def obs_columns(*answers: CellAnswers) -> dict[str, Column]:
     """The columns for a table of cells, ``scadv_label``, …; of several records one by one."""
     found = [each.columns() for each in answers]
     return {f"{PREFIX}{name}": _joined([columns[name] for columns in found]) for name in found[0]}
+
+
+def write_into(adata: AnnData, *answers: CellAnswers) -> None:
+    """Writes ``obs['scadv_label']``, … and ``obsm['X_scadv']``, in place of older ones.
+
+    Parameters
+    ----------
+    adata : of the cells of all records, one after the other. Nothing else of it changes.
+    """
+    columns = obs_columns(*answers)
+    latent = np.concatenate([each.latent[:] for each in answers])
+    stale = {f"{PREFIX}{name}" for name in COLUMNS} - columns.keys()
+    adata.obs = adata.obs.drop(columns=[*stale], errors="ignore").assign(**columns)
+    adata.obsm[LATENT] = latent
 
 
 def _joined(parts: list[Column]) -> Column:

@@ -21,6 +21,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
+from scadv_tf.data.anndata_cells import is_path, read_anndata
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
@@ -40,6 +41,8 @@ from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
     import h5py
+    from anndata import AnnData
+    from mudata import MuData
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +153,7 @@ class CellFile:
 
 
 def open_cells(
-    path: str | Path,
+    given: str | Path | AnnData | MuData,
     modality: str,
     layer: str = "",
     scratch: str | Path | None = None,
@@ -158,11 +161,12 @@ def open_cells(
     counting: Counting | None = None,
     genome_group: str = "",
 ) -> CellFile:
-    """Opens a file or 10x folder without reading its counts; of fragments, all are read.
+    """Opens a file, 10x folder or AnnData without reading its counts; of fragments, all are read.
 
     Parameters
     ----------
-    path, modality, layer : see `scadv_tf.data.readers.read_modality`.
+    given : the path of a file; or an AnnData or MuData, in memory or backed, which stays as it is.
+    modality, layer : see `scadv_tf.data.readers.read_modality`.
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
         zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
@@ -176,7 +180,8 @@ def open_cells(
     if modality not in MODALITIES:
         raise ValueError(f"modality must be one of {MODALITIES}; received modality={modality!r}")
     called = called or Called()
-    path = _existing(path, called)
+    named = is_path(given)
+    path = _existing(given, called) if named else Path(f"the {modality.upper()} AnnData")
     stack = contextlib.ExitStack()
 
     def folder() -> Path:
@@ -186,26 +191,32 @@ def open_cells(
         logger.info("%s is not stored by cell: sorting it in %s …", path.name, where.parent)
         return where
 
+    asked = Asked(path, modality, layer, called, folder, counting or Counting(), genome_group)
     try:
-        asked = Asked(path, modality, layer, called, folder, counting or Counting(), genome_group)
-        return _opened(asked, stack)
+        with readable(path, _format_of(path) if named else "AnnData"):
+            stored = _stored_in(asked, stack) if named else read_anndata(asked, given)
+            if 0 in stored.matrix.shape:
+                raise no_counts(path, stored.matrix.shape)
+            tell_of_logs(asked, stored)
+        return CellFile(asked, stored, stack)
     except BaseException:
         stack.close()
         raise
 
 
-def _opened(asked: Asked, stack: contextlib.ExitStack) -> CellFile:
+def _stored_in(asked: Asked, stack: contextlib.ExitStack) -> StoredCells:
+    """What the file holds, which stays open until the stack is closed."""
     path = asked.path
-    zarr = is_zarr(path)
-    with readable(path, "zarr" if zarr else path.suffix or "10x mtx"):
-        file = open_zarr(path, stack) if zarr else _hdf5(path, stack)
-        found = (read(asked, file) for read in FORMATS)
-        stored = next((cells for cells in found if cells is not None), None)
-        _check_format(asked, file, stored)
-        if 0 in stored.matrix.shape:
-            raise no_counts(path, stored.matrix.shape)
-        tell_of_logs(asked, stored)
-    return CellFile(asked, stored, stack)
+    file = open_zarr(path, stack) if is_zarr(path) else _hdf5(path, stack)
+    found = (read(asked, file) for read in FORMATS)
+    stored = next((cells for cells in found if cells is not None), None)
+    _check_format(asked, file, stored)
+    return stored
+
+
+def _format_of(path: Path) -> str:
+    """What a path looks like, before it is opened."""
+    return "zarr" if is_zarr(path) else path.suffix or "10x mtx"
 
 
 def _existing(path: str | Path, called: Called) -> Path:

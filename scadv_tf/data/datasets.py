@@ -6,7 +6,7 @@ A recipe takes the user's `DatasetSource`, fills in what it knows, and returns w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,11 +43,14 @@ from scadv_tf.settings import option
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 logger = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent / "assets"
 LabelledPair = tuple[PairedData, AtacTruth | None]
+# 'rna', 'atac' or 'atac_peaks' -> an object that is read in place of a file.
+Given = Mapping[str, "AnnData | MuData"]
 
 
 @dataclass(frozen=True)
@@ -81,20 +84,23 @@ def available() -> list[str]:
     return sorted(_RECIPES)
 
 
-def load_dataset(name: str, source: DatasetSource | None = None) -> LabelledPair:
+def load_dataset(
+    name: str, source: DatasetSource | None = None, given: Given | None = None
+) -> LabelledPair:
     """Load a data set by name.
 
     Parameters
     ----------
     name : one of `available()`.
     source : the user's choices; what the recipe needs and they leave open is filled in.
+    given : what is read in place of the files that source names.
 
     Raises
     ------
     InputError : the name is unknown, files are given to a data set that brings its own, the genome
         is not embedded, or the input is bad (see `load`).
     """
-    source = source or DatasetSource()
+    source, given = source or DatasetSource(), given or {}
     if name not in _RECIPES:
         raise InputError(
             what="there is no such data set",
@@ -103,6 +109,7 @@ def load_dataset(name: str, source: DatasetSource | None = None) -> LabelledPair
             advice="choose one of them; your own files: --rna=FILE --atac=FILE --label_key=KEY",
         )
     own_files = [f"--{k}={getattr(source, k)}" for k in ("rna", "atac") if getattr(source, k)]
+    own_files += [f"{name}={type(cells).__name__}" for name, cells in given.items()]
     if own_files and name != "custom":
         raise InputError(
             what=f"the data set '{name}' brings its own cells",
@@ -112,22 +119,28 @@ def load_dataset(name: str, source: DatasetSource | None = None) -> LabelledPair
         )
     if source.genome and not source.genes:
         embedded_genome(source.genome)  # fails before any long work
-    return _RECIPES[name](source)
+    return load(source, given) if given else _RECIPES[name](source)
 
 
-def load(source: DatasetSource) -> LabelledPair:
+def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     """Read the user's files and pair them.
 
     ATAC features that are peaks become gene activity, and the peaks are kept for the neighbours.
+
+    Parameters
+    ----------
+    given : see `load_dataset`.
 
     Raises
     ------
     InputError : a file, a column or the gene coordinates are missing, or the data are unfit.
     """
+    given = given or {}
     optional = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
     for name in ("rna", "atac", *optional):
-        _check_given(name, getattr(source, name), needed=name in ("rna", "atac"))
-    rna = _modality(source, "rna", source.rna_layer)
+        if name not in given:
+            _check_given(name, getattr(source, name), needed=name in ("rna", "atac"))
+    rna = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
         rna.obs[source.label_key] = labels_from(source.rna_labels, rna.obs_names, "--rna_labels")
@@ -135,27 +148,29 @@ def load(source: DatasetSource) -> LabelledPair:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
-    atac = _modality(source, "atac", source.atac_layer)
+    atac = _modality(source, "atac", source.atac_layer, given)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         source = replace(source, atac_label_key=key)
         atac.obs[key] = labels_from(source.atac_labels, atac.obs_names, "--atac_labels")
     labels_of(atac.obs, source.atac_label_key, "atac")
-    return assemble(rna, atac, source)
+    return assemble(rna, atac, source, beside=given.get("atac_peaks"))
 
 
-def _modality(source: DatasetSource, modality: str, layer: str) -> AnnData | StoredModality:
+def _modality(
+    source: DatasetSource, modality: str, layer: str, given: Given
+) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
-    called = Called.of(modality)
+    called, found = Called.of(modality), given.get(modality, getattr(source, modality))
     cells = open_cells(
-        getattr(source, modality), modality, layer, source.scratch or None, called,
+        found, modality, layer, source.scratch or None, called,
         _counting(source) if modality == "atac" else None, source.genome_group,
     )  # fmt: skip
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
             return held(cells)
     logger.info(
-        "%s cells of %s are streamed from disk: more than --memory_cells=%d",
+        "%s cells of %s are streamed: more than --memory_cells=%d",
         f"{cells.cells:,}", modality.upper(), source.memory_cells,
     )  # fmt: skip
     return stored(cells)
@@ -166,6 +181,7 @@ def assemble(
     atac: AnnData | StoredModality,
     source: DatasetSource,
     genes: pd.DataFrame | None = None,
+    beside: AnnData | MuData | None = None,
 ) -> LabelledPair:
     """Pair two modalities that are read already; see `load`.
 
@@ -174,18 +190,20 @@ def assemble(
     rna, atac : as from `read_modality`, or `stored`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
+    beside : the peaks of the same ATAC cells, in place of the file that source names.
     """
     found = peak_intervals(atac.var)
     peaks = peaks_in_genes = intervals = None
     if found is not None:
-        genes = _genes_of(source) if genes is None else genes
+        genes = genes_of(source) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
-        atac = _as_activity(atac, found, genes, source.upstream)
-    if source.atac_peaks:
-        beside, peaks = _peaks_beside(atac, source)
-        intervals = Intervals(beside, intervals and intervals.genes, source.upstream)
+        atac = as_activity(atac, found, genes, source.upstream)
+    beside = source.atac_peaks or None if beside is None else beside
+    if beside is not None:
+        found, peaks = _peaks_beside(atac, beside, source)
+        intervals = Intervals(found, intervals and intervals.genes, source.upstream)
     paired, truth = pair(
         rna, atac, source.label_key, source.atac_label_key, peaks,
         source.drop_types, source.min_shared_genes, peaks_in_genes, source.supervised,
@@ -256,9 +274,9 @@ def _counting(source: DatasetSource) -> Counting:
 
     def intervals() -> pd.DataFrame:
         if not source.peaks:
-            return windows_of(_genes_of(source), source.upstream)
+            return windows_of(genes_of(source), source.upstream)
         if not source.atac_peaks:  # then gene activity is made, too
-            _genes_of(source)  # fails before any long work
+            genes_of(source)  # fails before any long work
         return read_peaks(source.peaks)
 
     flags = [f"--{name}" for name in ("peaks", "barcodes") if getattr(source, name)]
@@ -266,7 +284,13 @@ def _counting(source: DatasetSource) -> Counting:
     return Counting(intervals, source.barcodes, source.min_fragments, given, not source.peaks)
 
 
-def _genes_of(source: DatasetSource) -> pd.DataFrame:
+def genes_of(source: DataConfig) -> pd.DataFrame:
+    """The gene coordinates of ``genes`` or ``genome``, see `load_genes`.
+
+    Raises
+    ------
+    InputError : neither is given, or they cannot be read.
+    """
     if source.genes or source.genome:
         return load_genes(source.genes or embedded_genome(source.genome))
     raise InputError(
@@ -277,9 +301,10 @@ def _genes_of(source: DatasetSource) -> pd.DataFrame:
     )
 
 
-def _as_activity(
+def as_activity(
     atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
 ) -> AnnData | StoredModality:
+    """The same cells with gene activity in place of peaks; see `gene_activity`."""
     if isinstance(atac, StoredModality):
         links, names = links_of_genes(intervals, genes, upstream)
         activity = atac.X.chosen(np.arange(atac.n_obs), links)
@@ -297,14 +322,13 @@ def _genes_table(genes: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
 
 
 def _peaks_beside(
-    atac: AnnData | StoredModality, source: DatasetSource
+    atac: AnnData | StoredModality, beside: str | AnnData | MuData, source: DatasetSource
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
     cells = open_cells(
-        source.atac_peaks, "atac", "", source.scratch or None, called, _counting(source),
-        source.genome_group,
-    )  # fmt: skip
+        beside, "atac", "", source.scratch or None, called, _counting(source), source.genome_group
+    )
     on_disk = isinstance(atac, StoredModality)
     peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)

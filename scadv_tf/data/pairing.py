@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +59,7 @@ class PairedData:
     rna_known : known types [R], text, that nothing is taught; for scores and pictures only. None
         where rna_labels says them.
     intervals : where the peaks and genes lie; None without peaks.
+    rows : modality -> which cells of the input these are, ascending positions.
     """
 
     rna: Counts
@@ -74,6 +75,7 @@ class PairedData:
     matching: MatchingReport
     rna_known: np.ndarray | None = None
     intervals: Intervals | None = None
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
 
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
@@ -87,6 +89,7 @@ class PairedData:
             atac_cells=self.atac_cells[atac],
             rna_obs=self.rna_obs[rna],
             atac_obs=self.atac_obs[atac],
+            rows={modality: rows[kept[modality]] for modality, rows in self.rows.items()},
         )
 
     def known_rna_types(self) -> np.ndarray:
@@ -245,6 +248,7 @@ def pair(
         peaks=peaks,
         matching=report,
         rna_known=None if taught else rna_labels,
+        rows={"rna": cells.rna, "atac": cells.atac},
     )
     return paired, truth if truth.known else None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
@@ -16,6 +17,8 @@ from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     import h5py
+
+Place = TypeVar("Place")
 
 _MODALITY_KEYS = {
     "rna": ("rna", "gex", "gene expression"),
@@ -36,14 +39,16 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     lack; None where the file is none."""
     if "mod" not in (file or ()):
         return None
-    found = _cells(asked, _modality_group(asked, file), _format(file, ".h5mu"))
+    group = modality_in(file["mod"], asked.modality, asked.path.name)
+    found = _cells(asked, group, _format(file, ".h5mu"))
 
     def table() -> pd.DataFrame:
         own = read_table(found.obs)
         if "obs" not in file:
             return own
         shared = read_table(file["obs"]).set_axis(names_of(file["obs"])[:])
-        joined = _join(own.set_axis(found.names[:]), shared, asked.modality, list(file["mod"]))
+        cells = own.set_axis(found.names[:])
+        joined = with_shared_columns(cells, shared, asked.modality, list(file["mod"]))
         return joined.set_axis(own.index)
 
     return replace(found, table=table)
@@ -59,7 +64,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
     places = _matrices(group)
     if asked.layer in ("", "X"):
         _refuse_fragments_of_snapatac2(asked, group)
-    chosen = _chosen(asked, places, file_format)
+    chosen = chosen_matrix(asked, places, file_format)
     names, table = names_of(group["obs"]), group["raw/var" if chosen == "raw/X" else "var"]
     var = read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
     sizes = len(names), len(var)
@@ -104,8 +109,13 @@ def _refuse_fragments_of_snapatac2(asked: Asked, group: h5py.Group) -> None:
     )
 
 
-def _chosen(asked: Asked, places: dict[str, str], file_format: str) -> str:
-    """Where the chosen matrix is: 'X', 'raw/X' or 'layers/…'."""
+def chosen_matrix(asked: Asked, places: Mapping[str, Place], file_format: str) -> Place:
+    """Where the matrix is that is asked for, of what users call each -> where it is.
+
+    Raises
+    ------
+    InputError : there is no such matrix.
+    """
     layer = asked.layer or "X"
     if layer in places:
         return places[layer]
@@ -124,24 +134,30 @@ def _matrices(group: h5py.Group) -> dict[str, str]:
     return {name: place for name, place in found.items() if place in group}
 
 
-def _modality_group(asked: Asked, file: h5py.File) -> h5py.Group:
-    keys = _MODALITY_KEYS[asked.modality]
-    found = {key.casefold(): key for key in file["mod"]}
+def modality_in(parts: Mapping[str, Place], modality: str, name: str) -> Place:
+    """One modality of several, by any of its names; `name` is what messages call the whole.
+
+    Raises
+    ------
+    InputError : there is none.
+    """
+    keys = _MODALITY_KEYS[modality]
+    found = {key.casefold(): key for key in parts}
     for key in keys:
         if key in found:
-            return file["mod"][found[key]]
+            return parts[found[key]]
     raise InputError(
-        what=f"{asked.path.name} has no {asked.modality.upper()} modality",
+        what=f"{name} has no {modality.upper()} modality",
         expected=f"one of the modalities {', '.join(keys)}",
-        received=", ".join(file["mod"]),
-        advice=f"rename the modality to '{asked.modality}' and write the file again",
+        received=", ".join(parts),
+        advice=f"rename the modality to '{modality}' and write the file again",
     )
 
 
-def _join(
+def with_shared_columns(
     obs: pd.DataFrame, shared: pd.DataFrame, modality: str, modalities: list[str]
 ) -> pd.DataFrame:
-    """Add the shared columns that the modality lacks; 'rna:cell_type' counts as 'cell_type'."""
+    """Adds the shared columns that the modality lacks; 'rna:cell_type' counts as 'cell_type'."""
     if not shared.index.is_unique:
         return obs
     rows = shared.reindex(obs.index)

@@ -200,3 +200,25 @@ def confidence_histogram(
     if names:
         legend_outside(ax, *ax.get_legend_handles_labels())
     return ax.figure
+
+
+@in_house_style
+def type_shares(shares: pd.DataFrame, title: str = "Share of each type") -> Figure:
+    """Draw the shares of each type in both modalities, the largest at the top.
+
+    Parameters
+    ----------
+    shares : [types, (rna, atac)] in [0, 1].
+    title : of the figure.
+    """
+    shares = shares.loc[shares.max(axis=1).sort_values().index]
+    ax = new_axes(7.2, 1.5 + 0.36 * len(shares), title)
+    places, height = np.arange(len(shares)), 0.38
+    series = {"RNA cells": ("rna", PALETTE[0]), "ATAC cells, estimated": ("atac", PALETTE[5])}
+    for side, (name, (column, color)) in zip((0.5, -0.5), series.items(), strict=True):
+        ax.barh(places + side * height, 100 * shares[column], height, color=color, label=name)
+    ax.set_yticks(places, shares.index)
+    ax.set(xlim=(0, None), xlabel="% of the cells")
+    ax.grid(axis="x")
+    legend_outside(ax, *ax.get_legend_handles_labels())
+    return ax.figure

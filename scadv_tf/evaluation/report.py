@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from scadv_tf.errors import InputError
 from scadv_tf.evaluation.html_parts import (
     NO_VALUE,
     bullets,
@@ -21,6 +23,7 @@ from scadv_tf.evaluation.html_parts import (
 from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
 
+CONTENT, FIGURES = "report.json", "figures"  # what a page is made of, in the folder of a run
 ROUTES = {
     "label_transfer": "Label transfer (headline)",
     "classifier": "Classifier of the network",
@@ -79,6 +82,49 @@ class ReportContent:
     seconds: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     transferred: bool = True
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON, of figures captions and names; see `read_content`."""
+        figures = [(caption, Path(path).name) for caption, path in self.figures]
+        return asdict(self) | {"figures": figures}
+
+
+def read_content(folder: Path) -> ReportContent:
+    """The content that a run wrote to its folder, with the figures that are there.
+
+    Raises
+    ------
+    InputError : it is not there, or damaged.
+    """
+    path = folder / CONTENT
+    if not path.is_file():
+        raise InputError(
+            what="There is no finished run in this folder.",
+            expected=f"a folder of results with {CONTENT}, as `scadv train` writes it",
+            received=f"{folder}, which " + ("lacks it" if folder.is_dir() else "is no folder"),
+            advice="Give the --output_dir of a run, such as runs/pbmc. Runs of older versions have "
+            "no such file, and comparisons neither: the same command writes their page anew.",
+        )
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        figures = [(text, folder / FIGURES / Path(name).name) for text, name in found["figures"]]
+        content = ReportContent(**found | {"figures": figures})
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(
+            what=f"{path} is damaged.",
+            expected="the file as the run wrote it",
+            received=f"{type(error).__name__}: {error}",
+            advice="Run `scadv train` again.",
+        ) from error
+    missing = [path.name for _, path in figures if not path.is_file()]
+    if missing:
+        raise InputError(
+            what="Pictures of the report are missing.",
+            expected=f"all of them in {folder / FIGURES}",
+            received=f"no {', '.join(missing)}",
+            advice="Put them back, or run `scadv train` again.",
+        )
+    return content
 
 
 def write_report(path: str | Path, content: ReportContent) -> Path:

@@ -95,7 +95,7 @@ def test_atac_labels_do_not_change_what_training_sees(rna, atac):
         first, second = getattr(seen, name), getattr(again, name)
         if sparse.issparse(first):
             first, second = first.toarray(), second.toarray()
-        np.testing.assert_array_equal(first, second)
+        np.testing.assert_equal(first, second)
     assert not any(isinstance(getattr(seen, n), AtacTruth) for n in PairedData.__dataclass_fields__)
 
 

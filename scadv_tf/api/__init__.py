@@ -1,0 +1,1 @@
+"""What a notebook calls: AnnData in, answers in them."""

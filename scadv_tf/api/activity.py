@@ -1,0 +1,60 @@
+"""Peaks of an AnnData or a file to gene activity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scadv_tf.config import DataConfig
+from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.datasets import as_activity, genes_of
+from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, peak_intervals
+from scadv_tf.data.readers import held
+from scadv_tf.data.stored_cells import Called
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+def gene_activity(
+    peaks: AnnData | MuData | str | Path,
+    *,
+    genome: str = "",
+    genes: str | Path = "",
+    upstream: int = DEFAULT_UPSTREAM,
+    layer: str = "",
+) -> AnnData:
+    """The counts of the peaks in each gene and just before it, added up, as `integrate` does it.
+
+    Parameters
+    ----------
+    peaks : ATAC cells with peaks, in whatever form `integrate` takes them; left as they are.
+    genome : hg38, hg19 or mm10, whose gene coordinates are embedded.
+    genes : gene coordinates of your own (GTF or BED) in its place.
+    upstream : base pairs before the transcription start that count as the gene's.
+    layer : where the counts are: 'raw', or a layer; by default X.
+
+    Returns
+    -------
+    A new AnnData: X is CSR float32 [cells, genes with a peak], var has the coordinates, obs is that
+    of the peaks.
+
+    Raises
+    ------
+    InputError : the features are no peaks, it is not said where the genes lie, or none has a peak.
+    """
+    wanted = DataConfig(genome=genome, genes=str(genes), upstream=upstream, atac_layer=layer)
+    called = Called("the file of peaks", "peaks", "layer")
+    with open_cells(peaks, "atac", layer, called=called) as source:
+        atac = held(source)
+    intervals = peak_intervals(atac.var)
+    if intervals is None:
+        raise InputError(
+            what="the features are not peaks",
+            expected="names like chr1:1000-2000",
+            received=", ".join(atac.var_names[:3]),
+            advice="give the cells x peaks matrix; gene activity needs no conversion",
+        )
+    return as_activity(atac, intervals, genes_of(wanted), upstream)

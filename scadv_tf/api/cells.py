@@ -1,0 +1,86 @@
+"""The AnnData that answers are written into, and what is said of the run in their ``uns``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.anndata_cells import anndata_of, is_path
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scadv_tf.config import RunConfig
+
+
+def target_of(given, modality: str, copy: bool) -> AnnData | None:
+    """The AnnData itself, or its copy in memory; None of a path, which has none.
+
+    Parameters
+    ----------
+    given : a path, an AnnData, or a MuData with this modality.
+
+    Raises
+    ------
+    InputError : it cannot be written into.
+    """
+    if is_path(given):
+        return None
+    adata = anndata_of(given, modality)
+    if copy:
+        return adata.to_memory() if adata.isbacked else adata.copy()
+    if adata.isbacked and adata.is_view:
+        raise InputError(
+            what=f"The {modality.upper()} cells are a part of a backed AnnData, which anndata lets "
+            "nobody write into.",
+            expected="a whole AnnData, or one in memory",
+            received=f"{adata.n_obs:,} cells of {adata.filename}",
+            advice="Give its .to_memory(), or copy=True.",
+        )
+    return adata
+
+
+def without_counts(table: pd.DataFrame, names: np.ndarray) -> AnnData:
+    """Cells with their table alone."""
+    from anndata import AnnData
+
+    return AnnData(obs=table.set_axis(pd.Index(names, dtype=object)))
+
+
+def uns_of_settings(config: RunConfig) -> dict[str, object]:
+    """Every setting but those of the output by its name, in values that an .h5ad can hold."""
+    sections = config.to_dict()
+    del sections["output"]
+    settings = {name: value for part in sections.values() for name, value in part.items()}
+    return {name: _storable(value) for name, value in settings.items()}
+
+
+def uns_of_scores(metrics: dict) -> dict[str, object]:
+    """The scores that are known; tables where there is one for each type."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found[name] = uns_of_scores(value) if name != "per_type" else by_type(value)
+        elif value is not None:
+            found[name] = value
+    return found
+
+
+def by_type(values: dict[str, dict]) -> pd.DataFrame:
+    """A row a type. In a table, unlike in folders of a file, types may have any name."""
+    return pd.DataFrame.from_dict(values, orient="index")
+
+
+def texts(lines: list[str]) -> np.ndarray:
+    """Lines as anndata writes and reads them."""
+    return np.array(lines, dtype=object)
+
+
+def _storable(value):
+    if not isinstance(value, tuple):
+        return value
+    numbers = bool(value) and not isinstance(value[0], str)
+    return np.array(value) if numbers else texts([*value])

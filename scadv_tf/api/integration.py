@@ -1,0 +1,182 @@
+"""Both modalities in, labels and one embedding written into them: the main job without files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scadv_tf import __version__
+from scadv_tf.api.cells import (
+    by_type,
+    target_of,
+    texts,
+    uns_of_scores,
+    uns_of_settings,
+    without_counts,
+)
+from scadv_tf.api.models import IntegratedModel
+from scadv_tf.config import OutputConfig, RunConfig
+from scadv_tf.data.anndata_cells import anndata_of, is_path
+from scadv_tf.data.answers import UMAP, write_into
+from scadv_tf.data.emptiness import spread
+from scadv_tf.errors import InputError
+from scadv_tf.folders import scratch_folder
+from scadv_tf.modalities import MODALITIES
+from scadv_tf.progress import Stages
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from scadv_tf.data.answers import CellAnswers
+    from scadv_tf.data.pairing import PairedData
+    from scadv_tf.results import Results
+
+
+def integrate(
+    rna: AnnData | MuData | str | Path | None = None,
+    atac: AnnData | MuData | str | Path | None = None,
+    *,
+    copy: bool = False,
+    **settings: object,
+) -> IntegratedModel:
+    """Trains on both modalities and writes labels and one embedding into them.
+
+    What the same cells, settings and seed give in ``scadv train`` is what they give here. Into both
+    AnnData come ``obs['scadv_label']``, ``…_confidence``, ``…_accepted_label``, ``…_novelty`` and
+    ``…_unknown``, ``obsm['X_scadv']`` (the latent vectors), ``obsm['X_scadv_umap']`` (of both
+    together) and ``uns['scadv']`` (settings, version, scores, warnings, …), in place of those of a
+    former run; all else stays as it is, and everything does if an error is raised. Cells that were
+    left out, for want of data or of an RNA label or by ``drop_types``, are 'unknown', with a latent
+    vector of 0 and no place on the UMAP.
+
+    Parameters
+    ----------
+    rna, atac : raw counts: an AnnData, in memory or backed, or whatever ``--rna`` and ``--atac``
+        take. Or a MuData with both, alone. Neither with ``dataset='pbmc'``, which brings its own.
+    copy : whether to write into copies in memory and leave what was given as it is.
+    settings : the flags of ``scadv train`` by name, such as ``label_key='cell_type'``,
+        ``genome='hg38'``, ``epochs=20``, ``seed=0``; ``atac_peaks`` may be an AnnData. Those of the
+        output, such as output_dir, are no settings here: no file is written.
+
+    Returns
+    -------
+    The model. ``model.rna`` and ``model.atac`` are the AnnData that were written into: those given,
+    or their copies; of a path, one with the table of the cells used, but without counts.
+
+    Raises
+    ------
+    InputError : the cells or a setting are unfit.
+    """
+    from scadv_tf import training
+    from scadv_tf.results import warnings_of
+
+    if atac is None and hasattr(rna, "mod"):
+        atac = rna
+    given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
+    given = {name: each for name, each in given.items() if each is not None}
+    config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
+    given = {name: each for name, each in given.items() if not is_path(each)}
+    _check_apart(given)
+    targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
+    if not given:
+        training.dataset_name(config.data)  # one must be named
+    stages = Stages()
+    with scratch_folder(Path(tempfile.gettempdir())) as scratch:
+        everything = training.read_and_tell(config, scratch, stages, given)
+        team = training.start_tensorflow(config, stages)
+        trained = training.train(everything, config, scratch, stages, team)
+        results = training.evaluate(trained, config, stages)
+        served, background = training.exportable(trained, results)
+        of_all = training.of_all(trained, results)
+        warnings = warnings_of(results)
+        answers, notes = _answers(of_all, given), _notes(results, warnings)
+        results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
+        for modality, (found, umap) in answers.items():
+            adata = targets.setdefault(modality, _without_counts(of_all.data, modality))
+            write_into(adata, found)
+            adata.obsm[UMAP] = umap
+            adata.uns["scadv"] = deepcopy(notes) | {"modality": modality}
+    return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
+
+
+def _configured(settings: dict) -> RunConfig:
+    """The configuration of settings as notebooks have them: paths, and numbers of NumPy."""
+    for field in dataclasses.fields(OutputConfig):
+        if field.name in settings:
+            raise InputError(
+                what=f"The setting {field.name} has no meaning here: no file is written.",
+                expected="settings of the data, the model and the training",
+                received=f"{field.name}={settings[field.name]!r}",
+                advice="Leave it out. The model is exported by model.export(folder); a folder of "
+                "results comes from `scadv train`.",
+            )
+    config = RunConfig.of(**{name: _plain(value) for name, value in settings.items()})
+    if config.training.strategy == "multi_worker":
+        raise InputError(
+            what="Several machines cannot train from within Python.",
+            expected="strategy='none' or 'mirrored'",
+            received="strategy='multi_worker'",
+            advice="Start `scadv train --strategy=multi_worker` on each machine.",
+        )
+    return config
+
+
+def _plain(value: object) -> object:
+    if is_path(value):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_apart(given: dict[str, AnnData | MuData]) -> None:
+    """Refuses one AnnData for both modalities: the answers of one would replace the other's."""
+    objects = [anndata_of(given[name], name) for name in MODALITIES if name in given]
+    if len(objects) == 2 and objects[0] is objects[1]:
+        raise InputError(
+            what="RNA and ATAC are one and the same AnnData.",
+            expected="two AnnData, or a MuData with both modalities",
+            received="the same object twice",
+            advice="Give each its own, e.g. adata[:, adata.var['feature_types'] == "
+            "'Gene Expression'].copy() and the same with 'Peaks'.",
+        )
+
+
+def _answers(
+    results: Results, given: dict[str, AnnData | MuData]
+) -> dict[str, tuple[CellAnswers, np.ndarray]]:
+    """Modality -> the answers and the UMAP [cells, 2] of all cells of what was given."""
+    data, start, found = results.data, 0, {}
+    for modality, answers in results.annotation.answers.items():
+        rows = data.rows[modality]
+        umap = results.umap[start : start + len(rows)]
+        start += len(rows)
+        if modality in given:
+            kept = np.zeros(anndata_of(given[modality], modality).n_obs, dtype=bool)
+            kept[rows] = True
+            answers, umap = answers.of_all(kept), spread(umap, kept, np.nan)
+        found[modality] = answers, umap
+    return found
+
+
+def _without_counts(data: PairedData, modality: str) -> AnnData:
+    return without_counts(getattr(data, f"{modality}_obs"), getattr(data, f"{modality}_cells"))
+
+
+def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
+    """What ``uns['scadv']`` says of both modalities."""
+    metrics = dict(results.metrics)
+    shares = metrics.pop("type_shares", None)
+    notes = {
+        "version": __version__,
+        "settings": uns_of_settings(results.config),
+        "scores": uns_of_scores(metrics),
+        "history": results.history,
+        "warnings": texts(warnings),
+    }
+    return notes if shares is None else notes | {"type_shares": by_type(shares)}

@@ -1,0 +1,192 @@
+"""Models that label and embed the cells of an AnnData or a file: of an export, or just trained."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
+from scadv_tf.client.batches import check_modality
+from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
+from scadv_tf.client.new_cells import answers_of, checked_columns
+from scadv_tf.data.answers import write_into
+from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.stored_cells import Called
+from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from mudata import MuData
+
+    from scadv_tf.data.pairing import Intervals
+    from scadv_tf.models.scadv import ScAdv
+    from scadv_tf.results import Results
+    from scadv_tf.serving.manifest import Background
+    from scadv_tf.serving.served_model import Served
+
+
+class AnnotationModel:
+    """A model that labels cells of either modality.
+
+    Attributes
+    ----------
+    exported : the export, for counts without a table of genes, see `ExportedModel`.
+    types : names of the K types; empty if none was taught.
+    genes : names of the genes that the model looks at [G].
+    """
+
+    def __init__(self, exported: ExportedModel):
+        self.exported = exported
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the K types; empty if none was taught."""
+        return self.exported.types
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the genes that the model looks at [G], text."""
+        return self.exported.genes
+
+    def annotate(
+        self,
+        cells: AnnData | MuData | str | Path,
+        modality: str,
+        *,
+        layer: str = "",
+        batch_size: int = CELLS_AT_ONCE,
+        copy: bool = False,
+    ) -> AnnData:
+        """Labels and embeds cells, each by itself, as ``scadv annotate`` does.
+
+        Writes ``obs['scadv_label']``, …, ``obsm['X_scadv']`` and ``uns['scadv']``; of a model that
+        knows no types, the latter two.
+
+        Parameters
+        ----------
+        cells : with raw counts; ATAC as peaks or gene activity. An AnnData, in memory or backed, a
+            MuData with such a modality, or the path of a file or 10x folder.
+        modality : 'rna' or 'atac'.
+        layer : where the counts are: 'raw', or a layer; by default X.
+        batch_size : cells to look at at a time.
+        copy : whether to write into a copy, and leave the cells as they are.
+
+        Returns
+        -------
+        The AnnData that was given, or its copy; of a path, one with the table of cells, but without
+        counts.
+
+        Raises
+        ------
+        InputError : the cells are unfit; then nothing is written.
+        """
+        check_modality(modality)
+        target = target_of(cells, modality, copy)
+        model, called = self.exported, Called("the cells", "cells", "layer")
+        with open_cells(cells, modality, layer, called=called) as source:
+            columns = checked_columns(source, modality, model)
+            with quiet_start():
+                model.load()
+            parts = []
+            with CellProgress(source.cells, "annotating") as progress:
+                for names, answers in answers_of(source, columns, model, modality, batch_size):
+                    parts.append(answers)
+                    progress.update(len(names))
+            if target is None:
+                target = without_counts(source.table(), source.names(0, source.cells))
+        write_into(target, *parts)
+        target.uns["scadv"] = model.identity | {"modality": modality}
+        return target
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {len(self.genes):,} genes and {len(self.types)} types"
+
+
+class IntegratedModel(AnnotationModel):
+    """What `scadv_tf.integrate` returns: the trained model, and the cells with its answers.
+
+    Attributes
+    ----------
+    rna, atac : the AnnData with the answers.
+    network : the Keras model.
+    history : a row an epoch: losses, and what else was watched.
+    metrics : scores, as in metrics.json; None where ATAC labels are not known.
+    warnings : what to know before trusting the answers, sentences.
+    settings : of the run, name -> value.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        served: Served,
+        background: Background,
+        intervals: Intervals | None,
+        warnings: list[str],
+        cells: dict[str, AnnData],
+    ):
+        self.rna, self.atac = cells["rna"], cells["atac"]
+        self.network: ScAdv = served.model
+        self.history: pd.DataFrame = results.history
+        self.metrics, self.warnings = results.metrics, warnings
+        self.settings = uns_of_settings(results.config)
+        self._export = served, background, intervals
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Names of the K types; empty if none was taught."""
+        return self._export[0].types
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the genes that the model looks at [G], text."""
+        return self._export[0].preprocessor.genes
+
+    @cached_property
+    def exported(self) -> ExportedModel:
+        """The model as an export, by which it labels new cells as an export of it would."""
+        with tempfile.TemporaryDirectory(prefix="scadv-") as folder:
+            model = ExportedModel(self.export(folder))
+            model.load()
+            _ = model.identity  # which is read from there too
+            return model
+
+    def export(self, folder: str | Path) -> Path:
+        """Writes the next version of a folder, as a training does; see `scadv_tf.load`.
+
+        Returns
+        -------
+        The folder of the new version.
+
+        Raises
+        ------
+        InputError : nothing can be written there.
+        """
+        from scadv_tf.serving.export import export
+        from scadv_tf.training import check_writable
+
+        served, background, intervals = self._export
+        folder = Path(folder).expanduser()
+        check_writable(folder)
+        with quiet_start(), quiet_libraries():
+            return export(served, folder, background, intervals)
+
+
+def load(folder: str | Path) -> AnnotationModel:
+    """The model of an export, which labels new cells.
+
+    A SavedModel is a program: load only what you trust.
+
+    Parameters
+    ----------
+    folder : of one version, or of versions, of which the newest is taken, e.g. savedmodels/pbmc.
+
+    Raises
+    ------
+    InputError : there is no export, or it is damaged.
+    """
+    return AnnotationModel(ExportedModel(folder))

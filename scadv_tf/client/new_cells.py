@@ -1,0 +1,53 @@
+"""An exported model asked about all cells of an open file, some at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scadv_tf.client.input_columns import InputColumns, input_columns
+from scadv_tf.data.cell_files import CellFile
+
+if TYPE_CHECKING:
+    from scadv_tf.client.exported import ExportedModel
+    from scadv_tf.data.answers import CellAnswers
+
+logger = logging.getLogger(__name__)
+
+
+def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> InputColumns:
+    """How the input's features become the model's; warns of values of another kind than trained.
+
+    Raises
+    ------
+    InputError : see `input_columns`.
+    """
+    columns = input_columns(source.var, modality, model)
+    trained = model.manifest.get("trained_on_counts", {}).get(modality)
+    if trained is not None and trained != source.looks_counted():
+        kinds = ["values that are no counts, as log-normalised ones", "counts"]
+        logger.warning(
+            "the model was trained on %s, and the input has %s: give the former, such as by "
+            "--layer, or the answers will be wrong",
+            kinds[trained], kinds[not trained],
+        )  # fmt: skip
+    return columns
+
+
+def answers_of(
+    source: CellFile, columns: InputColumns, model: ExportedModel, modality: str, at_once: int
+) -> Iterator[tuple[np.ndarray, CellAnswers]]:
+    """Names [n] of consecutive cells and what is said of them: `at_once` of all cells at a time.
+
+    Of a model that knows no types, latent vectors alone.
+    """
+    for chunk in source.chunks(at_once):
+        counts = columns.genes(chunk.counts)
+        if model.types:
+            answers = model.annotate(counts, modality, columns.peaks(chunk.counts))
+        else:
+            answers = model.embed(counts, modality)
+        yield chunk.cells, answers

@@ -1,0 +1,120 @@
+"""An AnnData, in memory or backed by its file, or one modality of a MuData, as the reader's cells.
+
+Nothing of it is changed: what is handed on is copied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
+from scadv_tf.data.spill import ENTRIES_AT_ONCE, numbers
+from scadv_tf.data.stored_cells import Asked, StoredCells
+from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix, stored_matrix
+from scadv_tf.data.tables import StoredText
+from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+class HeldRows:
+    """A sparse matrix in memory, in any of SciPy's formats."""
+
+    def __init__(self, matrix: sparse.spmatrix | sparse.sparray):
+        self._matrix, self.shape = matrix, matrix.shape
+
+    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """See `StoredMatrix`; a copy, since the reader tidies up in place."""
+        part = self._by_cell[start:stop]
+        arrays = numbers(part.data), part.indices, part.indptr
+        return sparse.csr_matrix(arrays, shape=part.shape, copy=True)
+
+    def values(self) -> Iterator[np.ndarray]:
+        """See `StoredMatrix`."""
+        data = self._by_cell.data
+        for start in range(0, len(data), ENTRIES_AT_ONCE):
+            yield numbers(data[start : start + ENTRIES_AT_ONCE])
+
+    @cached_property
+    def _by_cell(self) -> sparse.csr_matrix:
+        return self._matrix.tocsr()
+
+
+def is_path(given: object) -> bool:
+    """Whether what was given is the path of a file, or an object that holds cells."""
+    return isinstance(given, str | os.PathLike)
+
+
+def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
+    """The AnnData itself, or that of a modality in a MuData.
+
+    Raises
+    ------
+    InputError : it is neither, or the MuData has no such modality.
+    """
+    if hasattr(given, "mod"):
+        return modality_in(given.mod, modality, "the MuData")
+    if not all(hasattr(given, name) for name in ("obs", "var", "obsm", "uns", "layers")):
+        raise InputError(
+            what=f"the {modality.upper()} cells are neither a path nor an AnnData",
+            expected="the path of a file, an AnnData, or a MuData",
+            received=type(given).__name__,
+            advice="make an AnnData of counts, cells and genes: anndata.AnnData(X, obs, var)",
+        )
+    return given
+
+
+def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
+    """The cells of one modality, with the columns of a MuData's own table that they lack.
+
+    Raises
+    ------
+    InputError : see `anndata_of`; or the layer is not there.
+    """
+    adata = anndata_of(given, asked.modality)
+    # Read when asked for: of a backed AnnData that takes time.
+    places = {name: (lambda name=name: adata.layers[name]) for name in adata.layers}
+    if adata.X is not None:
+        places["X"] = lambda: adata.X
+    if adata.raw is not None:
+        places["raw"] = lambda: adata.raw.X
+    chosen = chosen_matrix(asked, places, "AnnData")
+    var = adata.raw.var if chosen is places.get("raw") else adata.var
+    names = np.asarray(adata.obs_names, dtype=object)
+
+    def stored(place) -> StoredMatrix:
+        return _stored(place(), asked)
+
+    def table() -> pd.DataFrame:
+        obs = adata.obs.copy()
+        if given is not adata:
+            obs = with_shared_columns(obs, given.obs, asked.modality, list(given.mod))
+        return obs.set_axis(pd.RangeIndex(len(obs)))
+
+    return StoredCells(
+        "AnnData",
+        stored(chosen),
+        StoredText(names),
+        var.set_axis(pd.Index(var.index.astype(str), dtype=object)),
+        table,
+        others=lambda: {n: stored(place) for n, place in places.items() if place is not chosen},
+    )
+
+
+def _stored(matrix, asked: Asked) -> StoredMatrix:
+    import h5py
+
+    if hasattr(matrix, "group"):  # sparse, in the file of a backed AnnData
+        return stored_matrix(matrix.group, matrix.shape, asked.scratch)
+    if sparse.issparse(matrix):
+        return HeldRows(matrix)
+    return DenseRows(matrix if isinstance(matrix, h5py.Dataset) else np.asarray(matrix))

@@ -1,0 +1,186 @@
+"""The report's pictures, drawn from the AnnData that `scadv_tf.integrate` wrote into.
+
+Each function returns the axes, ``axes.figure`` is the figure; a notebook shows it as well.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.anndata_cells import anndata_of
+from scadv_tf.data.answers import PREFIX, UMAP
+from scadv_tf.data.labels import labels_of, without_unknown
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.metrics import confusion as confusion_counts
+from scadv_tf.evaluation.umap_figures import umap_panels
+from scadv_tf.modalities import MODALITIES
+from scadv_tf.run_figures import losses_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from mudata import MuData
+
+LABEL, CONFIDENCE = f"{PREFIX}label", f"{PREFIX}confidence"
+DPI = 100  # in a notebook
+
+
+def umap(*cells: AnnData | MuData, color: str = "") -> list[Axes]:
+    """Draws the integrated cells by type and by modality, side by side.
+
+    Parameters
+    ----------
+    cells : the RNA and the ATAC cells, or one of them, or a MuData with both.
+    color : a column of obs: text takes the place of the types, numbers are a third panel. By
+        default types are the given ones of RNA cells and the predicted ones of ATAC cells.
+
+    Raises
+    ------
+    InputError : the cells were not integrated, or have no such column.
+    """
+    parts = [_with_data(adata) for adata in _each(cells)]
+    coordinates = np.concatenate([adata.obsm[UMAP] for adata in parts])
+    modality = np.repeat([_notes(adata)["modality"] for adata in parts], [*map(len, parts)])
+    found = [_column(adata, color) if color else _types(adata) for adata in parts]
+    if color and all(map(pd.api.types.is_numeric_dtype, found)):
+        types, extra = [_types(adata) for adata in parts], np.concatenate(found).astype(float)
+    else:
+        types, extra = [np.asarray(values, dtype=str) for values in found], None
+    types = np.concatenate(types)
+    shown = types if np.any(types != "") else None
+    title = f"Cells by {color}" if color else "ATAC types: predicted"
+    return _axes(umap_panels(coordinates, shown, modality, title, extra, color))
+
+
+def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
+    """Draws which share of each known type of the ATAC cells was given each label.
+
+    Parameters
+    ----------
+    key : column of obs with the known types; by default the one that scores were made with.
+
+    Raises
+    ------
+    InputError : the cells were not integrated with labels, or have no such column.
+    """
+    adata = _with_data(_one(atac))
+    settings = _notes(adata)["settings"]
+    key = key or settings["atac_label_key"] or settings["label_key"]
+    truth = without_unknown(labels_of(adata.obs, key, "atac"))
+    counts = confusion_counts(truth, np.asarray(_column(adata, LABEL), dtype=str))
+    return _axes(figures.confusion_matrix(counts))[0]
+
+
+def confidence(atac: AnnData | MuData) -> Axes:
+    """Draws how sure the labels of the ATAC cells are.
+
+    Raises
+    ------
+    InputError : the cells were not integrated with labels.
+    """
+    values = np.asarray(_column(_with_data(_one(atac)), CONFIDENCE), dtype=float)
+    return _axes(figures.confidence_histogram(values))[0]
+
+
+def shares(cells: AnnData | MuData) -> Axes:
+    """Draws the share of each type among the RNA cells, and the estimated one of the ATAC cells.
+
+    Raises
+    ------
+    InputError : the cells were not integrated with labels.
+    """
+    notes = _notes(_one(cells))
+    if "type_shares" not in notes:
+        raise _not_there("type_shares in uns['scadv']", "labels were taught")
+    return _axes(figures.type_shares(notes["type_shares"]))[0]
+
+
+def losses(cells: AnnData | MuData) -> list[Axes]:
+    """Draws the losses by epoch, a panel each.
+
+    Raises
+    ------
+    InputError : the cells were not integrated.
+    """
+    return _axes(figures.loss_curves(losses_of(_notes(_one(cells))["history"])))
+
+
+def learning_curve(cells: AnnData | MuData) -> Axes:
+    """Draws the classifier's macro F1 on the ATAC cells by epoch.
+
+    Raises
+    ------
+    InputError : the cells were not integrated, or ATAC labels were not known.
+    """
+    history = _notes(_one(cells))["history"]
+    if "macro_f1" not in history:
+        raise _not_there("macro_f1 in the history", "types of the ATAC cells were known")
+    return _axes(figures.learning_curve({"classifier": history["macro_f1"].to_numpy()}))[0]
+
+
+def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
+    """The AnnData, of a MuData both."""
+    for given in cells:
+        for modality in MODALITIES if hasattr(given, "mod") else MODALITIES[-1:]:
+            yield anndata_of(given, modality)
+
+
+def _one(given: AnnData | MuData) -> AnnData:
+    """The AnnData, of a MuData that of the ATAC cells."""
+    return anndata_of(given, "atac")
+
+
+def _with_data(adata: AnnData) -> AnnData:
+    """The cells that were looked at: the others have no place on the UMAP."""
+    if UMAP not in adata.obsm:
+        raise _not_there(f"obsm['{UMAP}']", "the cells were integrated")
+    return adata[np.isfinite(adata.obsm[UMAP]).all(axis=1)]
+
+
+def _notes(adata: AnnData) -> dict:
+    if "history" not in adata.uns.get("scadv", {}):
+        raise _not_there("uns['scadv'] of an integration", "the cells were integrated")
+    return adata.uns["scadv"]
+
+
+def _column(adata: AnnData, name: str) -> pd.Series:
+    if name not in adata.obs:
+        raise _not_there(f"obs['{name}']", "the cells were integrated with labels")
+    return adata.obs[name]
+
+
+def _types(adata: AnnData) -> np.ndarray:
+    """Given types of RNA cells, predicted ones of ATAC cells, text; '' where there are none."""
+    notes = _notes(adata)
+    key = notes["settings"]["label_key"] if notes["modality"] == "rna" else LABEL
+    return labels_of(adata.obs, key if key in adata.obs else "", notes["modality"])
+
+
+def _not_there(what: str, when: str) -> InputError:
+    return InputError(
+        what=f"The cells have no {what}.",
+        expected=f"what scadv_tf.integrate writes where {when}",
+        received=f"no {what}",
+        advice="Give the AnnData that scadv_tf.integrate wrote into: model.rna, model.atac.",
+    )
+
+
+def _axes(figure: Figure) -> list[Axes]:
+    """The axes of a figure, which a notebook shows: it knows those of pyplot alone by itself."""
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+        from IPython.display import Image, display
+
+        if hasattr(get_ipython(), "kernel"):
+            with io.BytesIO() as picture:
+                figure.savefig(picture, format="png", dpi=DPI, facecolor="white")
+                display(Image(picture.getvalue()))
+    return figure.axes

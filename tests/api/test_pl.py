@@ -1,0 +1,130 @@
+"""The report's pictures from what an integration left in two AnnData."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scadv_tf import pl
+from scadv_tf.errors import InputError
+
+TYPES = ["a", "b", "c"]
+
+
+def integrated(modality: str, cells: int = 30) -> AnnData:
+    """Cells as `integrate` leaves them; the last has no data."""
+    types = pd.Categorical([TYPES[i % 3] for i in range(cells)])
+    adata = AnnData(
+        obs=pd.DataFrame(
+            {
+                "kind": ["a", *types[1:]],
+                "scadv_label": types,
+                "scadv_confidence": np.linspace(0.1, 0.9, cells),
+                "batch": [f"batch {i % 2}" for i in range(cells)],
+            },
+            index=[f"{modality}{i}" for i in range(cells)],
+        )
+    )
+    adata.obsm["X_scadv_umap"] = np.random.default_rng(0).normal(size=(cells, 2))
+    adata.obsm["X_scadv_umap"][-1] = np.nan
+    shares = pd.DataFrame({"rna": [0.5, 0.3, 0.2], "atac": [0.1, 0.1, 0.8]}, index=TYPES)
+    adata.uns["scadv"] = {
+        "modality": modality,
+        "settings": {"label_key": "kind", "atac_label_key": ""},
+        "history": pd.DataFrame({"epoch": [1, 2], "center": [2.0, 1.0], "macro_f1": [0.5, 0.75]}),
+        "type_shares": shares,
+    }
+    return adata
+
+
+@pytest.fixture
+def cells():
+    return integrated("rna"), integrated("atac", 21)
+
+
+def points(ax) -> int:
+    return sum(len(collection.get_offsets()) for collection in ax.collections)
+
+
+def test_umap_shows_all_cells_that_have_a_place(cells, legend_of):
+    by_type, by_modality = pl.umap(*cells)
+    assert points(by_type) == points(by_modality) == 29 + 20
+    assert legend_of(by_type) == ["1  a", "2  b", "3  c"]
+    assert legend_of(by_modality) == ["ATAC", "RNA"]
+    assert points(pl.umap(cells[1])[0]) == 20
+
+
+def test_umap_by_a_column_of_text_or_numbers(cells, legend_of):
+    by_batch, _ = pl.umap(*cells, color="batch")
+    assert legend_of(by_batch) == ["batch 0", "batch 1"]
+    axes = pl.umap(*cells, color="scadv_confidence")
+    assert axes[2].get_title() == "scadv_confidence" and points(axes[2]) == 49
+
+
+def test_umap_of_a_mudata_shows_both_modalities(cells):
+    class Both:
+        mod = dict(zip(("rna", "atac"), cells, strict=True))
+
+    assert points(pl.umap(Both())[0]) == 49
+
+
+def test_confusion_leaves_out_cells_without_data_or_label(cells, texts_of):
+    atac = cells[1]
+    atac.obs["kind"] = ["b", "unknown", *atac.obs["kind"][2:]]
+    ax = pl.confusion(atac)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["a (6)", "b (7)", "c (6)"]
+    assert "86" in texts_of(ax)  # six of the seven b
+    atac.obs["other"] = "a"
+    assert [label.get_text() for label in pl.confusion(atac, "other").get_yticklabels()] == [
+        "a (20)"
+    ]
+
+
+def test_shares_are_bars_the_largest_at_the_top(cells, legend_of):
+    ax = pl.shares(cells[0])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a", "c"]
+    widths = [round(bar.get_width()) for bar in ax.patches]
+    assert widths == [30, 50, 20, 10, 10, 80]
+    assert legend_of(ax) == ["RNA cells", "ATAC cells, estimated"]
+
+
+def test_curves_and_confidence(cells):
+    (panel,) = [ax for ax in pl.losses(cells[0]) if ax.get_title(loc="left")]
+    assert panel.lines[0].get_ydata().tolist() == [2, 1]
+    assert pl.learning_curve(cells[1]).lines[0].get_ydata().tolist() == [0.5, 0.75]
+    assert sum(bar.get_height() for bar in pl.confidence(cells[1]).patches) == 20
+
+
+@pytest.mark.parametrize(
+    "draw", [pl.umap, pl.confusion, pl.confidence, pl.shares, pl.losses, pl.learning_curve]
+)
+def test_what_is_missing_is_told(cells, draw):
+    with pytest.raises(InputError, match="The cells have no"):
+        draw(AnnData(obs=cells[0].obs[["kind"]]))
+
+
+def test_a_column_that_is_not_there_is_told(cells):
+    with pytest.raises(InputError, match=r"no obs\['none'\]"):
+        pl.umap(*cells, color="none")
+    del cells[0].uns["scadv"]["type_shares"]
+    with pytest.raises(InputError, match="type_shares"):
+        pl.shares(cells[0])
+
+
+def test_a_notebook_shows_the_picture(cells, monkeypatch):
+    shown = []
+    shell, display = ModuleType("IPython"), ModuleType("IPython.display")
+    shell.version_info = (9, 0)
+    shell.get_ipython = lambda: type("Shell", (), {"kernel": object()})()
+    display.Image, display.display = lambda data: data, shown.append
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    pl.shares(cells[0])
+    (picture,) = shown
+    assert picture.startswith(b"\x89PNG")

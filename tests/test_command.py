@@ -1,0 +1,216 @@
+"""The console command: its own words, its programs, and the wheel that brings it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import pandas as pd
+import pytest
+
+import scadv_tf
+from scadv_tf import command
+from scadv_tf.errors import InputError
+from scadv_tf.evaluation.report import ReportContent, write_report
+from scadv_tf.report import rewrite
+from scadv_tf.results import write_json
+
+ROOT = Path(scadv_tf.__file__).parents[1]
+PNG = b"\x89PNG\r\n\x1a\n"
+STARTED = """
+import sys
+from scadv_tf.command import main
+code = main()
+print("imported:", *sorted({"tensorflow", "keras", "pandas", "numpy"} & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+def scadv(folder: Path, *words: str, program: str = STARTED) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """What the command says to words: (exit code, standard output, standard error)."""
+
+    def tell(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["scadv", *words])
+        code = command.main()
+        return code, *capsys.readouterr()
+
+    return tell
+
+
+def test_help_names_every_command_and_the_version_is_told(told):
+    code, out, err = told("--help")
+    assert code == 0 and not err
+    assert re.findall(r"^  (\w+) ", out, re.MULTILINE) == ["train", "compare", "annotate", "report"]
+    assert told("--version") == (0, f"scadv_tf {scadv_tf.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trian"], "Did you mean scadv train?"),
+        (["--epochs=3"], "There is no such command"),
+        ([], "No command is given"),
+    ],
+)
+def test_what_is_no_command_is_told(told, words, says):
+    code, out, err = told(*words)
+    assert code == 2 and not out and says in err
+
+
+@pytest.mark.slow
+def test_help_waits_for_no_library(tmp_path):
+    done = scadv(tmp_path, "--help")
+    assert done.stdout.splitlines()[-1] == "imported:", done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_each_program_calls_itself_by_the_name_that_started_it(tmp_path, name):
+    done = scadv(tmp_path, name, "--help", program=STARTED.split("code")[0] + "main()")
+    head, flags = done.stdout.split("\nflags:\n")
+    assert f"\nscadv {name} " in head and f"\nscadv {name}:" in flags
+    assert "train_main" not in head and "python" not in head
+    wrong = scadv(tmp_path, name, "--no_such_flag")
+    assert wrong.returncode == 1 and "no_such_flag" in wrong.stderr
+    assert "Traceback" not in done.stderr + wrong.stderr
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A folder of results with what a report is made of, and the page as the run wrote it."""
+    picture = tmp_path / "figures" / "umap.png"
+    picture.parent.mkdir()
+    picture.write_bytes(PNG + b"of the run")
+    content = ReportContent(
+        title="A run",
+        dataset="tissue",
+        summary=["3 cells."],
+        scores={"modality_mixing": 0.5, "silhouette_umap": None},
+        matching={"shared_genes": 7, "rare_types": {"a/b": 1}},
+        settings={"training": {"epochs": 3}, "network": {"encoder_sizes": [8, 4]}},
+        figures=[("UMAP of <cells>", picture)],
+        warnings=["Look at it."],
+        versions={"python": "3"},
+        files={"figures/": "the pictures"},
+    )
+    write_json(tmp_path / "report.json", content.to_dict())
+    write_report(tmp_path / "report.html", content)
+    return tmp_path
+
+
+def test_a_report_is_written_anew_as_it_was(run_folder):
+    page = run_folder / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert rewrite(run_folder) == ["3 cells.", "warning: Look at it.", f"report: {page}"]
+    assert page.read_bytes() == before
+    (run_folder / "figures" / "umap.png").write_bytes(PNG + b"drawn again")
+    rewrite(run_folder)
+    assert page.read_bytes() != before
+
+
+def test_a_report_holds_no_file_from_elsewhere(run_folder):
+    secret = run_folder.parent / "secret.png"
+    secret.write_bytes(b"secret")
+    content = json.loads((run_folder / "report.json").read_text())
+    content["figures"] = [["a picture", "../../secret.png"]]
+    write_json(run_folder / "report.json", content)
+    with pytest.raises(InputError, match=r"no secret\.png"):
+        rewrite(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "report.json").unlink(), "no finished run"),
+        (lambda folder: (folder / "report.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "report.json").write_text("[]"), "is damaged"),
+        (lambda folder: (folder / "figures" / "umap.png").unlink(), r"no umap\.png"),
+    ],
+)
+def test_what_is_no_finished_run_is_told_and_its_page_stays(run_folder, spoil, message):
+    before = (run_folder / "report.html").read_bytes()
+    spoil(run_folder)
+    with pytest.raises(InputError, match=message):
+        rewrite(run_folder)
+    assert (run_folder / "report.html").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder that a wheel of the package was installed to, apart from the repository."""
+    if not (ROOT / "setup.cfg").is_file():
+        pytest.skip("there is no source to build a wheel of")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves its own files beside the source
+    shutil.copytree(ROOT / "scadv_tf", source / "scadv_tf")
+    for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run(build, check=True, capture_output=True, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "installed"
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
+        check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    return target
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_every_file_of_the_package(installed):
+    def files(folder: Path) -> set[str]:
+        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        return {str(path) for path in found if "__pycache__" not in path.parts}
+
+    assert files(installed / "scadv_tf") == files(ROOT / "scadv_tf")
+
+
+@pytest.mark.slow
+def test_the_command_of_a_wheel_trains_and_annotates_outside_of_the_repository(installed, tmp_path):
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(installed / "bin" / "scadv"), *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
+        )
+
+    trained = run("train", "--dataset=pbmc", "--epochs=1")
+    assert trained.returncode == 0, trained.stderr
+    rna = installed / "scadv_tf" / "data" / "assets" / "pbmc" / "rna.h5ad"
+    given = "--model=savedmodels/pbmc", f"--input={rna}", "--modality=rna", "--output=labels.csv"
+    annotated = run("annotate", *given)
+    assert annotated.returncode == 0, annotated.stderr
+    cells = anndata.read_h5ad(rna, backed="r").obs_names
+    assert pd.read_csv(tmp_path / "labels.csv")["cell"].tolist() == cells.tolist()
+    page = tmp_path / "runs" / "pbmc" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    reported = run("report", "runs/pbmc")
+    assert reported.returncode == 0, reported.stderr
+    assert reported.stdout.splitlines()[-1] == "report: runs/pbmc/report.html"
+    assert page.read_bytes() == before
