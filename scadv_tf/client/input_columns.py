@@ -82,7 +82,7 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
     return InputColumns(_activity(peaks, model), _known_peaks(peaks, model))
 
 
-def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1) -> Counting:
+def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) -> Counting:
     """How fragments become counts for a model: in the peaks, or windows, of its training.
 
     Parameters
@@ -95,7 +95,8 @@ def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1) -> Co
             raise _no_places("fragments")
         return model.intervals.peaks
 
-    given = ("--barcodes",) if barcodes else ()
+    chosen = {"--barcodes": barcodes, "--min_fragments": min_fragments != Counting.min_fragments}
+    given = tuple(flag for flag, is_given in chosen.items() if is_given)
     return Counting(intervals, barcodes, min_fragments, given)
 
 

@@ -130,11 +130,19 @@ def _read(path: str) -> pd.Index:
         names = table[headings.isin(_HEADINGS).idxmax()]
         if is_cell.any():
             named = table.loc[:, is_cell].apply(lambda column: column.str.casefold())
-            names = names[named.isin(["1", "true"]).any(axis=1)]
+            names = names[named.isin(["1", "1.0", "true"]).any(axis=1)]
+    elif _is_heading(names):
+        names = names.iloc[1:]
     found = pd.Index(names[names != ""].unique(), dtype=object)
     if not len(found):
         raise _no_list(path, "no name of a cell")
     return found
+
+
+def _is_heading(names: pd.Series) -> bool:
+    """Whether the first name alone has no bases, whatever it is called."""
+    with_bases = names.str.fullmatch(_BASES.pattern)
+    return len(names) > 1 and not with_bases.iloc[0] and bool(with_bases.iloc[1:].all())
 
 
 def _no_list(path: str, received: str) -> InputError:

@@ -246,7 +246,7 @@ def _content(file: h5py.File | None) -> str:
     if file is None:
         return ""
     kind = "HDF5" if hasattr(file, "filename") else "a zarr store"
-    return f", {kind} with {', '.join(file) or 'nothing'}"
+    return f", {kind} with {', '.join(sorted(file)) or 'nothing'}"
 
 
 def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:

@@ -279,7 +279,8 @@ def _counting(source: DatasetSource) -> Counting:
             genes_of(source)  # fails before any long work
         return read_peaks(source.peaks)
 
-    flags = [f"--{name}" for name in ("peaks", "barcodes") if getattr(source, name)]
+    names = "peaks", "barcodes", "min_fragments"
+    flags = [f"--{name}" for name in names if getattr(source, name) != getattr(DataConfig, name)]
     given = () if source.atac_peaks else tuple(flags)
     return Counting(intervals, source.barcodes, source.min_fragments, given, not source.peaks)
 

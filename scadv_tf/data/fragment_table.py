@@ -119,7 +119,7 @@ def _no_fragment(path: Path, found: tuple[int, bytes, str]) -> InputError:
 
 def _faults(block: bytes, before: int, columns: int) -> Iterator[tuple[int, bytes, str]]:
     """Number, text and fault of each line that is no fragment of so many columns."""
-    for number, line in enumerate(block.splitlines(), before + 1):
+    for number, line in enumerate(block.split(b"\n")[:-1], before + 1):
         fault = _fault(line, columns)
         if fault:
             yield number, line, fault
@@ -127,15 +127,18 @@ def _faults(block: bytes, before: int, columns: int) -> Iterator[tuple[int, byte
 
 def _fault(line: bytes, columns: int) -> str:
     """What is wrong with a line in a table of so many columns; '' if nothing."""
-    fields = line.rstrip(b"\r").split(b"\t")
-    if line.startswith(b"#") or not line.strip():
+    line = line.removesuffix(b"\r")
+    fields = line.split(b"\t")
+    if line.startswith(b"#") or not line:
         return ""
+    if b"\r" in line:
+        return "its ends of lines are those of an old Macintosh, CR alone"
     if len(fields) < 4:
         return f"it has {len(fields)} columns"
     for name, field in zip(_COLUMNS[1:3], fields[1:3], strict=True):
         if not re.fullmatch(rb"-?\d+", field):
             return f"its {name} is no whole number"
-        if int(field) > np.iinfo(np.int32).max:
+        if len(field.lstrip(b"-0")) > 10 or int(field) > np.iinfo(np.int32).max:
             return f"its {name} is beyond any chromosome"
     start, end = map(int, fields[1:3])
     if start < 0 or end < 0:

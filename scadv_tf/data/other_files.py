@@ -34,7 +34,18 @@ _R_OBJECT = OtherFile(
     "write it in R as .h5ad, e.g. with zellkonverter::writeH5AD or SeuratDisk, or as a 10x folder "
     "with DropletUtils::write10xCounts",
 )
+_SPATIAL = OtherFile(
+    "a store of SpatialData, which may hold several tables of cells",
+    "give one of its tables, such as STORE/tables/table",
+)
+_ARCHIVE = OtherFile("an archive (tar) of files", "unpack it, and give what was in it")
+_GROUPS = (
+    (frozenset({"umi", "gem_group"}), _MOLECULES),
+    (frozenset({"tables"}), _SPATIAL),
+    (frozenset({"shapes"}), _SPATIAL),
+)
 _BEGINNINGS = {
+    rb"(?s).{257}ustar": _ARCHIVE,
     b"TBI\x01": _INDEX,
     rb"X\n\x00\x00\x00|A\n\d|RD[AX]\d\n": _R_OBJECT,
 }
@@ -45,10 +56,10 @@ def other_file(path: Path, file: h5py.File | None) -> OtherFile | None:
 
     Parameters
     ----------
-    file : the same, open, if it is HDF5.
+    file : the same, open, if it is HDF5 or zarr.
     """
     if file is not None:
-        return _MOLECULES if {"umi", "gem_group"}.issubset(file) else None
+        return next((what for marks, what in _GROUPS if marks.issubset(file)), None)
     if not path.is_file():
         return None
     start = beginning(path)

@@ -37,6 +37,18 @@ _CAUSES = (
         "again, e.g. with write_h5ad(path, compression='gzip')",
     ),
     _Cause(
+        r"['\"]pickle['\"]",
+        "holds pickled objects, which could run any program when they are read",
+        "numbers and text",
+        "if you trust who made it, write the cells again, e.g. with write_zarr of anndata",
+    ),
+    _Cause(
+        r"[Uu]nknown codec|codec not available",
+        "is compressed in a way that is not known here",
+        "a codec of the installed zarr and numcodecs",
+        "install newer ones: pip install -U zarr numcodecs; or write the store again",
+    ),
+    _Cause(
         r"No space left on device|[Qq]uota exceeded",
         "could not be sorted by cell: the disk is full",
         "room for a temporary copy of the counts",
@@ -66,8 +78,7 @@ def readable(path: Path, file_format: str) -> Iterator[None]:
         raise
     except Exception as error:  # HDF5, zlib and anndata raise many kinds
         received = f"{type(error).__name__}: {error}"
-        causes = _CAUSES if isinstance(error, OSError) else ()
-        for cause in causes:
+        for cause in _CAUSES:
             if re.search(cause.says, str(error)):
                 what, expected, advice = f"{path} {cause.what}", cause.expected, cause.advice
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import zlib
 from pathlib import Path
@@ -13,19 +14,25 @@ import pandas as pd
 from scadv_tf.data.gene_activity import with_upstream
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.one_line import one_line
+from scadv_tf.data.text_blocks import beginning
 from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 5000  # base pairs
 
 _ROW = re.compile(r"(\S+)\s+(\d{1,12})\s+(\d{1,12})(?:\s|$)")
 _COMMENTS = ("#", "track", "browser")
+# Of these there are too many to be read as peaks.
+_FRAGMENT = re.compile(rb"^[^\t\n]+\t\d+\t\d+\t[^\t\n]*[ACGTN]{12}[^\t\n]*\t\d+\r?$", re.MULTILINE)
 _NUMBER = re.compile(r"\s-?\d+(?:\s|$)")
 
 
 def read_peaks(path: str, flag: str = "--peaks") -> pd.DataFrame:
     """The intervals of a BED file, gzipped or not, in its order.
 
-    Lines of comments, ``track`` and ``browser`` are passed over, and one line of headings.
+    Lines of comments, ``track`` and ``browser`` are passed over, and one line of headings. An
+    interval that is there several times, as MACS writes one for each of its summits, counts once.
 
     Returns
     -------
@@ -44,13 +51,19 @@ def read_peaks(path: str, flag: str = "--peaks") -> pd.DataFrame:
             received=path,
             advice=f"check {flag} for typing errors; relative paths start from {Path.cwd()}",
         )
+    if _FRAGMENT.search(beginning(file)):
+        raise _no_bed(path, flag, "fragments, with barcodes of cells")
     try:
         content = file.read_bytes()
         text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
         lines = text.decode("utf-8-sig").splitlines()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise _no_bed(path, flag, f"{type(error).__name__}: {error}") from error
-    return named(_rows(lines, path, flag))
+    peaks = named(_rows(lines, path, flag))
+    repeated = peaks.duplicated()
+    if repeated.any():
+        logger.info("%s: %s repeated peaks are counted once", file.name, f"{repeated.sum():,}")
+    return peaks[~repeated]
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:

@@ -176,7 +176,8 @@ def _check_sizes(group: h5py.Group, rows: int) -> None:
         raise ValueError(
             f"{data} values, {indices} positions and {pointers} pointers do not make {rows} rows"
         )
-    if lacks_chunks(group["data"]) or (data and group["indptr"][-1] == 0):
+    missing = lacks_chunks(group["data"]) or lacks_chunks(group["indices"])
+    if missing or (data and group["indptr"][-1] == 0):
         raise ValueError("chunks of the matrix are missing")
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.zarr_stores import lacks_chunks
+
 if TYPE_CHECKING:
     import h5py
 
@@ -58,8 +60,12 @@ def names_of(table: h5py.Group) -> StoredText:
     Raises
     ------
     KeyError : the table has none.
+    ValueError : some are missing.
     """
-    return StoredText(table[index_of(table)])
+    names = table[index_of(table)]
+    if lacks_chunks(names):
+        raise ValueError("chunks of the names are missing")
+    return StoredText(names)
 
 
 def read_table(table: h5py.Group) -> pd.DataFrame:

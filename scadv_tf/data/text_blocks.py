@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,7 +66,9 @@ def _text(path: Path) -> Iterator[bytes]:
         zipped = file.read(2) == _GZIP
         file.seek(0)
         pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
-        yield from _inflated(pieces) if zipped else pieces
+        text = filter(None, _inflated(pieces) if zipped else pieces)
+        yield next(text, b"").removeprefix(BOM_UTF8)  # of what Windows has saved
+        yield from text
 
 
 def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:

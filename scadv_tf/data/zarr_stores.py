@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,11 +20,14 @@ _ROOTS = (".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 
 def is_zarr(path: Path) -> bool:
     """Whether a path is a store of zarr, by its name or by what is in it."""
-    if ".zarr" in (suffix.casefold() for suffix in path.suffixes):
-        return True
+    import h5py
+
+    named = path.name.casefold().endswith((".zarr", ".zarr.zip"))
     if path.is_dir():
-        return any((path / name).exists() for name in _ROOTS)
-    return zipfile.is_zipfile(path) and _root(path) is not None
+        return named or any((path / name).exists() for name in _ROOTS)
+    if zipfile.is_zipfile(path):
+        return _root(path) is not None
+    return named and not h5py.is_hdf5(path) and not tarfile.is_tarfile(path)
 
 
 def open_zarr(path: Path, stack: ExitStack) -> zarr.Group:
@@ -42,6 +46,9 @@ def open_zarr(path: Path, stack: ExitStack) -> zarr.Group:
             received=f"{type(error).__name__}: {error}",
             advice="pip install 'scadv_tf[zarr]'; or write the cells as .h5ad",
         ) from error
+    from scadv_tf.data.zarr_codecs import make_safe
+
+    make_safe()
     if path.is_dir():
         return zarr.open_group(str(path), mode="r")
     root = _root(path) or ""  # fails if the zip is damaged

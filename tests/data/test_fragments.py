@@ -221,6 +221,28 @@ def with_line(line: str) -> str:
     return HEADER + text_of(LINES[:5]) + line + "\n" + text_of(LINES[5:])
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz"])
+def test_the_mark_that_windows_begins_a_text_with_is_no_chromosome(write, read, monkeypatch, name):
+    monkeypatch.setattr(text_blocks, "_PIECE_BYTES", 1 << 16)
+    found = read(write("\ufeff" + text_of(LINES), name))
+    np.testing.assert_array_equal(found.X.toarray(), list(COUNTS.values()))
+
+
+def test_a_peak_that_is_there_several_times_counts_once(write, read):
+    """As MACS writes a peak for each of its summits."""
+    bed = write(BED + BED + "1\t100\t200\n", "twice.bed")
+    np.testing.assert_array_equal(
+        read(write(text_of(LINES)), peaks=bed).X.toarray(), list(COUNTS.values())
+    )
+
+
+@pytest.mark.parametrize("heading", ["CB", "#cells", '"x"', "Name,type"])
+def test_what_has_no_bases_above_barcodes_is_a_heading(write, heading):
+    barcodes = ["AAACGAAAGACCGTTC-1", "AAACGAAAGGGCGTTC-1"]
+    names, codes = listed_cells(write("\n".join([heading, *barcodes]), "x.csv"), barcodes)
+    assert names.tolist() == barcodes and codes.tolist() == [0, 1]
+
+
 NO_FRAGMENTS = {
     "too few columns": ("chr1\t5", "it has 2 columns"),
     "too many columns": ("chr1\t5\t9\tA-1\t1\t+", "it has 6 columns, others 5"),
@@ -234,6 +256,9 @@ NO_FRAGMENTS = {
     "too far": ("chr1\t5\t9999999999\tA-1\t1", "end is beyond any chromosome"),
     "no barcode": ("chr1\t5\t9\t\t1", "it has no barcode"),
     "no chromosome": ("\t5\t9\tA-1\t1", "it has no chromosome"),
+    "spaces alone": ("   ", "it has 1 columns"),
+    "more digits than Python reads": (f"chr1\t5\t{'9' * 5000}\tA-1\t1", "beyond any chromosome"),
+    "ends of an old Macintosh": ("chr1\t5\t9\tA\rchr1\t5\t9\tA-1\t1", "CR alone"),
 }
 
 
@@ -244,7 +269,7 @@ def test_a_line_that_is_no_fragment_is_told_with_its_number(write, read, kind):
         read(write(with_line(line)))
     assert "line 8 of fragments.tsv.gz is no fragment" in error.value.what
     assert fault in error.value.what
-    assert error.value.received == line.replace("\t", " ")
+    assert error.value.received == " ".join(line[:100].split("\t")).replace("\r", " ")
 
 
 def flawed(**changes):
@@ -281,6 +306,10 @@ REFUSED = {
     "no peaks": (flawed(peaks=("# none\n", "x.bed")), "no peaks.*no interval"),
     "other cells": (flawed(barcodes=("X-1\n", "x.txt")), "--barcodes names none.*A-1.*X-1"),
     "an empty list": (flawed(barcodes=("", "x.txt")), "list of --barcodes could not be read"),
+    "fragments as peaks": (
+        flawed(peaks=("#\nchr1\t5\t90\tAAACGAAAGACCGTTC-1\t3\r\n", "x.bed")),
+        "no peaks.*fragments, with barcodes",
+    ),
     "a heading alone": (flawed(barcodes=("barcode\n", "x.txt")), "no name of a cell"),
     "too few fragments": (flawed(minimum=9), "--min_fragments=9.*4 barcodes.*richest has 3"),
 }

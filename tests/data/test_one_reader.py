@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -297,6 +299,8 @@ READ = {
     "zarr 3, zipped with its folder": in_zarr(3, zipped="folder"),
     "zarr called otherwise": lambda folder: in_zarr(3)(folder).rename(folder / "cells"),
     "zarr of mudata": in_zarr_of_mudata,
+    "an h5ad called zarr": lambda folder: h5ad()(folder).rename(folder / "x.zarr"),
+    "zarr in the name of an h5ad": lambda folder: h5ad()(folder).rename(folder / "x.zarr.h5ad"),
     "SnapATAC2": as_snapatac2_writes,
     "zstd": compressed(hdf5plugin.Zstd()),
     "blosc": compressed(hdf5plugin.Blosc()),
@@ -490,6 +494,31 @@ def damaged_zarr(*, version=2, remove="", cut=""):
     return write
 
 
+class Attack:
+    """Unpickled, it makes a file that is called `attacked`."""
+
+    def __init__(self, folder):
+        self.path = str(folder / "attacked")
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def with_codec(name):
+    """A store that asks for one more decoder of its names."""
+
+    def write(folder):
+        store = in_zarr(2)(folder)
+        (store / ".zmetadata").unlink()
+        head = store / "obs/_index/.zarray"
+        more = {"filters": [{"id": "vlen-utf8"}, {"id": name}], "compressor": None}
+        head.write_text(json.dumps(json.loads(head.read_text()) | more))
+        (store / "obs/_index/0").write_bytes(pickle.dumps(Attack(folder)))
+        return store
+
+    return write
+
+
 def compressed_by_a_plug_in(folder):
     """By a filter that nobody has."""
     path = h5ad()(folder)
@@ -543,6 +572,18 @@ REFUSED = {
     ),
     "zarr without pointers": (damaged_zarr(remove="X/indptr/0"), "complete zarr.*missing"),
     "zarr cut short": (damaged_zarr(cut="X/indices/0"), "complete zarr"),
+    "zarr without features' numbers": (
+        damaged_zarr(remove="X/indices/0"),
+        "complete zarr.*chunks.*missing",
+    ),
+    "zarr without names": (damaged_zarr(remove="obs/_index/0"), "names are missing"),
+    "zarr with values cut short": (damaged_zarr(cut="X/data/0"), "chunk of .* is cut short"),
+    "zarr of an unknown codec": (with_codec("new"), "compressed in a way that is not known"),
+    "zarr with pickled names": (with_codec("pickle"), "pickled objects.*run any program"),
+    "zarr in tar": (
+        lambda folder: Path(shutil.make_archive(folder / "cells.zarr", "gztar", folder)),
+        "archive .tar.*unpack it",
+    ),
     "zarr with a broken head": (damaged_zarr(cut=".zmetadata"), "complete zarr"),
     "zip cut short": (
         lambda folder: cut_short(in_zarr(2, zipped="content")(folder)),
@@ -585,6 +626,7 @@ def test_what_is_refused(tmp_path, kind, caplog):
     found = both(write(tmp_path), "rna", "", caplog)
     assert re.search(message, found.error, re.DOTALL), found.error
     assert (DAMAGED in found.error) == (kind in DAMAGES)
+    assert not (tmp_path / "attacked").exists()
 
 
 def test_a_plug_in_that_is_missing_is_no_damage_wherever_it_was_looked_for(tmp_path):
@@ -599,7 +641,8 @@ DAMAGES = {
     "a negative pointer", "a pointer far out", "pointers of columns", "another beginning",
     "values without places", "pointers missing", "text in place of numbers",
     "zarr without a chunk", "zarr 3 without a chunk", "zarr without pointers", "zarr cut short",
-    "zarr with a broken head", "zip cut short",
+    "zarr with a broken head", "zip cut short", "zarr without features' numbers",
+    "zarr without names", "zarr with values cut short",
 }  # fmt: skip
 
 
