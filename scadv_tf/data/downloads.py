@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from dataclasses import dataclass
@@ -74,8 +75,19 @@ def _digests(files: tuple[PublicFile, ...], folder: Path) -> dict[str, str]:
     import pooch
 
     known = pooch.create(folder, base_url="", registry={file.name: file.digest for file in files})
-    if (folder / CHECKSUMS).exists():
-        known.load_registry(folder / CHECKSUMS)
+    kept = folder / CHECKSUMS
+    if kept.exists():
+        try:
+            known.load_registry(kept)
+            for digest in filter(None, known.registry.values()):
+                hashlib.new(_algorithm(digest))
+        except (OSError, ValueError) as error:  # of text that is none, too
+            raise InputError(
+                what=f"{kept} cannot be read",
+                expected="a line a file: its name, and sha256: with its digest",
+                received=str(error),
+                advice="correct it, or remove it: then the files in the folder are not checked",
+            ) from error
     return known.registry
 
 
@@ -96,8 +108,13 @@ def _digest(path: Path, like: str = "sha256:") -> str:
     """The digest of a file, by the same algorithm as another."""
     import pooch
 
-    algorithm = like.partition(":")[0]
+    algorithm = _algorithm(like)
     return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+
+
+def _algorithm(digest: str) -> str:
+    """That of a digest; where none is named, pooch takes it for SHA-256."""
+    return digest.rpartition(":")[0] or "sha256"
 
 
 def _download(file: PublicFile, folder: Path, digest: str, missing: list[PublicFile]) -> None:

@@ -41,7 +41,7 @@ def stored_text_matrix(asked: Asked) -> StoredCells:
             width = width or line.count(SEPARATOR)
     # R writes no name above the features.
     cells = [_unquoted(name) for name in (head if len(head) == width else head[1:])]
-    if not features or len(cells) != width:
+    if not features or not width or len(cells) != width:
         raise ValueError(f"{len(cells)} cells are named, and lines have {width} counts")
     shape = len(cells), len(features)
     matrix = UnsortedEntries(lambda: _entries(asked.path, len(cells)), shape, asked.scratch)

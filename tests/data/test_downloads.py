@@ -206,6 +206,17 @@ def test_a_file_that_was_damaged_here_is_told_and_left_alone(server, tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == CONTENT[:-1] and len(server.asked) == 1
 
 
+@pytest.mark.parametrize("kept", [b"\xff\xfe\x00", b"a.bin\n", b"a.bin crc99:123\n", None], ids=str)
+def test_a_list_of_digests_that_cannot_be_read_is_told(tmp_path, kept):
+    (tmp_path / "a.bin").write_bytes(CONTENT)
+    if kept is None:
+        (tmp_path / CHECKSUMS).mkdir()
+    else:
+        (tmp_path / CHECKSUMS).write_bytes(kept)
+    with pytest.raises(InputError, match=f"{CHECKSUMS} cannot be read"):
+        fetch((PublicFile("a.bin", "http://127.0.0.1:1/a.bin"),), tmp_path)
+
+
 def test_the_cache_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "scadv_tf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import multiprocessing
@@ -221,21 +222,25 @@ def test_without_the_package_that_reads_r_nothing_is_downloaded(tmp_path, monkey
     assert not server.asked and not (tmp_path / "new").exists()
 
 
-def test_a_file_is_no_folder(tmp_path):
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_what_can_be_no_folder_is_told(tmp_path, folder):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be put there") as error:
-        mouse_skin.DATA.ready(str(tmp_path / "file"))
-    assert error.value.received.endswith("file is a file)")
+        mouse_skin.DATA.ready(str(tmp_path / folder))
+    assert str(tmp_path / folder) in error.value.received
 
 
 def test_a_folder_that_is_read_only_will_do_once_the_cells_are_converted(skin, monkeypatch):
-    monkeypatch.setattr(public_data.os, "access", lambda *_: False)
+    def refused(**_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(public_data.tempfile, "TemporaryFile", refused)
     with pytest.raises(InputError, match="cannot be put there") as error:
         mouse_skin.DATA.ready(str(skin))
-    assert f"{skin} is read-only" in error.value.received
+    assert error.value.received == f"{skin} (Read-only file system)"
     monkeypatch.undo()
     mouse_skin.DATA.ready(str(skin))
-    monkeypatch.setattr(public_data.os, "access", lambda *_: False)
+    monkeypatch.setattr(public_data.tempfile, "TemporaryFile", refused)
     assert mouse_skin.DATA.ready(str(skin))["rna"].exists()
 
 

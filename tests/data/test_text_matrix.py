@@ -69,6 +69,7 @@ def test_counts_come_some_at_a_time_and_are_sorted_on_the_disk(tmp_path, monkeyp
         ("gene\tc1\tc2\nA\t1\t0\nB\t1\tx\n", "counts of B are not all numbers"),
         ("gene\tc1\tc2\nA\t1\t0\t5\t6\n", "2 cells are named, and lines have 4 counts"),
         ("gene\tc1\tc2\n", "lines have 0 counts"),
+        ("chr1:1-2\nchr1:5-9\n", "lines have 0 counts"),
         ("", "lines have 0 counts"),
     ],
 )

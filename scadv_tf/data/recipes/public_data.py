@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scadv_tf.data.downloads import PublicFile, cache_folder, fetch
 from scadv_tf.errors import InputError
-from scadv_tf.files import existing_folder, unfinished, whole_file
+from scadv_tf.files import unfinished, whole_file
 from scadv_tf.folders import in_turn, scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,7 @@ class PublicData:
         found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
         if not all(path.exists() for path in found.values()):
             self.check()
-            _check_writable(folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
             logger.info("  its cells are made in %s, by one process at a time", folder)
             with in_turn(folder / f".{self.name}.lock"):
                 missing = {each: path for each, path in found.items() if not path.exists()}
@@ -93,15 +92,17 @@ def _remove_unfinished(path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _check_writable(folder: Path) -> None:
-    """Fails if the files could not be put there."""
-    existing = existing_folder(folder)
-    if existing.is_dir() and os.access(existing, os.W_OK):
-        return
-    raise InputError(
-        what="the files of the data set cannot be put there",
-        expected="--data_dir=FOLDER that may be written to, or that can be made",
-        received=f"{folder} ({existing} is {'read-only' if existing.is_dir() else 'a file'})",
-        advice="give another folder, with links to the files that are there already; or leave "
-        "--data_dir out to have all files in the user's cache",
-    )
+def _make_folder(folder: Path) -> None:
+    """Makes the folder, with those around it, and fails if nothing can be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            what="the files of the data set cannot be put there",
+            expected="--data_dir=FOLDER that may be written to, or that can be made",
+            received=f"{folder} ({error.strerror})",
+            advice="give another folder, with links to the files that are there already; or leave "
+            "--data_dir out to have all files in the user's cache",
+        ) from error
