@@ -55,6 +55,8 @@ def serve():
                 pass
 
             def answer(self):
+                # What is left unread resets the connection, and the answer may be lost with it.
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 asked = "metadata" if self.path.endswith("metadata") else "status"
                 answer = answers["predict" if self.command == "POST" else asked]
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
