@@ -8,9 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from scadv_tf import __version__
-from scadv_tf.errors import InputError
-
-BAD_INPUT = 2
+from scadv_tf.errors import BAD_INPUT, InputError
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from scadv_tf import folders, signals
-from scadv_tf.errors import InputError
+from scadv_tf.errors import BAD_INPUT, InputError
 from scadv_tf.outages import outage
 from scadv_tf.progress import hush_libraries
 
-BAD_INPUT = 2
 logger = logging.getLogger(__name__)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+BAD_INPUT = 2  # exit code of a program that was given such
+
 
 class InputError(ValueError):
     """Bad input, told in four parts.

@@ -26,7 +26,10 @@ def is_zarr(path: Path) -> bool:
     if path.is_dir():
         return named or any((path / name).exists() for name in _ROOTS)
     if zipfile.is_zipfile(path):
-        return _root(path) is not None
+        try:
+            return _root(path) is not None
+        except zipfile.BadZipFile:  # told of when it is opened
+            return named
     return named and not h5py.is_hdf5(path) and not tarfile.is_tarfile(path)
 
 

@@ -420,6 +420,12 @@ def written_zarr(folder, cells):
     return folder / "cells.zarr"
 
 
+def with_broken_list(path):
+    """A zip whose list of files at the end is not one."""
+    path.write_bytes(path.read_bytes().replace(b"PK\x01\x02", b"PK\x09\x09"))
+    return path
+
+
 def cut_short(path):
     path.write_bytes(path.read_bytes()[:-40])
     return path
@@ -589,6 +595,10 @@ REFUSED = {
         lambda folder: cut_short(in_zarr(2, zipped="content")(folder)),
         "complete zarr",
     ),
+    "zip with a broken list": (
+        lambda folder: with_broken_list(in_zarr(2, zipped="content")(folder)),
+        "complete zarr",
+    ),
     "fragments of SnapATAC2": (fragments_of_snapatac2(True), "SnapATAC2.*make_peak_matrix"),
     "SnapATAC2 without X": (fragments_of_snapatac2(False), "SnapATAC2.*add_tile_matrix"),
     "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
@@ -641,7 +651,8 @@ DAMAGES = {
     "a negative pointer", "a pointer far out", "pointers of columns", "another beginning",
     "values without places", "pointers missing", "text in place of numbers",
     "zarr without a chunk", "zarr 3 without a chunk", "zarr without pointers", "zarr cut short",
-    "zarr with a broken head", "zip cut short", "zarr without features' numbers",
+    "zarr with a broken head", "zip cut short", "zip with a broken list",
+    "zarr without features' numbers",
     "zarr without names", "zarr with values cut short",
 }  # fmt: skip
 
