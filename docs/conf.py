@@ -1,0 +1,76 @@
+"""Settings of the site: `python -m sphinx -W docs runs/site` builds it, tutorials are run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import scadv_tf
+
+project = "scadv_tf"
+release = scadv_tf.__version__
+html_title = f"scadv_tf {release}"
+html_theme = "furo"
+html_show_copyright = False
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["**/_*"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"  # only a tutorial that has changed is run again
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+autodoc_typehints = "none"  # the signature shows them
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_param = False
+
+
+def flag_tables() -> str:
+    """The page of all flags, from where they are declared."""
+    from scadv_tf.annotate import AnnotateConfig
+    from scadv_tf.comparison.systems import ComparisonConfig
+    from scadv_tf.config import SECTIONS
+    from scadv_tf.report import ReportConfig
+
+    programs = [
+        ("scadv train", "", SECTIONS.values()),
+        ("scadv compare", "Those of `scadv train`, and", [ComparisonConfig]),
+        ("scadv annotate", "", [AnnotateConfig]),
+        ("scadv report", "", [ReportConfig]),
+    ]
+    lines = [
+        "# Flags",
+        "",
+        "What each program's `--help` says. In Python they are arguments of the same names.",
+    ]
+    for program, before, sections in programs:
+        lines += ["", f"## {program}", "", *[before, ""] * bool(before)]
+        for section in sections:
+            lines += _table(section, heading=len(sections) > 1)
+    return "\n".join(lines) + "\n"
+
+
+def _table(section: type, heading: bool) -> list[str]:
+    lines = [f"**{section.__doc__.splitlines()[0]}**", ""] * heading
+    lines += ["| flag | default | |", "|---|---|---|"]
+    for field in dataclasses.fields(section):
+        choices = field.metadata["choices"]
+        text = field.metadata["help"] + f" One of {', '.join(choices)}." * bool(choices)
+        text = text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*")
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        lines.append(f"| `--{field.name}` | {f'`{default}`' if default != '' else ''} | {text} |")
+    return [*lines, ""]
+
+
+def _write_flags(app) -> None:
+    page = Path(app.srcdir) / "reference" / "flags.md"
+    text = flag_tables()
+    if not page.exists() or page.read_text("utf-8") != text:  # else all would be built anew
+        page.write_text(text, "utf-8")
+
+
+def setup(app) -> None:
+    """Sphinx calls it."""
+    app.connect("builder-inited", _write_flags)
