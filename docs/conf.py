@@ -19,7 +19,9 @@ nb_execution_mode = "cache"  # only a tutorial that has changed is run again
 nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
-nb_merge_streams = True
+nb_output_stderr = "remove"  # bars of progress
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 autodoc_typehints = "none"  # the signature shows them
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
@@ -59,7 +61,9 @@ def _table(section: type, heading: bool) -> list[str]:
         choices = field.metadata["choices"]
         text = field.metadata["help"] + f" One of {', '.join(choices)}." * bool(choices)
         text = text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*")
-        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(map(str, default))
         lines.append(f"| `--{field.name}` | {f'`{default}`' if default != '' else ''} | {text} |")
     return [*lines, ""]
 

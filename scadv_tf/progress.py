@@ -10,6 +10,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def hush_libraries() -> None:
     """Of native libraries that are imported later, only errors are shown, unless the user chose."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("tensorflow").addFilter(_is_worth_telling)
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    # Each model traces its functions once; TensorFlow takes the second model for a mistake.
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager
@@ -193,10 +200,11 @@ class CellProgress:
 
 def _bar(**options):
     """A bar on a terminal where information is logged, or in a notebook; else it is not seen."""
-    from tqdm.auto import tqdm
-    from tqdm.notebook import tqdm_notebook
+    with warnings.catch_warnings():  # that a notebook has no widgets: then the bar is text
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from tqdm.auto import tqdm
 
-    if issubclass(tqdm, tqdm_notebook):  # where nobody asks for a log to see a bar
+    if "ipykernel" in sys.modules:  # a notebook, where nobody asks for a log to see a bar
         shown = logger.isEnabledFor(logging.WARNING)
     else:
         shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import types
 
 import pytest
-import tqdm.auto
-import tqdm.notebook
 
-from scadv_tf.progress import CellProgress, Stages, peak_memory_mb
+from scadv_tf.progress import CellProgress, Stages, hush_libraries, peak_memory_mb
 
 CHILD = """
 import os
@@ -67,19 +66,9 @@ def test_peak_memory_counts_what_was_held():
     assert after >= max(before, 200)
 
 
-class NotebookBar(tqdm.notebook.tqdm_notebook):
-    """What tqdm takes in a notebook, without widgets."""
-
-    def __init__(self, **options):
-        self.disable = options["disable"]
-
-    def close(self):
-        pass
-
-
 @pytest.mark.parametrize("level, shown", [(logging.WARNING, True), (logging.ERROR, False)])
 def test_a_notebook_shows_bars_unless_warnings_are_off(monkeypatch, caplog, level, shown):
-    monkeypatch.setattr(tqdm.auto, "tqdm", NotebookBar)
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     caplog.set_level(level, "scadv_tf")
     with CellProgress(10, "annotating") as progress:
         assert progress._bar.disable != shown
@@ -90,3 +79,12 @@ def test_elsewhere_than_on_a_terminal_there_are_lines_in_place_of_a_bar(caplog):
     with CellProgress(10, "annotating") as progress:
         progress.update(5)
     assert progress._bar.disable and "5 of 10 cells" in caplog.text
+
+
+def test_a_second_model_is_not_told_to_trace_less_and_all_else_is_told(caplog):
+    hush_libraries()
+    hush_libraries()
+    told = logging.getLogger("tensorflow")
+    told.warning("5 out of the last %d calls to f triggered tf.function retracing. Tracing …", 12)
+    told.warning("The shapes differ.")
+    assert [record.getMessage() for record in caplog.records] == ["The shapes differ."]
