@@ -297,10 +297,10 @@ class TrainingConfig(Checked):
         "Whether RNA labels are taught and transferred (semi_supervised), or none is taught or "
         "needed and one joint embedding comes of it (unsupervised). In the latter, losses that "
         "need labels weigh 0, and defaults are smoothing_hops 0, contrastive and contrastive_rna "
-        "3, noise 1, temperature 0.3.",
+        "3, noise 1, temperature 0.3, epochs 20.",
         choices=("semi_supervised", "unsupervised"),
     )
-    epochs: int = option(20, "Passes of Algorithm 1, each with both phases.", minimum=1)
+    epochs: int = option(10, "Passes of Algorithm 1, each with both phases.", minimum=1)
     max_pass_steps: int = option(
         250,
         "Most steps of a pass over the cells: of a large data set, an epoch sees a part of the "

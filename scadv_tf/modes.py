@@ -17,6 +17,7 @@ UNSUPERVISED = {
         "atac_adversarial": 0.1,
         "cycle": 0.1,
     },
+    "training": {"epochs": 20},  # contrastive losses are slow to shape a space
 }
 # Where neighbours do not denoise the input, they act on the training and on the labels instead.
 NOT_DENOISED = {"loss": {"contrastive": 0.1}, "evaluation": {"neighbor_vote": 1.0}}

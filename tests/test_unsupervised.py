@@ -31,7 +31,7 @@ from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import known_types, score
 
 RNA_CELLS, ATAC_CELLS = 300, 260
-MODE = TrainingConfig(mode="unsupervised")
+MODE = TrainingConfig(mode="unsupervised", **UNSUPERVISED["training"])
 LABEL_LOSSES = ("cross_entropy", "interpolation", "centroid", "center")
 SCORES_OF_LABELS = ("label_transfer", "classifier", "svm", "knn", "calibration_error")
 SCORES_OF_LABELS += ("unknown_share", "accuracy_of_known")

@@ -62,7 +62,7 @@ def integrate(
         take. Or a MuData with both, alone. Neither with ``dataset='pbmc'``, which brings its own.
     copy : whether to write into copies in memory and leave what was given as it is.
     settings : the flags of ``scadv train`` by name, such as ``label_key='cell_type'``,
-        ``genome='hg38'``, ``epochs=20``, ``seed=0``; ``atac_peaks`` may be an AnnData. Those of the
+        ``genome='hg38'``, ``epochs=10``, ``seed=0``; ``atac_peaks`` may be an AnnData. Those of the
         output, such as output_dir, are no settings here: no file is written.
 
     Returns

@@ -291,7 +291,7 @@ def test_the_card_of_a_model_with_labels(exported):
         "| values | rna counts, atac counts |",
         "| genes | 120 |",
         f"| peaks | {data.peaks.shape[1]} |",
-        "| mode, epochs, seed | semi_supervised, 20, 0 |",
+        "| mode, epochs, seed | semi_supervised, 10, 0 |",
         f"| data | tissue (SHA-256 {fingerprint(data)}) |",
         "| modality mixing | 0.875 |",
         *(f"| {name} | {count} |" for name, count in data.matching.rna_types.items()),
