@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-BLOCK_BYTES = 1 << 22  # of text: much beside what a block costs, little beside what a run holds
+try:
+    from isal import isal_zlib as zlib  # three times as fast
+except ImportError:
+    import zlib
+
+BLOCK_BYTES = 1 << 20  # of text: the tables that it becomes stay in the cache of a processor
 _PIECE_BYTES = 1 << 18  # of the file
 _BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
 _GZIP = b"\x1f\x8b"
@@ -23,7 +27,7 @@ def blocks_of_lines(path: Path) -> Iterator[bytes]:
     Raises
     ------
     EOFError : a gzipped file is cut short.
-    zlib.error : it is damaged.
+    zlib.error, or isal's : it is damaged.
     """
     blocks = _blocks(path)
     with ThreadPoolExecutor(1) as reader:
