@@ -135,6 +135,8 @@ def _fault(line: bytes, columns: int) -> str:
         return ""
     if b"\r" in line:
         return "its ends of lines are those of an old Macintosh, CR alone"
+    if re.search(rb"[\0-\x08\x0b\x0c]", line):
+        return "it has a control character"
     if len(fields) < 4:
         return f"it has {len(fields)} columns"
     for name, field in zip(_COLUMNS[1:3], fields[1:3], strict=True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.readable import readable
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import UnsortedEntries
@@ -49,11 +50,14 @@ def stored_mtx(asked: Asked, matrix_path: Path, barcodes: Path, features: Path) 
 
     Raises
     ------
-    InputError : their sizes disagree.
+    InputError : their sizes disagree, or those of the names cannot be read.
     """
-    cell_names = _table(barcodes)[0].to_numpy(dtype=str)
+    with readable(barcodes, "barcodes.tsv"):
+        cell_names = _table(barcodes)[0].to_numpy(dtype=str)
     names = StoredText(np.char.encode(cell_names, "utf-8"))  # a quarter of the memory
-    var, cells = _features(features), len(names)
+    with readable(features, "features.tsv or peaks.bed"):
+        var = _features(features)
+    cells = len(names)
     turned = _cells_are_columns(_shape(matrix_path), cells, len(var), matrix_path.parent)
 
     def entries() -> Iterator[Entries]:

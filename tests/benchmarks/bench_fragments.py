@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from scadv_tf.data.cell_files import open_cells  # noqa: E402
 from scadv_tf.data.regions import named  # noqa: E402
-from scadv_tf.data.stored_cells import Counting  # noqa: E402
+from scadv_tf.data.stored_cells import Choices, Counting  # noqa: E402
 from scadv_tf.progress import peak_memory_mb  # noqa: E402
 
 CELLS, OTHERS, PEAKS = 10_000, 200_000, 100_000
@@ -89,8 +89,9 @@ def measured(path: Path, fragments: int) -> dict[str, float]:
     compiled = time.perf_counter() - begun
     before, processors = peak_memory_mb(), time.process_time()
     start = time.perf_counter()
-    counting = Counting(lambda: intervals, min_fragments=max(1, fragments // CELLS // 2))
-    with open_cells(path, "atac", scratch=path.parent, counting=counting) as source:
+    minimum = max(1, fragments // CELLS // 2)
+    choices = Choices(Counting(lambda: intervals, min_fragments=minimum))
+    with open_cells(path, "atac", scratch=path.parent, choices=choices) as source:
         read = time.perf_counter() - start
         counts = sum(int(chunk.counts.sum()) for chunk in source.chunks(1000))
     seconds = time.perf_counter() - start

@@ -27,7 +27,7 @@ from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import read_modality, stored
-from scadv_tf.data.stored_cells import Called
+from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.errors import InputError
 
 CELLS, FEATURES = 11, 7
@@ -372,12 +372,12 @@ def test_layers_and_raw_in_zarr(tmp_path, version, caplog):
 
 def test_one_of_two_genomes(tmp_path, caplog):
     path = of_two_genomes(tmp_path)
-    with open_cells(path, "rna", genome_group="mm10") as source:
+    with open_cells(path, "rna", choices=Choices(genome_group="mm10")) as source:
         (chunk,) = source.chunks(CELLS)
     np.testing.assert_array_equal(chunk.counts.toarray(), 2 * COUNTS)
     assert source.var.index.tolist() == [f"mm10_{name}" for name in GENES]
     with pytest.raises(InputError, match="several genomes(.|\n)*hg19 or mm10(.|\n)*=hg38"):
-        open_cells(path, "rna", genome_group="hg38")
+        open_cells(path, "rna", choices=Choices(genome_group="hg38"))
 
 
 # Files that are refused: what is written, and what the message says.
