@@ -62,16 +62,13 @@ def _genomes(file: Mapping) -> list[str]:
 
 def _chosen(asked: Asked, genomes: list[str]) -> str:
     """The genome that is asked for, or the only one."""
-    if asked.choices.genome_group in genomes or (
-        len(genomes) == 1 and not asked.choices.genome_group
-    ):
-        return asked.choices.genome_group or genomes[0]
+    chosen = asked.choices.genome_group
+    if chosen in genomes or (len(genomes) == 1 and not chosen):
+        return chosen or genomes[0]
     several = "several genomes, a matrix for each" if len(genomes) > 1 else "one genome"
     raise InputError(
         what=f"{asked.path.name} holds the cells of {several}",
         expected=f"--genome_group={' or '.join(genomes)}",
-        received=f"--genome_group={asked.choices.genome_group}"
-        if asked.choices.genome_group
-        else "none chosen",
+        received=f"--genome_group={chosen}" if chosen else "none chosen",
         advice="choose one of them by --genome_group",
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 try:
     from isal import isal_zlib as zlib  # three times as fast
@@ -37,6 +39,17 @@ def blocks_of_lines(path: Path) -> Iterator[bytes]:
             yield block
 
 
+def is_gzipped(path: Path) -> bool:
+    """Whether a file is, whatever it is called."""
+    with open(path, "rb") as file:
+        return file.read(2) == _GZIP
+
+
+def open_text(path: Path) -> TextIO:
+    """Text in UTF-8, gzipped or not."""
+    return (gzip.open if is_gzipped(path) else open)(path, "rt", encoding="utf-8")
+
+
 def beginning(path: Path) -> bytes:
     """The first bytes of a file's text; of a damaged or cut one, what can be had of them."""
     found = b""
@@ -66,9 +79,8 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _text(path: Path) -> Iterator[bytes]:
+    zipped = is_gzipped(path)
     with open(path, "rb") as file:
-        zipped = file.read(2) == _GZIP
-        file.seek(0)
         pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
         text = filter(None, _inflated(pieces) if zipped else pieces)
         yield next(text, b"").removeprefix(BOM_UTF8)  # of what Windows has saved
