@@ -21,7 +21,8 @@ _FAR_BETTER = 2.0
 _VERSION = r"^(ENS[A-Z]*\d{11})\.\d+(?:_PAR_Y)?$"
 # ENSG00000167286_CD3D, CD3D (ENSG00000167286), and what else may stand between.
 _IDENTIFIER = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
-_BOTH = rf"^(?:{_IDENTIFIER}[\W_]+(.*[^\W_])\W*|(.*[^\W_])[\W_]+{_IDENTIFIER}\W*)$"
+_SYMBOL = r"((?=.*[^\W\d_]).*[^\W_])"  # with a letter: a number alone is a version
+_BOTH = rf"^(?:{_IDENTIFIER}[\W_]+{_SYMBOL}\W*|{_SYMBOL}[\W_]+{_IDENTIFIER}\W*)$"
 _NEARLY_ALL = 0.95
 _QUOTES = r"""^\s*b?(["'])(.*)\1\s*$"""  # b'CD3D'
 
