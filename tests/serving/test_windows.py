@@ -1,4 +1,4 @@
-"""From fragments to labels and to the cells of a next sample, without any peaks."""
+"""Fragments of a new sample, by a model that was trained on windows of the genome."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from scipy import sparse
 
 from scadv_tf.annotate import AnnotateConfig, annotate_file
 from scadv_tf.client.exported import ExportedModel
+from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.serving.export import export
 
 CELLS = 60  # of each sample
 
@@ -41,38 +43,35 @@ def in_windows(fragments: pd.DataFrame, windows: pd.DataFrame) -> AnnData:
 
 
 @pytest.mark.slow
-def test_a_new_samples_fragments_by_a_model_of_windows(train_main, tmp_path):
-    rna, atac, genes = simulate(80, 150, types=3, difficulty=0.2, atac_cells=2 * CELLS)
+def test_a_new_samples_fragments_by_a_model_of_windows(train, tmp_path):
+    rna, atac, genes = simulate(90, 120, types=4, difficulty=0.3, atac_cells=2 * CELLS)
     rna.write_h5ad(tmp_path / "rna.h5ad")
     bed = genes.assign(score=0)[["chrom", "start", "end", "gene", "score", "strand"]]
     bed.to_csv(tmp_path / "genes.bed", sep="\t", header=False, index=False)
-    parts = {"old": fragments_of(atac[:CELLS]), "new": fragments_of(atac[CELLS:])}
-    for name, table in parts.items():
-        path = tmp_path / f"{name}_fragments.tsv.gz"
-        table.to_csv(path, sep="\t", header=False, index=False)
-    done = train_main(
-        tmp_path, "--rna=rna.h5ad", "--atac=old_fragments.tsv.gz", "--genes=genes.bed",
-        "--min_fragments=1", "--epochs=1", "--export_dir=model",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    labels = pd.read_csv(tmp_path / "runs/custom/predictions.csv")
-    assert labels["cell"].tolist() == sorted(set(parts["old"]["cell"]))
-
-    in_windows(parts["new"], ExportedModel(tmp_path / "model").intervals.peaks).write_h5ad(
-        tmp_path / "counted.h5ad"
+    samples = {"old": fragments_of(atac[:CELLS]), "new": fragments_of(atac[CELLS:])}
+    for name, table in samples.items():
+        table.to_csv(tmp_path / f"{name}_fragments.tsv.gz", sep="\t", header=False, index=False)
+    data, _ = load(
+        DatasetSource(
+            rna=str(tmp_path / "rna.h5ad"),
+            atac=str(tmp_path / "old_fragments.tsv.gz"),
+            genes=str(tmp_path / "genes.bed"),
+            min_fragments=1,
+            min_shared_genes=1,
+            scratch=str(tmp_path),
+        )  # fmt: skip
     )
-    answers = []
-    for given in ("new_fragments.tsv.gz", "counted.h5ad"):
-        fragments = {"min_fragments": 1} if given.startswith("new") else {}
-        annotate_file(
-            AnnotateConfig(
-                model=str(tmp_path / "model"),
-                input=str(tmp_path / given),
-                modality="atac",
-                output=str(tmp_path / "labels.csv"),
-                **fragments,
-            )  # fmt: skip
-        )
-        answers.append(pd.read_csv(tmp_path / "labels.csv"))
-    assert answers[0]["cell"].tolist() == sorted(set(parts["new"]["cell"]))
-    pd.testing.assert_frame_equal(*answers)
+    trained = train(data)
+    version = export(trained.served, tmp_path / "model", trained.background, data.intervals)
+    windows = ExportedModel(version).intervals.peaks
+    in_windows(samples["new"], windows).write_h5ad(tmp_path / "counted.h5ad")
+
+    def labels_of(name: str, **settings) -> pd.DataFrame:
+        given = {"model": str(version), "input": str(tmp_path / name), "modality": "atac"}
+        annotate_file(AnnotateConfig(output=str(tmp_path / "labels.csv"), **given, **settings))
+        return pd.read_csv(tmp_path / "labels.csv")
+
+    found = labels_of("new_fragments.tsv.gz", min_fragments=1)
+    assert found["cell"].tolist() == sorted(set(samples["new"]["cell"]))
+    assert found["label"].nunique() > 1
+    pd.testing.assert_frame_equal(found, labels_of("counted.h5ad"))
