@@ -133,11 +133,13 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     from scadv_tf.client.input_columns import counting_of
     from scadv_tf.client.new_cells import checked_columns
     from scadv_tf.data.cell_files import open_cells
+    from scadv_tf.data.stored_cells import Choices
     from scadv_tf.progress import quiet_start
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
     counting = counting_of(model, config.barcodes, config.min_fragments)
+    choices = Choices(counting, config.genome_group)
     with (
         _room_for(output) as scratch,
         open_cells(
@@ -145,8 +147,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
             config.modality,
             config.layer,
             scratch,
-            counting=counting,
-            genome_group=config.genome_group,
+            choices=choices,
         ) as source,
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")

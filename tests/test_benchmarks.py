@@ -187,7 +187,7 @@ def test_the_floor_has_the_products_of_dense_layers():
 
 
 def test_bench_fragments_counts_them_and_says_how_fast():
-    (found,) = lines_of("bench_fragments.py", "--fragments=20000", job=[])
+    (found,) = lines_of("bench_fragments.py", "--fragments=20000", "--rounds=1", job=[])
     assert found["fragments"] == 20_000 and found["cells"] > 1000 and found["counts"] > 100
     rate = found["fragments"] / (found["read"] + found["count"])
     assert abs(found["fragments_a_second"] / rate - 1) < 0.1

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,9 @@ def listed_cells(path: str, barcodes: Sequence[str]) -> tuple[np.ndarray, np.nda
 
     Parameters
     ----------
-    path : see `_read`.
+    path : of the list: one cell a line, with or without a line of headings, in the column
+        'barcode', else in that with most of the barcodes. Where a column tells which are cells, as
+        in Cell Ranger's singlecell.csv and per_barcode_metrics.csv, those alone.
     barcodes : of the fragments, all different.
 
     Returns
@@ -65,8 +68,8 @@ def listed_cells(path: str, barcodes: Sequence[str]) -> tuple[np.ndarray, np.nda
     ------
     InputError : the list cannot be read, or shares no name with the fragments.
     """
-    listed = _read(path)
     known = pd.Index(barcodes, dtype=object)
+    listed = _read(path, known)
     codes = known.get_indexer(listed)
     if np.all(codes < 0):
         codes = _by_bases(listed, known)
@@ -103,40 +106,38 @@ def _by_bases(listed: pd.Index, known: pd.Index) -> np.ndarray:
     return codes
 
 
-def _read(path: str) -> pd.Index:
-    """The names of a list: a .csv or .tsv, gzipped or not, one cell a line in its first column.
-
-    With a line of headings, its column of barcodes; and where a column tells which barcodes are
-    cells, as in Cell Ranger's singlecell.csv and per_barcode_metrics.csv, those alone.
-    """
-    file = Path(path).expanduser()
+def _read(path: str, known: pd.Index) -> pd.Index:
     try:
-        with open(file, "rb") as raw:
-            compression = "gzip" if raw.read(2) == b"\x1f\x8b" else None
-        table = pd.read_csv(
-            file, sep="\t", header=None, dtype=str, na_filter=False, encoding="utf-8-sig",
-            compression=compression,
-        )  # fmt: skip
-        if table.shape[1] == 1:
-            table = table[0].str.split("[,;]", expand=True).fillna("")
+        table = read_rows(Path(path).expanduser())
     except (OSError, EOFError, ValueError) as error:
         raise _no_list(path, f"{type(error).__name__}: {error}") from error
-    table = table.apply(lambda column: column.str.strip().str.strip("\"'"))
+    in_row = int(table.iloc[0].isin(known).sum())
+    if len(table) == 1 and in_row > 1:
+        raise _no_list(path, f"{in_row} barcodes in one line")
     headings = table.iloc[0].str.casefold()
-    names = table[0]
-    if headings.isin(_HEADINGS).any():
+    named = headings.isin(_HEADINGS)
+    names = table[named.idxmax() if named.any() else _fullest(table, known)]
+    if named.any():
         is_cell = headings.str.fullmatch(_IS_CELL.pattern)
-        table = table.iloc[1:]
-        names = table[headings.isin(_HEADINGS).idxmax()]
+        table, names = table.iloc[1:], names.iloc[1:]
         if is_cell.any():
-            named = table.loc[:, is_cell].apply(lambda column: column.str.casefold())
-            names = names[named.isin(["1", "1.0", "true"]).any(axis=1)]
-    elif _is_heading(names):
+            said = table.loc[:, is_cell].apply(lambda column: column.str.casefold())
+            names = names[said.isin(["1", "1.0", "true"]).any(axis=1)]
+    elif table.iloc[0, 0] == "" or _is_heading(names):
         names = names.iloc[1:]
     found = pd.Index(names[names != ""].unique(), dtype=object)
     if not len(found):
         raise _no_list(path, "no name of a cell")
     return found
+
+
+def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
+    """The column with most of the known names; without any, that with most bases."""
+    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(_BASES.pattern)):
+        numbers = table.apply(lambda column, is_name=is_name: is_name(column).sum())
+        if numbers.any():
+            return int(numbers.idxmax())
+    return 0
 
 
 def _is_heading(names: pd.Series) -> bool:

@@ -33,7 +33,7 @@ from scadv_tf.data.sound_counts import (
     tell_of_empty_cells,
     tell_of_logs,
 )
-from scadv_tf.data.stored_cells import Asked, Called, Counting, StoredCells
+from scadv_tf.data.stored_cells import Asked, Called, Choices, StoredCells
 from scadv_tf.data.zarr_stores import is_zarr, open_zarr
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
@@ -158,8 +158,7 @@ def open_cells(
     layer: str = "",
     scratch: str | Path | None = None,
     called: Called | None = None,
-    counting: Counting | None = None,
-    genome_group: str = "",
+    choices: Choices | None = None,
 ) -> CellFile:
     """Opens a file, 10x folder or AnnData without reading its counts; of fragments, all are read.
 
@@ -170,8 +169,7 @@ def open_cells(
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
         zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
-    counting : how fragments become counts.
-    genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2 that has several.
+    choices : how fragments become counts, and which of several genomes is read.
 
     Raises
     ------
@@ -191,7 +189,7 @@ def open_cells(
         logger.info("%s is not stored by cell: sorting it in %s …", path.name, where.parent)
         return where
 
-    asked = Asked(path, modality, layer, called, folder, counting or Counting(), genome_group)
+    asked = Asked(path, modality, layer, called, folder, choices or Choices())
     try:
         with readable(path, _format_of(path) if named else "AnnData"):
             stored = _stored_in(asked, stack) if named else read_anndata(asked, given)
@@ -267,12 +265,20 @@ def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | No
             advice="convert it, e.g. with anndata's write_h5ad; "
             "a compressed file: decompress it first",
         )
-    if asked.counting.given and stored.format != fragments.FORMAT:
+    choices = asked.choices
+    if choices.counting.given and stored.format != fragments.FORMAT:
         raise InputError(
             what=f"{asked.path.name} holds no fragments",
-            expected=f"a file of fragments with {' and '.join(asked.counting.given)}",
+            expected=f"a file of fragments with {' and '.join(choices.counting.given)}",
             received=stored.format,
             advice=f"leave that out, or give fragments.tsv.gz by {called.flag}",
+        )
+    if choices.genome_group and stored.format != tenx_h5.BY_GENOME:
+        raise InputError(
+            what=f"{asked.path.name} has no genomes to choose from",
+            expected=f"a {tenx_h5.BY_GENOME} with --genome_group={choices.genome_group}",
+            received=stored.format,
+            advice="leave --genome_group out",
         )
     if asked.layer and stored.obs is None:
         raise InputError(

@@ -16,6 +16,7 @@ import pandas as pd
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
     count_linked,
     gene_activity,
@@ -37,7 +38,8 @@ from scadv_tf.data.readers import StoredModality, held, stored
 from scadv_tf.data.recipes import mouse_skin, pbmc_10k
 from scadv_tf.data.recipes.public_data import PublicData
 from scadv_tf.data.regions import read_peaks, windows_of
-from scadv_tf.data.stored_cells import Called, Counting
+from scadv_tf.data.stored_cells import Called, Choices, Counting
+from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
 from scadv_tf.settings import option
 
@@ -143,7 +145,8 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     rna = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
-        rna.obs[source.label_key] = labels_from(source.rna_labels, rna.obs_names, "--rna_labels")
+        of_rna = source.rna_labels, rna.obs_names, "--rna_labels", source.label_key
+        rna.obs[source.label_key] = labels_from(*of_rna)
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
@@ -152,7 +155,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         source = replace(source, atac_label_key=key)
-        atac.obs[key] = labels_from(source.atac_labels, atac.obs_names, "--atac_labels")
+        atac.obs[key] = labels_from(source.atac_labels, atac.obs_names, "--atac_labels", key)
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source, beside=given.get("atac_peaks"))
 
@@ -162,10 +165,8 @@ def _modality(
 ) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
-    cells = open_cells(
-        found, modality, layer, source.scratch or None, called,
-        _counting(source) if modality == "atac" else None, source.genome_group,
-    )  # fmt: skip
+    choices = _choices(source, modality)
+    cells = open_cells(found, modality, layer, source.scratch or None, called, choices)
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
             return held(cells)
@@ -269,8 +270,11 @@ def _check_given(name: str, path: str, needed: bool) -> None:
         )
 
 
-def _counting(source: DatasetSource) -> Counting:
-    """How fragments, if they are given, become counts: of the user's peaks, or of windows."""
+def _choices(source: DatasetSource, name: str) -> Choices:
+    """What is chosen of the file of --`name`; it refuses what none of the files has a use for.
+
+    Fragments, if they are given, are counted in the user's peaks, or in windows.
+    """
 
     def intervals() -> pd.DataFrame:
         if not source.peaks:
@@ -279,10 +283,17 @@ def _counting(source: DatasetSource) -> Counting:
             genes_of(source)  # fails before any long work
         return read_peaks(source.peaks)
 
+    def files(is_such: Callable[[Path], bool]) -> list[str]:
+        paths = {each: getattr(source, each) for each in ("rna", "atac", "atac_peaks")}
+        return [each for each, path in paths.items() if path and is_such(Path(path).expanduser())]
+
     names = "peaks", "barcodes", "min_fragments"
     flags = [f"--{name}" for name in names if getattr(source, name) != getattr(DataConfig, name)]
-    given = () if source.atac_peaks else tuple(flags)
-    return Counting(intervals, source.barcodes, source.min_fragments, given, not source.peaks)
+    refused = () if name == "rna" or files(are_fragments) else tuple(flags)
+    counting = source.barcodes, source.min_fragments, refused, not source.peaks
+    by_genome = files(has_genomes)
+    group = source.genome_group if name in by_genome or not by_genome else ""
+    return Choices(Counting(intervals, *counting), group)
 
 
 def genes_of(source: DataConfig) -> pd.DataFrame:
@@ -327,9 +338,8 @@ def _peaks_beside(
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
-    cells = open_cells(
-        beside, "atac", "", source.scratch or None, called, _counting(source), source.genome_group
-    )
+    choices = _choices(source, "atac_peaks")
+    cells = open_cells(beside, "atac", "", source.scratch or None, called, choices)
     on_disk = isinstance(atac, StoredModality)
     peaks = stored(cells) if on_disk else held(cells)
     intervals = peak_intervals(peaks.var)

@@ -44,7 +44,7 @@ class FragmentTable:
     Raises
     ------
     InputError : a line is no fragment, or there is none.
-    EOFError, zlib.error : the file is cut short or damaged.
+    EOFError, zlib.error or that of isal : the file is cut short or damaged.
     """
 
     def __init__(self, path: Path, folder: Path):
@@ -52,17 +52,17 @@ class FragmentTable:
 
         self._path, self._records, self._columns = path, folder / "fragments", 0
         chroms, barcodes = Names(), Names()
-        self.chromosomes, self.barcodes = chroms.names, barcodes.names
-        self.fragments = np.zeros(0, np.int64)
         lines = 0
         with open(self._records, "wb") as file:
             for block in blocks_of_lines(path):
-                records = self._parsed(block, lines, chroms, barcodes)
-                lines += block.count(b"\n")
+                records, more = self._parsed(block, lines, chroms, barcodes)
                 file.write(records.data)
-                found = np.bincount(records["barcode"], minlength=len(self.barcodes))
-                found[: len(self.fragments)] += self.fragments
-                self.fragments = found
+                lines += more
+        self.chromosomes, self.barcodes, self.fragments = (
+            chroms.names,
+            barcodes.names,
+            barcodes.uses,
+        )
         if not len(self.fragments):
             raise InputError(
                 what=f"{path.name} holds no fragments",
@@ -77,25 +77,27 @@ class FragmentTable:
             while len(piece := np.fromfile(file, _RECORD, FRAGMENTS_AT_ONCE)):
                 yield piece
 
-    def _parsed(self, block: bytes, line: int, chroms: Names, barcodes: Names) -> np.ndarray:
-        """The fragments of a block of lines, of which `line` came before."""
-        from scadv_tf.data.fragment_lines import parse
+    def _parsed(
+        self, block: bytes, before: int, chroms: Names, barcodes: Names
+    ) -> tuple[np.ndarray, int]:
+        """The fragments of a block, of which so many lines came before, and how many it has."""
+        from scadv_tf.data.fragment_lines import KEY, SHORTEST, parse
 
         self._columns = self._columns or _width(block)
-        records = np.empty(block.count(b"\n"), _RECORD)
-        known = chroms.ready(len(records)), barcodes.ready(len(records))
-        text, numbers = np.frombuffer(block, np.uint8), records.view(np.int32).reshape(-1, 4)
-        found = parse(text, self._columns, numbers, *known)
+        text, most = np.frombuffer(block, np.uint8), len(block) // SHORTEST
+        records, (of_chrom, of_barcode) = np.empty(most, _RECORD), np.empty((2, most), KEY)
+        found, lines = parse(text, self._columns, records, of_chrom, of_barcode)
         try:
             if found < 0:
                 raise ValueError("it could not be read")
-            for names in (chroms, barcodes):
-                names.learn(block)
+            records = records[:found]
+            records["chrom"] = chroms.codes(of_chrom[:found], text)
+            records["barcode"] = barcodes.codes(of_barcode[:found], text)
         except ValueError as error:
-            faults = _faults(block, line, self._columns)
-            unknown = line + 1, block.partition(b"\n")[0], str(error)
+            faults = _faults(block, before, self._columns)
+            unknown = before + 1, block.partition(b"\n")[0], str(error)
             raise _no_fragment(self._path, next(faults, unknown)) from error
-        return records[:found]
+        return records, lines
 
 
 def _width(block: bytes) -> int:
@@ -133,6 +135,8 @@ def _fault(line: bytes, columns: int) -> str:
         return ""
     if b"\r" in line:
         return "its ends of lines are those of an old Macintosh, CR alone"
+    if re.search(rb"[\0-\x08\x0b\x0c]", line):
+        return "it has a control character"
     if len(fields) < 4:
         return f"it has {len(fields)} columns"
     for name, field in zip(_COLUMNS[1:3], fields[1:3], strict=True):

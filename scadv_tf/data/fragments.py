@@ -37,14 +37,14 @@ BUCKET_CELLS = 256  # a cell has tens of thousands of fragments
 
 
 def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
-    """The cells of a fragment file, counted as `asked.counting` says; None where it is none.
+    """The cells of a fragment file, counted as it is asked for; None where it is none.
 
     Raises
     ------
     InputError : they are asked for as RNA; it is not said where fragments are counted; the peaks
         or the barcodes share nothing with them; a line is no fragment.
     """
-    if file is not None or not _are_fragments(asked.path):
+    if file is not None or not are_fragments(asked.path):
         return None
     if asked.modality == "rna":
         raise InputError(
@@ -63,7 +63,7 @@ def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     if not matrix.index.known.any():
         raise _no_common_chromosome(table, intervals)
-    if asked.counting.drop_empty:
+    if asked.choices.counting.drop_empty:
         intervals = intervals[matrix.reached()]
         matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     var = pd.DataFrame(index=intervals.index)
@@ -123,7 +123,7 @@ class CountedFragments:
             yield rows[fragment], interval, np.ones(len(fragment), np.float32)
 
 
-def _are_fragments(path: Path) -> bool:
+def are_fragments(path: Path) -> bool:
     """By how the file begins; or by its name, so that its faults are told as those of fragments."""
     if not path.is_file():
         return False
@@ -133,8 +133,8 @@ def _are_fragments(path: Path) -> bool:
 
 
 def _intervals(asked: Asked) -> pd.DataFrame:
-    if asked.counting.intervals is not None:
-        return asked.counting.intervals()
+    if asked.choices.counting.intervals is not None:
+        return asked.choices.counting.intervals()
     raise InputError(
         what=f"it is not known where the fragments of {asked.path.name} are to be counted",
         expected="peaks, or a genome to cut into windows",
@@ -145,9 +145,9 @@ def _intervals(asked: Asked) -> pd.DataFrame:
 
 def _cells(asked: Asked, table: FragmentTable) -> tuple[np.ndarray, np.ndarray]:
     """Names of the cells [cells], text, and their codes; without a list, in the order of names."""
-    if asked.counting.barcodes:
-        return listed_cells(asked.counting.barcodes, table.barcodes)
-    codes = cells_with_fragments(table.fragments, asked.counting.min_fragments)
+    if asked.choices.counting.barcodes:
+        return listed_cells(asked.choices.counting.barcodes, table.barcodes)
+    codes = cells_with_fragments(table.fragments, asked.choices.counting.min_fragments)
     names = np.array([table.barcodes[code] for code in codes], dtype=str)
     order = np.argsort(names)
     return names[order], codes[order]

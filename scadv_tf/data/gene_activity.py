@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -23,15 +24,22 @@ _INTERVAL = r"^(?P<chrom>.+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\
 # What R and Python make of such names, and what they were.
 _SPOILT = {
     r"^\s+|\s+$": "",
-    r"""^b?(["'])(.*)\1$""": r"\2",  # b'chr1:1-2'
-    r"(?<=\d),(?=\d{3})": "",  # chr1:1,000-2,000
+    "[‐-―−]": "-",  # dashes of text programs
+    r"""^\((.*,.*)\)$|^b?(["'])(.*)\2$""": r"\1\3",  # ('chr1', 1, 2), b'chr1:1-2'
+    r"""["']""": "",
+    r"^[^:]+:.*": lambda name: re.sub(r"(?<=\d),(?=\d{3})", "", name[0]),  # chr1:1,000-2,000
+    # chr1:1-2_peak5, chr1:1-2(+), chr1:1-2:500; and the numbers of what is there twice, chr1:1-2.1
+    r"^(.+?:\d+-\d+)(?:(?!e\+)[^\d.].*|\.[1-9]\d*)$": r"\1",
+    r"^([^\s:,;|/#]+)(?:\s*[:,;|/#]\s*|__)(\d+)(?:\s*[:,;|/#-]\s*|__)(\d+)$": r"\1:\2-\3",
     r"(?<=\d)\.0(?=-|$)": "",  # chr1:1.0-2.0
     r"\d+(?:\.\d+)?e\+\d+": lambda number: str(int(float(number[0]))),  # chr1-1e+05-100500
     r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
 }
+# What stands before the chromosome: peak5_chr1:1-2, atac:chr1:1-2, hg38:chr1:1-2.
+_BEFORE = r"(?i)^((?!chr).*?[\W_])(?=chr)"
 _CHROM_COLUMNS = ("chrom", "chr", "chromosome", "seqnames", "seqname")
-_START_COLUMNS = ("start", "chromstart", "peak_start")
-_END_COLUMNS = ("end", "chromend", "peak_end", "stop")
+_START_COLUMNS = ("start", "chromstart", "peak_start", "bp1")
+_END_COLUMNS = ("end", "chromend", "peak_end", "stop", "bp2")
 _NEARLY_ALL = 0.95
 # Gene tables carry coordinates too. In large genomes half of all genes are longer than 14 kb, peaks
 # and genome bins are shorter than 10 kb. In any genome, genes have strands, and identifiers or many
@@ -48,9 +56,9 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     """The intervals of the features if they are peaks.
 
     Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``, and what R and Python
-    make of them), else from the columns chrom (chr, seqnames), start and end, else from the column
-    interval. Start is taken as 0-based,
-    end as exclusive; tools differ by one base there, which changes next to no overlap.
+    make of them), else from the columns chrom (chr, seqnames), start and end, else from a column
+    of such names. Start is taken as 0-based, end as exclusive; tools differ by one base there,
+    which changes next to no overlap.
 
     Parameters
     ----------
@@ -187,8 +195,17 @@ def _parse(names: pd.Series) -> pd.DataFrame:
     ends = parts[["start", "end"]].fillna("0").astype(np.int64)
     found &= ends["end"] > ends["start"]
     return ends.where(found, 0).assign(
-        chrom=chromosomes(parts["chrom"]).where(found, "")
+        chrom=chromosomes(_without_labels(parts["chrom"])).where(found, "")
     )[["chrom", "start", "end"]]  # fmt: skip
+
+
+def _without_labels(chrom: pd.Series) -> pd.Series:
+    """The chromosomes without what nearly all have before them, but for its numbers."""
+    before = chrom.str.extract(_BEFORE, expand=False)
+    shares = before.dropna().str.replace(r"\d+", "", regex=True).value_counts() / len(chrom)
+    if shares.empty or shares.iloc[0] < _NEARLY_ALL:
+        return chrom
+    return chrom.str.replace(_BEFORE, "", regex=True)
 
 
 def _mended(names: pd.Series) -> pd.Series:
@@ -219,11 +236,16 @@ def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
     if None not in found:
         chrom, start, end = (var[name].astype(str).str.removesuffix(".0") for name in found)
         names = chrom + ":" + start + "-" + end
-    elif "interval" in columns:
-        names = var[columns["interval"]]
-    else:
-        return None
-    peaks = _parse(names)
+        return _nearly_all(_parse(names))
+    texts = var.select_dtypes(["object", "string", "category"])
+    for name in texts:
+        if _nearly_all(_parse(texts[name].head(100))) is not None:
+            return _nearly_all(_parse(texts[name]))
+    return None
+
+
+def _nearly_all(peaks: pd.DataFrame) -> pd.DataFrame | None:
+    """The intervals, if nearly all are such."""
     return peaks if peaks["chrom"].ne("").mean() >= _NEARLY_ALL else None
 
 

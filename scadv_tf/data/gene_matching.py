@@ -19,6 +19,12 @@ INDEX = "index"
 _FAR_BETTER = 2.0
 # Ensembl identifiers only: in symbols such as AL627309.1 the number is part of the name.
 _VERSION = r"^(ENS[A-Z]*\d{11})\.\d+(?:_PAR_Y)?$"
+# ENSG00000167286_CD3D, CD3D (ENSG00000167286), and what else may stand between.
+_IDENTIFIER = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
+_SYMBOL = r"((?=.*[^\W\d_]).*[^\W_])"  # with a letter: a number alone is a version
+_BOTH = rf"^(?:{_IDENTIFIER}[\W_]+{_SYMBOL}\W*|{_SYMBOL}[\W_]+{_IDENTIFIER}\W*)$"
+_NEARLY_ALL = 0.95
+_QUOTES = r"""^\s*b?(["'])(.*)\1\s*$"""  # b'CD3D'
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +100,23 @@ def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, st
 def _names(var: pd.DataFrame, where: str) -> np.ndarray:
     """The gene names [features], text of one line, from 'index' or a column; '' where missing.
 
-    The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs.
+    The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs, nor are
+    quotes (b'CD3D') and spaces around them.
     """
     column = pd.Series(feature_names(var)) if where == INDEX else var[where]
     column = column.astype(object)
     names = column.where(column.notna(), "").astype(str).map(one_line)
-    return without_reference(names).to_numpy(dtype=str)
+    names = names.str.replace(_QUOTES, r"\2", regex=True).str.strip()
+    return _symbols(without_reference(names))
+
+
+def _symbols(names: pd.Series) -> np.ndarray:
+    """The symbols, where nearly all names are an identifier and a symbol; else the names."""
+    found = names.str.extract(_BOTH)
+    symbols = found[0].where(found[0].notna(), found[1])
+    if symbols.notna().mean() >= _NEARLY_ALL:
+        names = symbols.fillna(names)
+    return names.to_numpy(dtype=str)
 
 
 def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:

@@ -45,7 +45,8 @@ class IntervalIndex:
         start, end = start + offsets[codes], end + offsets[codes]
         by_start = np.argsort(start, kind="stable")
         self._by_start = real[by_start]
-        self._cuts = np.unique(np.concatenate([start, end]))
+        cuts = np.sort(np.concatenate([start, end]))
+        self._cuts = cuts[np.diff(cuts, prepend=-1) > 0]
         # Segment i ends at cut i; the first lies before all cuts, in no interval.
         self._started = np.searchsorted(start[by_start], self._cuts, side="right")
         self._started = np.concatenate([[0], self._started])

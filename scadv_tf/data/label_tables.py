@@ -8,26 +8,28 @@ from pathlib import Path
 
 import pandas as pd
 
+from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 
-def labels_from(path: str, cells: Sequence[str], flag: str) -> pd.Categorical:
+def labels_from(path: str, cells: Sequence[str], flag: str, key: str = "") -> pd.Categorical:
     """The labels of cells by a table of cell,label; missing where it has none.
 
     Parameters
     ----------
-    path : text with commas, tabs or semicolons between the columns, gzipped or not; with a line of
-        headings or without. The first column names cells, the second has their labels.
+    path : see `read_rows`; with a line of headings or without. Cells are named in the column with
+        most of their names; their labels are in the column `key`, or in that behind the names.
     cells : names [N] in the order in which labels are wanted.
     flag : that names the table, for messages.
+    key : heading of the labels, in upper or lower case, where there are several columns.
 
     Raises
     ------
     InputError : it is no such table, names none of the cells, or gives a cell two labels.
     """
-    table = _read(Path(path).expanduser(), flag)
+    table = _read(path, cells, flag, key)
     labels = table.drop_duplicates().set_index(0)[1]
     twice = labels.index[labels.index.duplicated()]
     if len(twice):
@@ -51,18 +53,25 @@ def labels_from(path: str, cells: Sequence[str], flag: str) -> pd.Categorical:
     return pd.Categorical(found)
 
 
-def _read(path: Path, flag: str) -> pd.DataFrame:
-    options = {"header": None, "dtype": str, "na_filter": False, "encoding": "utf-8-sig"}
+def _read(path: str, cells: Sequence[str], flag: str, key: str) -> pd.DataFrame:
+    """Names and labels, columns 0 and 1."""
     try:
-        tables = (pd.read_csv(path, sep=mark, **options) for mark in "\t,;")
-        table = next((table for table in tables if table.shape[1] > 1), None)
-        if table is None:
+        table = read_rows(Path(path).expanduser())
+        if table.shape[1] == 1:
             raise ValueError("it has one column")
-        return table[[0, 1]]
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             what=f"the table of {flag} could not be read",
             expected="a .csv or .tsv whose first two columns are cell,label",
             received=f"{path}: {type(error).__name__}: {error}",
             advice=f"write it again as such, or leave {flag} out",
         ) from error
+    names = int(table.apply(lambda column: column.isin(cells).sum()).idxmax())
+    others = table.columns.drop(names)
+    headings = table.loc[0, others].str.casefold()
+    called = others[headings == key.casefold()]
+    behind = [*others[others > names], *others]
+    labels = called[0] if len(called) else behind[0]
+    if len(others) > 1:
+        logger.info("%s: labels are in column %d, '%s'", flag, labels + 1, table.loc[0, labels])
+    return table[[names, labels]].set_axis([0, 1], axis=1)

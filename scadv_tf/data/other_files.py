@@ -39,13 +39,29 @@ _SPATIAL = OtherFile(
     "give one of its tables, such as STORE/tables/table",
 )
 _ARCHIVE = OtherFile("an archive (tar) of files", "unpack it, and give what was in it")
+_ARROW = OtherFile(
+    "an Arrow file of ArchR, which R alone can read",
+    "give the fragment file that it was made of; or write its scores or peaks as .h5ad in R, by "
+    "getMatrixFromProject and zellkonverter::writeH5AD",
+)
+_SNAP = OtherFile(
+    "a .snap of SnapATAC 1", "give the fragment file that it was made of, or its peaks as .h5ad"
+)
+_LOOM = OtherFile("a loom file", "convert it: anndata.io.read_loom(old).write_h5ad(new)")
+_ZIPPED_HDF5 = OtherFile("an HDF5 file that gzip has compressed", "decompress it: gunzip FILE")
+_ZIP = OtherFile("a zip archive, or a spreadsheet", "unpack it, and give what was in it")
 _GROUPS = (
+    (frozenset({"ArchRVersion", "Fragments"}), _ARROW),
+    (frozenset({"HD", "BD", "FM"}), _SNAP),
+    (frozenset({"matrix", "col_attrs"}), _LOOM),
     (frozenset({"umi", "gem_group"}), _MOLECULES),
     (frozenset({"tables"}), _SPATIAL),
     (frozenset({"shapes"}), _SPATIAL),
 )
 _BEGINNINGS = {
     rb"(?s).{257}ustar": _ARCHIVE,
+    rb"\x89HDF": _ZIPPED_HDF5,
+    rb"PK\x03\x04": _ZIP,
     b"TBI\x01": _INDEX,
     rb"X\n\x00\x00\x00|A\n\d|RD[AX]\d\n": _R_OBJECT,
 }

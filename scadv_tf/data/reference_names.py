@@ -1,15 +1,17 @@
-"""The name of a reference genome before the names of its genes or chromosomes."""
+"""The name of a reference genome, or of a modality, before the names of genes or chromosomes."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 # GRCh38_CD3D, hg19_chr1, mm10___chr1, GRCh38.p13_1, human_CD3D: letters and digits as in the name
-# of an assembly, or a species. The contigs of a chromosome (chr1_KI270706v1_random) are no such.
-# Seurat makes each _ a dash (GRCh38-CD3D).
+# of an assembly, or a species; or gene:CD3D, rna_CD3D, as GFF and Seurat have them. The contigs of
+# a chromosome (chr1_KI270706v1_random) are no such. Seurat makes each _ a dash (GRCh38-CD3D).
+_WORDS = "human|mouse|homo_sapiens|mus_musculus|hsa?|mmu?|rna|gex|gene"
 _REFERENCES = (
-    r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.-]*|human|mouse)_+(?:premrna_+)?)(?=[^_])",
-    r"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|human|mouse)-+(?:premrna-+)?)(?=[^-])",
+    rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.-]*|{_WORDS})_+(?:premrna_+)?)(?=[^_])",
+    rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|{_WORDS})-+(?:premrna-+)?)(?=[^-])",
+    rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|{_WORDS})[:|]+)(?=[^:|])",
 )
 _NEARLY_ALL = 0.95  # spike-ins and transgenes have no prefix
 

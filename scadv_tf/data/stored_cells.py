@@ -54,6 +54,20 @@ class Counting:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What the user chooses of files that leave a choice; others have no use for it.
+
+    Attributes
+    ----------
+    counting : for a file of fragments.
+    genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2; '' where there is one.
+    """
+
+    counting: Counting = Counting()
+    genome_group: str = ""
+
+
+@dataclass(frozen=True)
 class Asked:
     """What is wanted of a file.
 
@@ -64,8 +78,7 @@ class Asked:
     layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer.
     called : what messages call the file.
     scratch : makes a folder, which goes when the file is closed.
-    counting : for a file of fragments.
-    genome_group : which of the genomes of a 10x .h5 of several; '' where there is one.
+    choices : for files that leave a choice.
     """
 
     path: Path
@@ -73,8 +86,7 @@ class Asked:
     layer: str
     called: Called
     scratch: Callable[[], Path]
-    counting: Counting = Counting()
-    genome_group: str = ""
+    choices: Choices = Choices()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import h5py
 
 MATRIX = "matrix"  # since Cell Ranger 3; before, the name of the genome
+FORMAT, BY_GENOME = "10x .h5", "10x .h5 of Cell Ranger 2"
 
 
 def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
@@ -38,7 +41,18 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     if (features, cells) != (len(var), len(barcodes)):
         raise ValueError(f"matrix, barcodes and features differ: {features} x {cells}")
     matrix = SparseRows(group, (cells, features))  # features x cells by columns is cells by rows
-    return StoredCells("10x .h5", matrix, barcodes, var, no_table(cells), from_10x=True)
+    file_format = FORMAT if MATRIX in genomes else BY_GENOME
+    return StoredCells(file_format, matrix, barcodes, var, no_table(cells), from_10x=True)
+
+
+def has_genomes(path: Path) -> bool:
+    """Whether a file is such a one of Cell Ranger 2."""
+    import h5py
+
+    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
+        genomes = _genomes(file)
+        return bool(genomes) and MATRIX not in genomes
+    return False
 
 
 def _genomes(file: Mapping) -> list[str]:
@@ -48,12 +62,13 @@ def _genomes(file: Mapping) -> list[str]:
 
 def _chosen(asked: Asked, genomes: list[str]) -> str:
     """The genome that is asked for, or the only one."""
-    if asked.genome_group in genomes or (len(genomes) == 1 and not asked.genome_group):
-        return asked.genome_group or genomes[0]
+    chosen = asked.choices.genome_group
+    if chosen in genomes or (len(genomes) == 1 and not chosen):
+        return chosen or genomes[0]
     several = "several genomes, a matrix for each" if len(genomes) > 1 else "one genome"
     raise InputError(
         what=f"{asked.path.name} holds the cells of {several}",
         expected=f"--genome_group={' or '.join(genomes)}",
-        received=f"--genome_group={asked.genome_group}" if asked.genome_group else "none chosen",
+        received=f"--genome_group={chosen}" if chosen else "none chosen",
         advice="choose one of them by --genome_group",
     )

@@ -7,7 +7,6 @@ ATAC, and prefixed names as in GEO downloads.
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.readable import readable
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.data.tables import StoredText
+from scadv_tf.data.text_blocks import is_gzipped, open_text
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ def stored_mtx(asked: Asked, matrix_path: Path, barcodes: Path, features: Path) 
 
     Raises
     ------
-    InputError : their sizes disagree.
+    InputError : their sizes disagree, or those of the names cannot be read.
     """
-    cell_names = _table(barcodes)[0].to_numpy(dtype=str)
+    with readable(barcodes, "barcodes.tsv"):
+        cell_names = _table(barcodes)[0].to_numpy(dtype=str)
     names = StoredText(np.char.encode(cell_names, "utf-8"))  # a quarter of the memory
-    var, cells = _features(features), len(names)
+    with readable(features, "features.tsv or peaks.bed"):
+        var = _features(features)
+    cells = len(names)
     turned = _cells_are_columns(_shape(matrix_path), cells, len(var), matrix_path.parent)
 
     def entries() -> Iterator[Entries]:
@@ -100,8 +104,9 @@ def _find(folder: Path, *names: str) -> Path:
 def _table(path: Path, **options: str) -> pd.DataFrame:
     # na_filter: there are genes whose symbol reads as a missing value.
     return pd.read_csv(
-        path, sep="\t", header=None, dtype=str, na_filter=False, quoting=csv.QUOTE_NONE, **options
-    )
+        path, sep="\t", header=None, dtype=str, na_filter=False, quoting=csv.QUOTE_NONE,
+        compression="gzip" if is_gzipped(path) else None, **options,
+    )  # fmt: skip
 
 
 def _features(path: Path) -> pd.DataFrame:
@@ -119,7 +124,7 @@ def _features(path: Path) -> pd.DataFrame:
 
 def _shape(path: Path) -> tuple[int, int]:
     """Rows and columns of a MatrixMarket file, gzipped or not."""
-    with _text(path) as file:
+    with open_text(path) as file:
         return _head(file)[:2]
 
 
@@ -130,7 +135,7 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
     ------
     ValueError : it is not a plain matrix of numbers, or has another number of entries than it says.
     """
-    with _text(path) as file:
+    with open_text(path) as file:
         _, _, expected, kinds = _head(file)
         found = 0
         if expected:
@@ -145,11 +150,6 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
                 yield *places, np.asarray(values)
         if found != expected:
             raise ValueError(f"{path.name} says it has {expected} entries, and has {found}")
-
-
-def _text(path: Path):
-    opener = gzip.open if path.name.casefold().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8")
 
 
 def _head(file) -> tuple[int, int, int, dict[str, type]]:

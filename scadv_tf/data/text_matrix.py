@@ -6,11 +6,9 @@ a table is many times as large as its counts: it is read line by line.
 
 from __future__ import annotations
 
-import gzip
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.data.tables import StoredText
+from scadv_tf.data.text_blocks import open_text
 
 SEPARATOR = "\t"
 
@@ -33,7 +32,7 @@ def stored_text_matrix(asked: Asked) -> StoredCells:
     ------
     ValueError : it is no such table.
     """
-    with _open(asked.path) as file:
+    with open_text(asked.path) as file:
         head = file.readline().rstrip("\r\n").split(SEPARATOR)
         features, width = [], 0
         for line in file:
@@ -50,11 +49,6 @@ def stored_text_matrix(asked: Asked) -> StoredCells:
     return StoredCells("table of text", matrix, names, var, no_table(len(cells)))
 
 
-def _open(path: Path) -> TextIO:
-    opener = gzip.open if path.name.casefold().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8")
-
-
 def _unquoted(name: str) -> str:
     return name.strip().strip('"')
 
@@ -62,7 +56,7 @@ def _unquoted(name: str) -> str:
 def _entries(path: Path, cells: int) -> Iterator[Entries]:
     """What is not zero: numbers of cells and features, and counts, some at a time."""
     parts, held = [], 0
-    with _open(path) as file:
+    with open_text(path) as file:
         file.readline()
         for feature, line in enumerate(file):
             counts = _counts(line, cells)

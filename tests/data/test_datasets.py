@@ -113,6 +113,29 @@ def test_labels_may_come_in_tables(tmp_path, files, memory_cells):
     assert truth.labels.tolist() == ["", "type 0"]  # a2 is not in the table
 
 
+LABELLED = [(f"cell{i}", "T, naïve" if i % 2 else "B cell") for i in range(19)]
+TABLES = {
+    "semicolons": "".join(f"{cell};{label}\n" for cell, label in LABELLED),
+    "numbers of rows before the names": ",cell,label\n"
+    + "".join(f'{i},{cell},"{label}"\n' for i, (cell, label) in enumerate(LABELLED)),
+    "of R, with spaces": '"x"\n' + "".join(f'"{cell}" "{label}"\n' for cell, label in LABELLED),
+    "labels first": "label\tcell\n" + "".join(f"{label}\t{cell}\n" for cell, label in LABELLED),
+    "among other columns": "cell,orig.ident,Cell_Type\n"
+    + "".join(f'{cell},sample,"{label}"\n' for cell, label in LABELLED),
+    "of an old Macintosh": "\r".join(f"{cell}\t{label}" for cell, label in LABELLED),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_of_labels_as_other_programs_save_them(tmp_path, files, kind, encoding):
+    (tmp_path / "labels.txt").write_bytes(TABLES[kind].encode(encoding))
+    given = {"rna": files["rna"], "atac": files["activity"], "label_key": "cell_type"}
+    data, _ = load(source(rna_labels=str(tmp_path / "labels.txt"), **given))
+    assert data.types == ("B cell", "T, naïve")
+    assert data.rna_labels.tolist() == [i % 2 for i in range(19)]
+
+
 @pytest.mark.parametrize(
     "text, what",
     [

@@ -21,7 +21,7 @@ from scadv_tf.data.gene_activity import gene_activity, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
 from scadv_tf.data.regions import named, read_peaks, windows_of
-from scadv_tf.data.stored_cells import Called, Counting
+from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.errors import InputError
 from scadv_tf.folders import remove_leftovers
 
@@ -71,10 +71,10 @@ def read(write, tmp_path):
     bed = write(BED, "peaks.bed")
 
     def read(path, minimum=1, barcodes="", peaks=bed) -> AnnData:
-        counting = Counting(lambda: read_peaks(peaks), barcodes, minimum)
+        choices = Choices(Counting(lambda: read_peaks(peaks), barcodes, minimum))
 
         def opened():
-            return open_cells(path, "atac", "", tmp_path, Called.of("atac"), counting)
+            return open_cells(path, "atac", "", tmp_path, Called.of("atac"), choices)
 
         with opened() as source:
             whole = held(source)
@@ -147,8 +147,8 @@ def test_many_names_are_told_apart(write, tmp_path, monkeypatch):
 
 
 def test_another_run_leaves_the_folder_of_an_open_file_alone(write, tmp_path):
-    counting = Counting(lambda: read_peaks(write(BED, "peaks.bed")), "", 1)
-    with open_cells(write(text_of(LINES)), "atac", "", tmp_path, counting=counting) as source:
+    choices = Choices(Counting(lambda: read_peaks(write(BED, "peaks.bed")), "", 1))
+    with open_cells(write(text_of(LINES)), "atac", "", tmp_path, choices=choices) as source:
         remove_leftovers(tmp_path, ".scadv-")  # what the start of a run does
         np.testing.assert_array_equal(source.counts(0, 1).toarray(), [COUNTS["A-1"]])
     assert not list(tmp_path.glob(".scadv-*"))
@@ -173,6 +173,13 @@ ARC = "barcode,gex_barcode,is_cell,atac\nB-1,X-1,1,3\nA-1,Y-1,1,3\nC-1,Z-1,0,9\n
         ("cells.csv", "barcode,type\r\nB-1,T\r\nA-1,NK\r\n"),
         ("cells.csv", '"","x","barcode"\n"1","T","B-1"\n"2","T","A-1"\n'),
         ("cells.tsv", "Barcode\ttype\nB-1\tT\nA-1\tNK\n"),
+        ("of_r.csv", '"","x"\n"1","B-1"\n"2","A-1"\n'),
+        ("of_r.txt", '"x"\n"1" "B-1"\n"2" "A-1"\n'),
+        ("of_r.tsv", "x\n1\tB-1\n2\tA-1\n"),
+        ("last.tsv", "T\tB-1\nNK\tA-1\n"),
+        ("excel.csv", "Barcode;type\r\nB-1;T\r\nA-1;NK\r\n"),
+        ("excel.txt", "Barcode\ttype\r\nB-1\tT\r\nA-1\tNK\r\n".encode("utf-16")),
+        ("macintosh.txt", "B-1\rA-1\r"),
         ("singlecell.csv", CELL_RANGER),
         ("per_barcode_metrics.csv", ARC),
         ("per_barcode_metrics.csv", ARC.replace(",1,3", ",True,3").replace(",0,9", ",False,9")),
@@ -258,6 +265,7 @@ NO_FRAGMENTS = {
     "no chromosome": ("\t5\t9\tA-1\t1", "it has no chromosome"),
     "spaces alone": ("   ", "it has 1 columns"),
     "more digits than Python reads": (f"chr1\t5\t{'9' * 5000}\tA-1\t1", "beyond any chromosome"),
+    "a control character": ("chr1\t5\t9\tA\x02-1\t1", "it has a control character"),
     "ends of an old Macintosh": ("chr1\t5\t9\tA\rchr1\t5\t9\tA-1\t1", "CR alone"),
 }
 
@@ -310,6 +318,25 @@ REFUSED = {
         flawed(peaks=("#\nchr1\t5\t90\tAAACGAAAGACCGTTC-1\t3\r\n", "x.bed")),
         "no peaks.*fragments, with barcodes",
     ),
+    "a list of Python": (
+        flawed(barcodes=("['A-1', 'B-1']\n", "x.txt")),
+        "received: [^\n]*x.txt: ValueError: it begins with \\[, as a list of Python or JSON does",
+    ),
+    "a dictionary": (flawed(barcodes=('{"A-1": 1}', "x.json")), "it begins with {"),
+    "a pandas index": (flawed(barcodes=("Index(['A-1',\n'B-1'])", "x.txt")), "list of Python"),
+    "all names in one line": (
+        flawed(barcodes=("A-1,B-1,C-1\n", "x.txt")),
+        "received: [^\n]*x.txt: 3 barcodes in one line",
+    ),
+    "a spreadsheet": (
+        flawed(barcodes=(b"PK\x03\x04\x00\x00", "x.xlsx")),
+        "received: [^\n]*it is a spreadsheet, not text: save it as .csv",
+    ),
+    "a damaged list": (
+        flawed(barcodes=(gzip.compress(b"x" * 50)[:15] + b"\xff" * 60, "x.gz")),
+        "received: [^\n]*x.gz: ValueError: it is damaged",
+    ),
+    "no text": (flawed(barcodes=(b"A\x00\x01", "x.txt")), "received: [^\n]*it is no text"),
     "a heading alone": (flawed(barcodes=("barcode\n", "x.txt")), "no name of a cell"),
     "too few fragments": (flawed(minimum=9), "--min_fragments=9.*4 barcodes.*richest has 3"),
 }
@@ -439,6 +466,46 @@ def test_a_genome_is_asked_for_before_anything_is_read(dataset, write):
             dataset(genes="", atac=write(with_line("no fragment")), **settings)
 
 
-def test_flags_of_fragments_are_refused_with_other_files(dataset, write, tmp_path):
-    with pytest.raises(InputError, match="holds no fragments(.|\n)*--barcodes"):
-        dataset(atac=str(tmp_path / "rna.h5ad"), barcodes=write("A-1\n", "c.txt"))
+@pytest.mark.parametrize(
+    "flags, named",
+    [
+        ({"peaks": BED}, "--peaks"),
+        ({"barcodes": "A-1\n"}, "--barcodes"),
+        ({"min_fragments": 9}, "--min_fragments"),
+        ({"peaks": BED, "min_fragments": 9}, "--peaks and --min_fragments"),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_flags_of_fragments_are_refused_with_other_files(
+    dataset, write, tmp_path, flags, named, beside
+):
+    given = {name: write(v, name) if isinstance(v, str) else v for name, v in flags.items()}
+    matrix = str(tmp_path / "rna.h5ad")
+    if beside:
+        given["atac_peaks"] = matrix
+    with pytest.raises(InputError, match="holds no fragments") as error:
+        dataset(atac=matrix, **({"min_fragments": 1000} | given))
+    assert error.value.expected == f"a file of fragments with {named}"
+    assert error.value.received == ".h5ad"
+
+
+def test_peaks_of_activity_may_be_fragments_with_their_flags(dataset, write, tmp_path):
+    activity = AnnData(
+        sparse.csr_matrix(np.eye(2, 3, dtype=np.float32)),
+        obs=pd.DataFrame(index=["A-1", "B-1"]),
+        var=pd.DataFrame(index=["G1", "G2", "G3"]),
+    )
+    activity.write_h5ad(tmp_path / "activity.h5ad")
+    found = dataset(
+        atac=str(tmp_path / "activity.h5ad"),
+        atac_peaks=str(tmp_path / "fragments.tsv.gz"),
+        peaks=write("chr1\t1400\t2100\nchr2\t400\t900\n", "p.bed"),
+    )
+    np.testing.assert_array_equal(found.peaks.toarray(), [[2, 0], [0, 2]])
+
+
+def test_a_genome_to_choose_is_refused_where_no_file_has_several(dataset):
+    with pytest.raises(InputError, match="rna.h5ad has no genomes to choose from") as error:
+        dataset(genome_group="hg19")
+    assert error.value.expected == "a 10x .h5 of Cell Ranger 2 with --genome_group=hg19"
+    assert error.value.received == ".h5ad"

@@ -33,6 +33,13 @@ def test_peak_names(name):
         " chr10:1000-120000 ", "chr10\t1000\t120000", "chr10:1000..120000",
         "hg19_chr10:1000-120000", "mm10___chr10-1000-120000", "GRCh38_10_1000_120000",
         "hg19-chr10-1000-120000", "mm10---chr10-1000-120000",
+        "chr10:1000:120000", "chr10,1000,120000", "chr10;1000;120000", "chr10/1000/120000",
+        "chr10__1000__120000", "chr10: 1000 - 120000", "('chr10', 1000, 120000)",
+        "chr10:1000–120000", "chr10:1000-120000:+", "chr10:1000-120000(-)", "chr10:1000-120000:500",
+        "chr10:1000-120000_peak7", "chr10:1000-120000|distal", "chr10:1000-120000.1",
+        "chr10:1,000-120,000_peak", "chr10:1000-1.2e+05",
+        "peak7_chr10:1000-120000", "Peak7:chr10:1000-120000", "atac:chr10:1000-120000",
+        "ATAC-chr10-1000-120000", "hg38:chr10:1000-120000", "NC_000010.11:1000-120000",
     ],
 )  # fmt: skip
 def test_peak_names_as_r_and_python_spoil_them(name):
@@ -61,7 +68,13 @@ def test_repeated_peaks_are_parsed_by_their_original_names():
 
 
 @pytest.mark.parametrize(
-    "columns", [("chrom", "start", "end"), ("seqnames", "start", "end"), ("Chr", "Start", "End")]
+    "columns",
+    [
+        ("chrom", "start", "end"),
+        ("seqnames", "start", "end"),
+        ("Chr", "Start", "End"),
+        ("chr", "bp1", "bp2"),
+    ],
 )
 @pytest.mark.parametrize("kind", [int, float, str])
 def test_peaks_from_columns(columns, kind):
@@ -72,8 +85,18 @@ def test_peaks_from_columns(columns, kind):
     assert peaks.to_numpy().tolist() == [["chr1", 5, 15], ["chrX", 6, 16]]
 
 
-def test_peaks_from_the_column_interval():
-    var = pd.DataFrame({"interval": ["chr1:5-15"]}, index=["peak_a"])
+def test_what_few_peaks_have_before_the_chromosome_stays():
+    names = ["hg19_chr1:5-15", "mm10_chr1:5-15"] * 20
+    assert set(peak_intervals(pd.DataFrame(index=names))["chrom"]) == {
+        "chrhg19_chr1", "chrmm10_chr1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["interval", "gene_ids", "query_region", "site_name"])
+@pytest.mark.parametrize("kind", ["object", "category"])
+def test_peaks_from_a_column_of_names(name, kind):
+    column = pd.Series(["chr1_5_15"], index=["peak_a"], dtype=kind)
+    var = pd.DataFrame({"what": ["distal"], name: column}, index=["peak_a"])
     assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
 
 

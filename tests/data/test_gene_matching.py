@@ -142,3 +142,22 @@ def test_too_few_shared_genes_shows_names_of_both_sides():
     with pytest.raises(InputError, match="share only 1 genes") as error:
         match_features(rna, atac, minimum=2)
     assert error.value.received == "RNA names such as A, B, C; ATAC names such as D, x, y"
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{i}_{s}", "{s}_{i}", "{i}.7|{s}", "{s} ({i})", "{i}:{s}", "{s}--{i}.2", "{i}-{s}", "{s};{i}"],
+)
+def test_symbols_beside_identifiers_in_one_name(form):
+    symbols = ["CD3D", "HLA-A", "MIR1302-2HG", "AC0.1"]
+    names = [form.format(s=symbol, i=f"ENSG{i:011d}") for i, symbol in enumerate(symbols)]
+    found = match_features(pd.DataFrame(index=names), pd.DataFrame(index=symbols), 4)
+    assert found.genes.tolist() == symbols
+
+
+@pytest.mark.parametrize("form", ["b'{}'", '"{}"', " {} ", "gene:{}", "rna_{}", "hs-{}", "hg38|{}"])
+def test_what_other_programs_put_around_names(form):
+    symbols = ["CD3D", "HLA-A", "CD4", "CD8A"]
+    names = [form.format(symbol) for symbol in symbols]
+    found = match_features(pd.DataFrame(index=names), pd.DataFrame(index=symbols), 4)
+    assert found.genes.tolist() == symbols and found.matched_how["exact"] == 4

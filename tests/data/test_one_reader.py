@@ -19,6 +19,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from anndata import AnnData
 from anndata.io import write_elem
 from scipy import sparse
@@ -27,7 +28,7 @@ from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import read_modality, stored
-from scadv_tf.data.stored_cells import Called
+from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.errors import InputError
 
 CELLS, FEATURES = 11, 7
@@ -372,12 +373,12 @@ def test_layers_and_raw_in_zarr(tmp_path, version, caplog):
 
 def test_one_of_two_genomes(tmp_path, caplog):
     path = of_two_genomes(tmp_path)
-    with open_cells(path, "rna", genome_group="mm10") as source:
+    with open_cells(path, "rna", choices=Choices(genome_group="mm10")) as source:
         (chunk,) = source.chunks(CELLS)
     np.testing.assert_array_equal(chunk.counts.toarray(), 2 * COUNTS)
     assert source.var.index.tolist() == [f"mm10_{name}" for name in GENES]
     with pytest.raises(InputError, match="several genomes(.|\n)*hg19 or mm10(.|\n)*=hg38"):
-        open_cells(path, "rna", genome_group="hg38")
+        open_cells(path, "rna", choices=Choices(genome_group="hg38"))
 
 
 # Files that are refused: what is written, and what the message says.
@@ -429,6 +430,29 @@ def with_broken_list(path):
 def cut_short(path):
     path.write_bytes(path.read_bytes()[:-40])
     return path
+
+
+def with_groups(name, *groups):
+    """An HDF5 file that has nothing but these."""
+
+    def write(folder):
+        with h5py.File(folder / name, "w") as file:
+            for group in groups:
+                file.create_group(group)
+        return folder / name
+
+    return write
+
+
+def spatial_data(part):
+    """As SpatialData lays its elements out: a group for each kind."""
+
+    def write(folder):
+        root = zarr.open_group(str(folder / "x.zarr"), mode="w")
+        root.create_group(part).create_group("table")
+        return folder / "x.zarr"
+
+    return write
 
 
 def as_loom(folder):
@@ -601,7 +625,19 @@ REFUSED = {
     ),
     "fragments of SnapATAC2": (fragments_of_snapatac2(True), "SnapATAC2.*make_peak_matrix"),
     "SnapATAC2 without X": (fragments_of_snapatac2(False), "SnapATAC2.*add_tile_matrix"),
-    "loom": (as_loom, "format of the RNA file is not known.*HDF5 with col_attrs, matrix"),
+    "loom": (as_loom, "the RNA file is a loom file.*received: [^\n]*\n.*read_loom"),
+    "a gzipped .h5ad": (
+        lambda folder: holding("x.h5ad.gz", written(folder, annotated()).read_bytes(), True)(
+            folder
+        ),
+        "is an HDF5 file that gzip has compressed.*received: [^\n]*x.h5ad.gz\n.*gunzip",
+    ),
+    "a spreadsheet": (holding("x.xlsx", b"PK\3\4\0"), "is a zip archive, or a spreadsheet"),
+    "an Arrow file of ArchR": (
+        with_groups("x.arrow", "ArchRVersion", "Class", "Fragments", "Metadata"),
+        "is an Arrow file of ArchR.*received: [^\n]*x.arrow\n",
+    ),
+    "a .snap": (with_groups("x.snap", "HD", "BD", "FM", "AM"), "is a .snap of SnapATAC 1"),
     "molecules": (of_molecules, "is a molecule_info.h5.*filtered_feature_bc_matrix.h5"),
     "fragments": (holding("fragments.tsv.gz", FRAGMENTS, True), "ATAC fragments.*--atac"),
     "plain fragments": (holding("x.bed", b"# id=1\n#\n" + FRAGMENTS), "ATAC fragments"),
@@ -621,6 +657,11 @@ REFUSED = {
         "format of the RNA file is not known",
     ),
     "two genomes": (of_two_genomes, "several genomes.*hg19 or mm10"),
+    "SpatialData": (
+        spatial_data("tables"),
+        "is a store of SpatialData.*received: [^\n]*x.zarr\n.*STORE/tables/table",
+    ),
+    "SpatialData without tables": (spatial_data("shapes"), "is a store of SpatialData"),
     "a plug-in": (
         compressed_by_a_plug_in,
         "compressed by a plug-in.*hdf5plugin.*scadv_tf.compressed",

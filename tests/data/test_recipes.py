@@ -192,6 +192,25 @@ def test_what_a_killed_conversion_left_is_removed_and_nothing_else(skin):
     assert [path.name for path in skin.glob(".part-*")] == left[1:]
 
 
+@pytest.mark.parametrize("left", [0, 20, 1000])
+def test_cells_that_a_power_cut_has_left_damaged_are_made_again(skin, caplog, left):
+    whole = ready(mouse_skin.DATA, skin)["atac"]
+    path = skin / "mouse_skin.v1.atac.h5ad"
+    path.write_bytes(path.read_bytes()[:left])
+    found = ready(mouse_skin.DATA, skin)["atac"]
+    np.testing.assert_array_equal(found.X.toarray(), whole.X.toarray())
+    assert f"{path} is damaged: it is made again" in caplog.text
+
+
+@pytest.mark.parametrize("name", [mouse_skin.PEAKS.name, mouse_skin.PEAK_BARCODES.name])
+def test_a_damaged_table_beside_the_counts_is_told_by_its_name(skin, name):
+    (skin / name).write_bytes((skin / name).read_bytes()[:-9])
+    with pytest.raises(InputError) as error:
+        mouse_skin.DATA.ready(str(skin))
+    assert error.value.what == f"{skin / name} could not be read"
+    assert error.value.received.startswith("EOFError: Compressed file ended before")
+
+
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "barcode,total\nx-1,5\n", ""])
 def test_another_table_of_barcodes_is_refused(pbmc, text):
     (pbmc / pbmc_10k.BARCODES.name).write_text(text)

@@ -65,6 +65,18 @@ def test_mtx_folder_with_features_of_two_kinds(write_10x_mtx, gzipped, prefix):
 
 
 @pytest.mark.parametrize("gzipped", [True, False])
+def test_mtx_folder_whose_names_lie_about_gzip(write_10x_mtx, gzipped):
+    """Browsers decompress what they download, and leave .gz in its name; or add it."""
+    folder = write_10x_mtx(COUNTS, [["1", "A"], ["2", "B"], ["3", "C"]], gzipped=gzipped)
+    for path in folder.iterdir():
+        other = path.with_suffix("") if gzipped else path.with_name(f"{path.name}.gz")
+        path.rename(other)
+    rna = read_modality(folder, "rna")
+    np.testing.assert_array_equal(rna.X.toarray(), COUNTS)
+    assert list(rna.var_names) == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
 def test_mtx_folder_of_cell_ranger_2(write_10x_mtx, gzipped):
     lines = [["ENSG1", "A"], ["ENSG2", "B"], ["ENSG3", "C"]]
     folder = write_10x_mtx(COUNTS, lines, features="genes.tsv", gzipped=gzipped)

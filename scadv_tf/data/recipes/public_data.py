@@ -64,12 +64,12 @@ class PublicData:
         folder = Path(data_dir).expanduser() if data_dir else cache_folder()
         logger.info("%s: %s", self.name, self.notice)
         found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
-        if not all(path.exists() for path in found.values()):
+        if not all(map(_is_whole, found.values())):
             self.check()
             _make_folder(folder)
             logger.info("  its cells are made in %s, by one process at a time", folder)
             with in_turn(folder / f".{self.name}.lock"):
-                missing = {each: path for each, path in found.items() if not path.exists()}
+                missing = {each: path for each, path in found.items() if not _is_whole(path)}
                 if missing:  # another process may just have made them
                     self._make(missing, fetch(self.files, folder))
         return found
@@ -83,6 +83,22 @@ class PublicData:
             expected = self.cells[modality]
             tell = logger.info if cells == expected else logger.warning
             tell("  %s cells; the document counts %s", f"{cells:,}", f"{expected:,}")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file was made, and is none that a power cut or a broken copy has left."""
+    import h5py
+
+    if not path.exists():
+        return False
+    try:
+        with h5py.File(path, "r"):
+            return True
+    except OSError as error:
+        if error.errno is not None:
+            return True  # in use, or not to be read by this user: told when it is read
+    logger.warning("%s is damaged: it is made again", path)
+    return False
 
 
 def _remove_unfinished(path: Path) -> None:
