@@ -33,8 +33,9 @@ def svm_transfer(
 ) -> np.ndarray:
     """Label ATAC cells by an SVM with a radial kernel that was trained on the RNA cells.
 
-    Features are standardised by the RNA cells; C = 1 and gamma = 1 / Z, scikit-learn's defaults
-    for such features.
+    C = 1 and gamma = 1 / (Z x variance of the RNA cells), scikit-learn's defaults. Features are in
+    common units, such as components: each standardised by itself, those in which RNA cells hardly
+    differ would count as much as the first, and carry ATAC cells away from all RNA cells.
 
     Parameters
     ----------
@@ -53,8 +54,6 @@ def svm_transfer(
     ------
     InputError : if shapes disagree, values are not finite, or there are fewer than two labels.
     """
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
     from scadv_tf.data.rows import as_rows
@@ -63,7 +62,7 @@ def svm_transfer(
     if atac_latent.shape[0] > MANY_CELLS:
         max_cells = min(max_cells, LEARNED_FOR_MANY)
     known = _checked(rna_latent, rna_labels, atac_latent, max_cells, seed)
-    model = make_pipeline(StandardScaler(), SVC(cache_size=500)).fit(*known)
+    model = SVC(cache_size=500).fit(*known)
     return _predict(model, atac_latent)
 
 

@@ -64,13 +64,22 @@ def test_bad_input_is_refused(transfer):
         transfer(rna, labels, np.full((2, 3), np.nan))
 
 
-def test_svm_does_not_depend_on_the_units_of_a_feature():
+def test_svm_does_not_depend_on_the_unit_that_all_features_share():
     (rna, labels), (atac, _) = cells(150, 6), cells(300, 7)
     rna, atac = rna + np.array([0, 0, 2.0]), atac * 0.8
-    scale, shift = np.array([1e-3, 1.0, 1e4]), np.array([5.0, 0.0, -1e4])
+    shift = np.array([5.0, 0.0, -8.0])
     np.testing.assert_array_equal(
-        by_svm(rna * scale + shift, labels, atac * scale + shift), by_svm(rna, labels, atac)
+        by_svm(rna * 64 + shift, labels, atac * 64 + shift), by_svm(rna, labels, atac)
     )
+
+
+def test_svm_is_not_led_by_a_direction_in_which_rna_cells_hardly_differ():
+    (rna, labels), (atac, truth) = cells(150, 6), cells(300, 7)
+    noise = np.random.default_rng(0).normal(size=(450, 1)) * 1e-3
+    far = np.hstack([atac, noise[150:] + 0.02])  # twenty standard deviations of the RNA cells
+    found = by_svm(np.hstack([rna, noise[:150]]), labels, far)
+    assert np.mean(found == by_svm(rna, labels, atac)) > 0.98
+    assert np.mean(found == truth) > 0.9
 
 
 def test_svm_on_a_subsample_repeats_with_its_seed():
