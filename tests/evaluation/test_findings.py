@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scadv_tf.evaluation.advice import plain_warnings
+from scadv_tf.evaluation.findings import findings
 
 RNA = np.repeat(["T", "B"], [60, 40])
 GOOD = {"modality_mixing": 0.9, "silhouette_modality": 0.02, "calibration_error": 0.05}
