@@ -21,7 +21,7 @@ from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, line_of, sampled_markers
+from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, one_run, scratch_folder
@@ -226,8 +226,6 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
 def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: int) -> Diagnosis:
     """Whether to trust what a model says; no known label of an ATAC cell is looked at."""
     data, answers = trained.data, annotation.voted
-    cells = {name: len(getattr(trained.everything, f"{name}_cells")) for name in MODALITIES}
-    kept = {name: len(getattr(data, f"{name}_cells")) for name in MODALITIES}
     called, labels = None, {}
     if data.types:
         called = np.asarray(answers.label.codes)
@@ -241,7 +239,7 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
         metrics,
         data.matching.to_dict(),
         markers=sampled_markers(data, called, seed),
-        empty={name: (cells[name] - kept[name], cells[name]) for name in MODALITIES},
+        empty=empty_cells(trained.everything, data),
         **labels,
     )
 

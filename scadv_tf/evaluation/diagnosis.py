@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,10 @@ from scadv_tf.evaluation.findings import (
 )
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
 from scadv_tf.evaluation.metrics import Labels, stratified_sample
+from scadv_tf.modalities import MODALITIES
+
+if TYPE_CHECKING:
+    from scadv_tf.data.pairing import PairedData
 
 GREEN = "green"
 SENTENCES = {
@@ -151,6 +156,15 @@ def diagnose_new_cells(
     return Diagnosis(by_level(found), empty=counted)
 
 
+def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tuple[int, int]]:
+    """Modality -> how many cells have no data, and of how many."""
+    found = {}
+    for modality in MODALITIES:
+        cells, kept = (len(getattr(d, f"{modality}_cells")) for d in (everything, with_data))
+        found[modality] = cells - kept, cells
+    return found
+
+
 def usable_cells(predicted: Labels, confidence: np.ndarray, unknown: np.ndarray) -> pd.DataFrame:
     """How many cells of each given type are of use, and why the others are not, see `Diagnosis`."""
     low = ~unknown & (confidence < LOW_CONFIDENCE)
@@ -160,12 +174,12 @@ def usable_cells(predicted: Labels, confidence: np.ndarray, unknown: np.ndarray)
     return counts.sort_values("cells", ascending=False, kind="stable").rename_axis(None)
 
 
-def sampled_markers(data, called: np.ndarray | None, seed: int) -> MarkerCheck:
+def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> MarkerCheck:
     """`check_markers` of some random cells, each type in its own share.
 
     Parameters
     ----------
-    data : PairedData of cells with data; its counts may be stored on disk.
+    data : of cells with data; its counts may be stored on disk.
     called : type codes of the ATAC cells [A]; None without types.
     """
     labels = data.rna_labels
