@@ -27,6 +27,7 @@ from scadv_tf.evaluation.report import (
     read_content,
     write_report,
 )
+from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
@@ -203,10 +204,21 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         settings=results.config.to_dict(),
         figures=pictures,
         warnings=warnings_of(results),
+        diagnosis=results.diagnosis.to_dict(),
+        cells=_cell_points(results),
         versions=versions(),
         files=files,
         transferred=bool(results.routes),
     )
+
+
+def _cell_points(results: Results) -> dict:
+    data, routes = results.data, results.routes
+    names = np.concatenate([data.rna_cells, data.atac_cells])
+    atac = routes.get(HEADLINE, np.full(len(data.atac_cells), ""))
+    types = np.concatenate([data.known_rna_types(), atac])
+    confidence = results.answers.confidence if routes else None
+    return cell_points(results.umap, names, len(data.rna_cells), types, confidence)
 
 
 def _summary(results: Results) -> list[str]:

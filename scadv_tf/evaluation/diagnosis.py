@@ -66,9 +66,11 @@ class Diagnosis:
 
     @property
     def sentence(self) -> str:
-        """The colour in words, with what it is for."""
-        worst = "" if self.color == GREEN else f" {self.findings[0].text}"
-        return SENTENCES[self.color] + worst
+        """The colour in words, and the first sentence of what it is for."""
+        if self.color == GREEN:
+            return SENTENCES[GREEN]
+        worst = self.findings[0].text.partition(". ")[0].removesuffix(".")
+        return f"{SENTENCES[self.color]} {worst}."
 
     @property
     def texts(self) -> list[str]:

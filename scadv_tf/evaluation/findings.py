@@ -271,13 +271,13 @@ def _called_findings(check: MarkerCheck) -> list[Finding]:
     bare = check.by_type[many & (check.by_type["auroc"] < least)]
     if bare.empty:
         return []
-    cells, total = int(bare["cells"].sum()), int(check.by_type["cells"].sum())
+    share = bare["cells"].sum() / check.by_type["cells"].sum()
     text = (
-        f"In the ATAC cells called {_join(bare.index)} ({cells / total:.0%} of all), the marker "
+        f"In the ATAC cells called {_join(bare.index)} ({share:.0%} of all), the marker "
         "genes of that type are no more active than in the other cells."
     )
     advice = "Look at the dot plot of the marker genes before you use these labels."
-    return [Finding(AMBER, text, advice)]
+    return [Finding(AMBER if share >= COMMON_SHARE else NOTE, text, advice)]
 
 
 def auroc_deviation(by_type: pd.DataFrame) -> pd.Series:
