@@ -56,7 +56,8 @@ def check_self_contained(page: str, pictures: int) -> None:
     """Nothing is loaded from elsewhere: each source is inside the page."""
     loaded = re.findall(r"""\b(?:src|srcset|href|data|action|poster)\s*=\s*["']([^"']*)""", page)
     assert all(source.startswith(("data:", "#")) for source in loaded)
-    assert not re.search(r"url\(\s*[\"']?(?!data:)|@import|<script|<link|<iframe", page)
+    assert not re.search(r"url\(\s*[\"']?(?!data:)|@import|<script[^>]*\ssrc|<link|<iframe", page)
+    assert len(page) < 5_000_000
     assert len(re.findall(r'src="data:image/png;base64,', page)) == pictures
 
 

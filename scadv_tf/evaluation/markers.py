@@ -27,6 +27,7 @@ SHOWN = 3  # of each type in the dot plot
 # assay go together by depth alone.
 TENTHS = 10
 DRAWS = 60
+TINY = 1e-12
 # Genes that hardly any RNA cell has are no markers, whatever their fold.
 LEAST_EXPRESSED = 0.25
 
@@ -39,11 +40,12 @@ class MarkerCheck:
     ----------
     genes : genes that are measured in both modalities.
     abundance : Spearman correlation over them of mean expression with mean activity.
-    coactivity : how much more the markers of one type are active together than those of different
-        types, in standard deviations of random genes of the same abundance; None without types.
-    by_type : a row a type: ``markers`` (names, the first the best), ``coactivity`` (the same of
-        this type), ``cells`` called so, and ``auroc``: the chance that one of these has a higher
-        mean activity of the markers than another cell; NaN where there are no cells of either.
+    coactivity : how much more the markers of a type are active together than random genes of the
+        same abundance, in standard deviations of these; None without types.
+    by_type : a row a type: ``markers`` (those that no other type has more of, the first the best,
+        text), ``coactivity`` (the same of this type), ``cells`` called so, and ``auroc``: the
+        chance that one of these has a higher mean activity of the markers than another cell; NaN
+        where there are no cells of either.
     dots : a row a marker and a called type: ``type``, ``gene``, ``cells`` (the called type),
         ``open`` (share of the cells with a count), ``activity`` (mean of log-normalised counts).
     """
@@ -84,12 +86,9 @@ def check_markers(
     contrast = _contrast(expressed, rna_labels, len(types))
     contrast[abundances[0] < np.quantile(abundances[0], LEAST_EXPRESSED)] = 0
     markers = _best(contrast)
-    scaled, variances = _standardised(active)
-    overall, each = _coactivity(scaled, variances, markers, abundances[1], seed)
-    names = [
-        genes[measured][_ranked(contrast[:, k])[: int(markers[:, k].sum())]]
-        for k in range(len(types))
-    ]
+    scaled = _standardised(active)
+    overall, each = _coactivity(scaled, markers, abundances[1], seed)
+    names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
         {
             "markers": [", ".join(found[:10]) for found in names],
@@ -143,50 +142,44 @@ def _best(contrast: np.ndarray) -> np.ndarray:
     return markers
 
 
-def _standardised(values: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Genes over their deviation, not centred so that they stay sparse; and their variances [G].
+def _own(contrast: np.ndarray, markers: np.ndarray) -> list[np.ndarray]:
+    """Of each type, its markers that no other type has more of: those that people look at."""
+    best = contrast.argmax(axis=1)
+    ranked = (_ranked(contrast[:, k]) for k in range(contrast.shape[1]))
+    return [order[(markers[order, k] > 0) & (best[order] == k)] for k, order in enumerate(ranked)]
 
-    The variances are 1 but where values were cut, as in `Scale`.
-    """
+
+def _standardised(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Genes over their deviation, cut as in `Scale`, and not centred so that they stay sparse."""
     mean, deviation = moments(values)
     scaled = values.tocsc(copy=True)
     gene = np.repeat(np.arange(values.shape[1]), np.diff(scaled.indptr))
     scaled.data = np.minimum(scaled.data, (mean + LARGEST_VALUE * deviation)[gene])
     scaled.data /= np.where(deviation > 0, deviation, 1)[gene]
-    return scaled.tocsr(), moments(scaled.tocsr())[1] ** 2
+    return scaled.tocsr()
 
 
 def _coactivity(
-    scaled: sparse.csr_matrix,
-    variances: np.ndarray,
-    markers: np.ndarray,
-    abundance: np.ndarray,
-    seed: int,
+    scaled: sparse.csr_matrix, markers: np.ndarray, abundance: np.ndarray, seed: int
 ) -> tuple[float, np.ndarray]:
-    """In deviations of random genes: of all types together, and of each [K]."""
-    found, rng = _together(scaled, variances, markers), np.random.default_rng(seed)
-    random = np.array(
-        [_together(scaled, variances, markers[_swapped(abundance, rng)]) for _ in range(DRAWS)]
-    )
+    """In deviations of random genes: of all types together, and of each [K].
 
-    def deviations(value, draws):
-        spread = draws.std(axis=0)
-        return (value - draws.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
+    Genes that are active together make the mean of a set vary more between cells than the chance
+    of each gene alone does. Logarithms of variances, since these are far from normal where a few
+    groups of cells are all that differs.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [_variances(scaled, markers[_swapped(abundance, rng)]) for _ in range(DRAWS)]
+    found = np.log(np.maximum([_variances(scaled, markers), *drawn], TINY))
+    deviation = found[1:].std(axis=0)
+    scores = (found[0] - found[1:].mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+    return float(scores[-1]), scores[:-1]
 
-    return float(deviations(found.mean(), random.mean(axis=1))), deviations(found, random)
 
-
-def _together(scaled: sparse.csr_matrix, variances: np.ndarray, markers: np.ndarray) -> np.ndarray:
-    """Mean correlation of a type's markers with each other, less that with other types' [K]."""
-    sums = scaled @ markers
-    sums -= sums.mean(axis=0)
-    # A gene goes together with itself, which says nothing.
-    covariances = sums.T @ sums / len(sums) - (markers * variances[:, None]).T @ markers
-    number = markers.sum(axis=0)
-    pairs = np.outer(number, number) - markers.T @ markers
-    correlations = covariances / np.maximum(pairs, 1)
-    own = np.diag(correlations)
-    return own - (correlations.sum(axis=1) - own) / (len(own) - 1)
+def _variances(scaled: sparse.csr_matrix, markers: np.ndarray) -> np.ndarray:
+    """Over the cells, of each type's score, and the mean of these [K + 1]."""
+    each = _scores(scaled, markers).var(axis=0)
+    return np.append(each, each.mean())
 
 
 def _swapped(abundance: np.ndarray, rng: np.random.Generator) -> np.ndarray:

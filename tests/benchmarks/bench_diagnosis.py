@@ -81,7 +81,7 @@ def unfiltered(data, truth, rng):
     names = np.concatenate([data.atac_cells, [f"droplet{i}" for i in range(number)]])
     obs = data.atac_obs.reindex([*data.atac_obs.index, *names[-number:]])
     labels = np.concatenate([truth.labels, np.full(number, "")])
-    spoilt = dataclasses.replace(data, atac_cells=names, atac_obs=obs, **tables)
+    spoilt = dataclasses.replace(data, atac_cells=names, atac_obs=obs, rows={}, **tables)
     return spoilt, dataclasses.replace(truth, labels=labels)
 
 
