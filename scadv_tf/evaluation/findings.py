@@ -19,17 +19,17 @@ from scadv_tf.evaluation.metrics import Labels, as_text, coded
 # Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
 RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
 
-# Deviations by which marker genes go together more than random genes do. Up to 2.2 in forty trials
-# with shuffled names, and nearly always up to 3 where no type is shared; 18 and more on real pairs,
-# 5 and more with 30 % of their counts or with 300 cells of each modality.
+# Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
+# names of real pairs (4.2 in a small simulated tissue) and where no type is shared; 12 and more on
+# real pairs, 6 and more with a hundred cells of each modality.
 UNRELATED_MARKERS, WEAK_MARKERS = 4.0, 8.0
 # Of a hundred cells of a real pair it may be 2: with fewer cells than this it does not tell.
 CELLS_TO_TELL = 500
 # Nor where the cells are of one type: then nothing varies that could go together.
 ONE_TYPE = 0.9
-# Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 1.5 with
-# shuffled names, beyond 4 on real pairs.
-UNRELATED_GENES = 3.0
+# Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 2 with
+# shuffled names, 5 and more on real pairs, 3 with a hundred cells.
+UNRELATED_GENES = 2.5
 # An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
 CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
 # Half of the barcodes without data: no tissue gives that, an unfiltered matrix ten times as many.
@@ -233,8 +233,16 @@ def _coactivity_findings(
         return []
     told = (
         f"{check.coactivity:.1f} standard deviations above random genes; below "
-        f"{UNRELATED_MARKERS:.0f} is chance"
+        f"{UNRELATED_MARKERS:.0f} is chance, sound pairs lie beyond {WEAK_MARKERS:.0f}"
     )
+    if unrelated:
+        text = (
+            "Marker genes of the RNA types go together in the ATAC cells hardly more than random "
+            f"genes do ({told}). Nor are the genes that are abundant in RNA so in ATAC (Spearman's "
+            f"correlation {check.abundance:.2f}). Either the gene names do not fit, or the samples "
+            "have no type in common."
+        )
+        return [Finding(RED, text, names)]
     if check.coactivity >= UNRELATED_MARKERS:
         text = f"Marker genes of the RNA types go together only weakly in the ATAC cells ({told})."
         advice = "Few cells or counts look like this, and types that few ATAC cells are of."
@@ -243,13 +251,6 @@ def _coactivity_findings(
         "Marker genes of the RNA types go together in the ATAC cells no more than random genes do "
         f"({told})."
     )
-    if unrelated:
-        text += (
-            " Nor are the genes that are abundant in RNA so in ATAC (Spearman's correlation "
-            f"{check.abundance:.2f}). Either the gene names do not fit, or the samples have no "
-            "type in common."
-        )
-        return [Finding(RED, text, names)]
     if cells < CELLS_TO_TELL:
         text += f" But {cells:,} cells are too few to tell."
         return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]

@@ -156,8 +156,8 @@ def test_markers_that_go_together_are_fine():
         ({"coactivity": 7.9}, 1000, AMBER, "only weakly in the ATAC cells (7.9 standard"),
         ({"coactivity": 4.0}, 1000, AMBER, "only weakly"),
         ({"coactivity": 3.9}, 1000, RED, "none of the RNA types, or all of one"),
-        ({"coactivity": 3.9, "abundance": 0.09}, 1000, RED, "Either the gene names do not fit"),
-        ({"coactivity": 3.9, "abundance": 0.09}, 100, RED, "Either the gene names do not fit"),
+        ({"coactivity": 7.9, "abundance": 0.07}, 1000, RED, "Either the gene names do not fit"),
+        ({"coactivity": 3.9, "abundance": 0.07}, 100, RED, "Either the gene names do not fit"),
         ({"coactivity": 3.9}, 499, AMBER, "too few to tell"),
         ({"coactivity": 3.9, "cells": (91, 9)}, 1000, AMBER, "nearly all cells were called T"),
     ],
@@ -178,9 +178,9 @@ def test_types_whose_cells_lack_their_markers_are_named():
 
 
 def test_without_types_abundances_tell_of_names():
-    assert findings({}, {}, markers=MarkerCheck(1000, 0.10)) == []
-    (found,) = findings({}, {}, markers=MarkerCheck(1000, 0.09))
-    assert found.level == AMBER and "0.09" in found.text
+    assert findings({}, {}, markers=MarkerCheck(1000, 0.08)) == []
+    (found,) = findings({}, {}, markers=MarkerCheck(1000, 0.07))
+    assert found.level == AMBER and "0.07" in found.text
 
 
 def test_names_that_match_by_case_alone_are_red():
