@@ -29,7 +29,7 @@ RESULTS = {
     "figures",
     "checkpoints",
 }
-PICTURES = {"umap", "umap_predicted", "losses", "confidence", "type_shares"}
+PICTURES = {"umap", "umap_predicted", "marker_dots", "losses", "confidence", "type_shares"}
 PICTURES_WITH_TRUTH = PICTURES | {"confusion_matrix", "learning_curve"}
 CHECKPOINT = {"model.weights.h5", "config.json"}
 
@@ -99,6 +99,7 @@ def test_pbmc_tells_how_far_it_is_and_where_the_results_are(pbmc):
     assert f"epoch {EPOCHS}/{EPOCHS}" in told and "cross_entropy" in told and "s left" in told
     assert "shared genes" in told and "macro F1" in told
     assert "report: runs/pbmc/report.html" in told and "export: savedmodels/pbmc/1" in told
+    assert told.splitlines()[-1].startswith(("diagnosis: GREEN. ", "diagnosis: AMBER. "))
 
 
 def test_pbmc_metrics(pbmc):
@@ -113,6 +114,8 @@ def test_pbmc_metrics(pbmc):
     assert 0 < metrics["unknown_share"] < 1 and 0 <= metrics["accuracy_of_known"] <= 1
     assert metrics["seconds"]["train"] > 0 and all(s >= 0 for s in metrics["seconds"].values())
     assert metrics["peak_memory_mb"] > 100
+    assert metrics["diagnosis"]["color"] != "red"
+    assert metrics["diagnosis"]["markers"]["coactivity"] > 20
     assert metrics["epochs_trained"] == EPOCHS and metrics["export"] == "savedmodels/pbmc/1"
 
 

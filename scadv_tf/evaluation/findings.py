@@ -20,8 +20,8 @@ from scadv_tf.evaluation.metrics import Labels, as_text, coded
 RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
 
 # Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
-# names of real pairs (4.2 in a small simulated tissue) and where no type is shared; 12 and more on
-# real pairs, 6 and more with a hundred cells of each modality.
+# names of real pairs (4.2 in a small simulated tissue), and to 3.6 where no type is shared; 14 and
+# more on real pairs, 5 and more with few cells or counts.
 UNRELATED_MARKERS, WEAK_MARKERS = 4.0, 8.0
 # Of a hundred cells of a real pair it may be 2: with fewer cells than this it does not tell.
 CELLS_TO_TELL = 500
