@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
     from scadv_tf.data.answers import CellAnswers
     from scadv_tf.data.cell_files import CellFile
+    from scadv_tf.evaluation.diagnosis import Diagnosis
 
 logger = logging.getLogger("scadv_tf.annotate")  # __name__ is __main__ here
 
@@ -81,27 +82,43 @@ class AnnotateConfig(Checked):
 
 @dataclass
 class Summary:
-    """What was found in how many cells, how many were empty; seconds to start, and to annotate."""
+    """What was found in how many cells; seconds to start, and to annotate.
 
+    Attributes
+    ----------
+    modality, matched_how : of the cells, see `InputColumns`.
+    unknown, empty, unsure : cells that resemble no type, among them those without data; and cells
+        with data whose label has a low confidence.
+    """
+
+    modality: str = ""
+    matched_how: dict[str, int] = field(default_factory=dict)
     cells: int = 0
     unknown: int = 0
     empty: int = 0
+    unsure: int = 0
     types: Counter = field(default_factory=Counter)
     start: float = 0.0
     seconds: float = 0.0
 
     def add(self, answers: CellAnswers) -> None:
         """Counts some more cells."""
+        from scadv_tf.evaluation.findings import LOW_CONFIDENCE
+
         self.cells += len(answers.latent)
         if answers.label is not None:
             self.unknown += int(answers.unknown.sum())
             # Nothing but a cell without data is of any type alike.
             alike = answers.confidence == answers.probabilities.min(axis=1)
-            self.empty += int((alike & answers.unknown).sum())
+            empty = alike & answers.unknown
+            self.empty += int(empty.sum())
+            self.unsure += int((~empty & (answers.confidence < LOW_CONFIDENCE)).sum())
             self.types.update(answers.label.tolist())
 
     def lines(self) -> list[str]:
         """For the user."""
+        from scadv_tf.evaluation.diagnosis import line_of
+
         lines = [f"{self.cells:,} cells in {self.seconds:.1f} s, after {self.start:.1f} s to start"]
         if self.types:
             share = 100 * self.unknown / self.cells
@@ -111,7 +128,14 @@ class Summary:
         width = max(map(len, self.types), default=0)
         for name, number in self.types.most_common():
             lines.append(f"  {name:{width}s} {number:9,d} {100 * number / self.cells:6.1f} %")
-        return lines
+        return [*lines, line_of(self.diagnosis().to_dict())]
+
+    def diagnosis(self) -> Diagnosis:
+        """Whether to trust that."""
+        from scadv_tf.evaluation.diagnosis import diagnose_new_cells
+
+        counts = self.cells, self.empty, self.unknown - self.empty, self.unsure
+        return diagnose_new_cells(self.matched_how, self.modality, *counts)
 
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED
@@ -169,7 +193,7 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
-    summary = Summary()
+    summary = Summary(config.modality, columns.matched_how)
     with (
         _opened(path, source, model, config.modality) as file,
         CellProgress(source.cells, "annotating") as progress,
@@ -179,6 +203,7 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
             file.write(cells, answers)
             summary.add(answers)
             progress.update(len(cells))
+        file.note("diagnosis", summary.diagnosis().to_uns())
     return summary
 
 

@@ -18,6 +18,7 @@ from scadv_tf.data.answers import PREFIX, UMAP
 from scadv_tf.data.labels import labels_of, without_unknown
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion as confusion_counts
 from scadv_tf.evaluation.umap_figures import umap_panels
 from scadv_tf.modalities import MODALITIES
@@ -101,6 +102,19 @@ def shares(cells: AnnData | MuData) -> Axes:
     if "type_shares" not in notes:
         raise _not_there("type_shares in uns['scadv']", "labels were taught")
     return _axes(figures.type_shares(notes["type_shares"]))[0]
+
+
+def markers(cells: AnnData | MuData) -> Axes:
+    """Draws the RNA types' marker genes in the ATAC cells called each type, as a dot plot.
+
+    Raises
+    ------
+    InputError : the cells were not integrated with labels.
+    """
+    found = _notes(_one(cells)).get("diagnosis", {})
+    if "marker_dots" not in found:
+        raise _not_there("marker_dots in uns['scadv']['diagnosis']", "labels were taught")
+    return _axes(marker_dots(found["marker_dots"]))[0]
 
 
 def losses(cells: AnnData | MuData) -> list[Axes]:

@@ -18,7 +18,8 @@ from scadv_tf.data.emptiness import spread
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
-from scadv_tf.evaluation.advice import plain_warnings
+from scadv_tf.evaluation.diagnosis import Diagnosis
+from scadv_tf.evaluation.findings import calibration_warning, untold
 from scadv_tf.evaluation.report import (
     CONTENT,
     FIGURES,
@@ -26,6 +27,7 @@ from scadv_tf.evaluation.report import (
     read_content,
     write_report,
 )
+from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
@@ -69,6 +71,7 @@ class Results:
     umap : RNA cells first [R + A, 2].
     history : a row an epoch.
     metrics : the content of metrics.json.
+    diagnosis : whether to trust all that; None where nobody looked.
     export : folder of the exported encoder; None where it was not exported.
     """
 
@@ -79,6 +82,7 @@ class Results:
     umap: np.ndarray
     history: pd.DataFrame
     metrics: dict
+    diagnosis: Diagnosis | None = None
     export: Path | None = None
 
     @property
@@ -131,7 +135,8 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
     found = of_all.annotation.answers
-    write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap)
+    notes = {"diagnosis": results.diagnosis.to_uns()}
+    write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap, notes)
     pictures = write_figures(folder / FIGURES, results)
     write_json(folder / CONTENT, report_content(results, pictures).to_dict())
     write_report(folder / "report.html", read_content(folder))
@@ -174,13 +179,11 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
 
 def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
-    matching = results.data.matching.to_dict()
-    labels = ()
-    if routes := results.routes:
-        known = results.data.known_rna_types()
-        labels = known, routes[HEADLINE], results.answers.confidence
-    found = plain_warnings(results.metrics, matching, *labels)
-    return found + [text for text in matching["warnings"] if text not in found]
+    return [
+        *results.diagnosis.texts,
+        *calibration_warning(results.metrics.get("calibration_error")),
+        *untold(results.data.matching.warnings),
+    ]
 
 
 def report_content(results: Results, pictures: list[tuple[str, Path]]) -> ReportContent:
@@ -201,10 +204,21 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         settings=results.config.to_dict(),
         figures=pictures,
         warnings=warnings_of(results),
+        diagnosis=results.diagnosis.to_dict(),
+        cells=_cell_points(results),
         versions=versions(),
         files=files,
         transferred=bool(results.routes),
     )
+
+
+def _cell_points(results: Results) -> dict:
+    data, routes = results.data, results.routes
+    names = np.concatenate([data.rna_cells, data.atac_cells])
+    atac = routes.get(HEADLINE, np.full(len(data.atac_cells), ""))
+    types = np.concatenate([data.known_rna_types(), atac])
+    confidence = results.answers.confidence if routes else None
+    return cell_points(results.umap, names, len(data.rna_cells), types, confidence)
 
 
 def _summary(results: Results) -> list[str]:

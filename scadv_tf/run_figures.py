@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion
 from scadv_tf.evaluation.style import save
 from scadv_tf.evaluation.umap_figures import umap_panels
@@ -38,6 +39,10 @@ def _drawn(results: Results) -> list[Picture]:
         pictures[1:1] = _of_labels(results)
         confidence = "Confidence of the predicted labels", "confidence", _confidence(results)
         pictures += [confidence, _shares(results)]
+    if results.diagnosis and results.diagnosis.markers and results.routes:
+        caption = "Marker genes of the RNA types in the ATAC cells called each type"
+        dots = marker_dots(results.diagnosis.markers.dots)
+        pictures.insert(1, (caption, "marker_dots", dots))
     return pictures
 
 

@@ -20,7 +20,7 @@ from scadv_tf.evaluation.metrics import (
     coded,
     expected_calibration_error,
     label_scores,
-    modality_mixing,
+    mixing_by_type,
     silhouette,
 )
 from scadv_tf.modalities import MODALITIES
@@ -146,7 +146,8 @@ def score(
 
     Returns
     -------
-    Route -> its `label_scores`; silhouettes, mixing, calibration error, the share of unknown cells
+    Route -> its `label_scores`; silhouettes, mixing, and that by type of the RNA cells and of the
+    headline where these are many, calibration error, the share of unknown cells
     and the accuracy of the headline among the others. None stands for what
     the system, or the lack of ATAC labels, leaves unknown.
     """
@@ -162,7 +163,11 @@ def score(
         metrics["unknown_share"] = float(unknown.mean())
     if latent is not None:
         modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
-        metrics["modality_mixing"] = modality_mixing(latent, modality, seed=seed)
+        types = np.concatenate([data.known_rna_types(), routes[HEADLINE]]) if routes else None
+        mixing, by_type = mixing_by_type(latent, modality, types, seed=seed)
+        metrics["modality_mixing"] = mixing
+        if by_type:
+            metrics["mixing_by_type"] = by_type
         metrics["silhouette_modality"] = silhouette(latent, modality, seed)
     return metrics
 

@@ -16,10 +16,12 @@ from scadv_tf.client.exported import next_version
 from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available, load_dataset
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
+from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, one_run, scratch_folder
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from keras.callbacks import Callback
 
+    from scadv_tf.annotation import Annotation
     from scadv_tf.checkpoints import Checkpoints
     from scadv_tf.data.preprocessing import TrainingCells
     from scadv_tf.models.scadv import ScAdv
@@ -214,7 +217,31 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
             metrics = score(routes, answers.probabilities, *given)
             shares = type_shares(answers, data.rna_labels)
             metrics |= {"type_shares": shares, "agreement": agreement(routes)}
-    return Results(config, data, truth, annotation, umap, trained.history, metrics)
+    with stages.stage("diagnose", "Looking for marker genes"):
+        found = diagnosis_of(trained, annotation, metrics, seed)
+        metrics["diagnosis"] = found.to_dict()
+    return Results(config, data, truth, annotation, umap, trained.history, metrics, found)
+
+
+def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: int) -> Diagnosis:
+    """Whether to trust what a model says; no known label of an ATAC cell is looked at."""
+    data, answers = trained.data, annotation.voted
+    called, labels = None, {}
+    if data.types:
+        called = np.asarray(answers.label.codes)
+        labels = {
+            "rna_labels": data.known_rna_types(),
+            "predicted": answers.routes[HEADLINE],
+            "confidence": answers.confidence,
+            "unknown": answers.unknown,
+        }
+    return diagnose(
+        metrics,
+        data.matching.to_dict(),
+        markers=sampled_markers(data, called, seed),
+        empty=empty_cells(trained.everything, data),
+        **labels,
+    )
 
 
 def of_all(trained: Trained, results: Results) -> Results:
@@ -271,7 +298,8 @@ def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> l
             )
     lines += [f"warning: {text}" for text in warnings]
     lines.append(f"modality mixing {metrics['modality_mixing']:.2f}")
-    return [*lines, f"report: {folder / 'report.html'}", f"export: {export}"]
+    lines += [f"report: {folder / 'report.html'}", f"export: {export}"]
+    return [*lines, line_of(metrics["diagnosis"])]
 
 
 def dataset_name(data: DataConfig) -> str:

@@ -81,7 +81,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        if data.strip():
+        if data.strip() and self.cdata_elem != "script":
             self.texts.append(data.strip())
 
     def all(self, tag: str) -> list[dict]:

@@ -29,7 +29,7 @@ RESULTS = {
     "figures",
     "checkpoints",
 }
-PICTURES = {"umap", "umap_predicted", "losses", "confidence", "type_shares"}
+PICTURES = {"umap", "umap_predicted", "marker_dots", "losses", "confidence", "type_shares"}
 PICTURES_WITH_TRUTH = PICTURES | {"confusion_matrix", "learning_curve"}
 CHECKPOINT = {"model.weights.h5", "config.json"}
 
@@ -56,7 +56,8 @@ def check_self_contained(page: str, pictures: int) -> None:
     """Nothing is loaded from elsewhere: each source is inside the page."""
     loaded = re.findall(r"""\b(?:src|srcset|href|data|action|poster)\s*=\s*["']([^"']*)""", page)
     assert all(source.startswith(("data:", "#")) for source in loaded)
-    assert not re.search(r"url\(\s*[\"']?(?!data:)|@import|<script|<link|<iframe", page)
+    assert not re.search(r"url\(\s*[\"']?(?!data:)|@import|<script[^>]*\ssrc|<link|<iframe", page)
+    assert len(page) < 5_000_000
     assert len(re.findall(r'src="data:image/png;base64,', page)) == pictures
 
 
@@ -98,6 +99,7 @@ def test_pbmc_tells_how_far_it_is_and_where_the_results_are(pbmc):
     assert f"epoch {EPOCHS}/{EPOCHS}" in told and "cross_entropy" in told and "s left" in told
     assert "shared genes" in told and "macro F1" in told
     assert "report: runs/pbmc/report.html" in told and "export: savedmodels/pbmc/1" in told
+    assert told.splitlines()[-1].startswith(("diagnosis: GREEN. ", "diagnosis: AMBER. "))
 
 
 def test_pbmc_metrics(pbmc):
@@ -112,6 +114,8 @@ def test_pbmc_metrics(pbmc):
     assert 0 < metrics["unknown_share"] < 1 and 0 <= metrics["accuracy_of_known"] <= 1
     assert metrics["seconds"]["train"] > 0 and all(s >= 0 for s in metrics["seconds"].values())
     assert metrics["peak_memory_mb"] > 100
+    assert metrics["diagnosis"]["color"] != "red"
+    assert metrics["diagnosis"]["markers"]["coactivity"] > 20
     assert metrics["epochs_trained"] == EPOCHS and metrics["export"] == "savedmodels/pbmc/1"
 
 

@@ -24,7 +24,7 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.advice import plain_warnings
+from scadv_tf.evaluation.findings import findings
 from scadv_tf.evaluation.metrics import modality_mixing, silhouette
 from scadv_tf.modes import UNSUPERVISED
 from scadv_tf.run_figures import write_figures
@@ -330,7 +330,9 @@ def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):
         assert metrics[name] == pytest.approx(silhouette(space, types, seed=0))
     assert all(metrics[name] is None for name in SCORES_OF_LABELS)
     history = pd.DataFrame({"epoch": [1, 2], "contrastive": [2.0, 1.0]})
-    told = SimpleNamespace(data=data, truth=truth, routes={}, umap=space, history=history)
+    told = SimpleNamespace(
+        data=data, truth=truth, routes={}, umap=space, history=history, diagnosis=None
+    )
     captions = [caption for caption, _ in write_figures(tmp_path, told)]
     assert "by type (ATAC: known)" in captions[0] and len(captions) == 2
     # Known types of one modality alone are drawn, but there is nothing to score.
@@ -342,7 +344,7 @@ def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):
 
 def test_warnings_give_no_advice_on_labels_where_there_are_none():
     poor = {"modality_mixing": 0.1, "silhouette_modality": 0.5}
-    for text in plain_warnings(poor, {}):
+    for text in map(str, findings(poor, {})):
         assert "--centroid" not in text and "Labels can" not in text and "but labels" not in text
-    labelled = " ".join(plain_warnings(poor, {}, np.repeat(["T", "B"], 50)))
+    labelled = " ".join(map(str, findings(poor, {}, np.repeat(["T", "B"], 50))))
     assert "--centroid" in labelled and "Labels can" in labelled and "but labels" in labelled

@@ -171,6 +171,7 @@ def _without_counts(data: PairedData, modality: str) -> AnnData:
 def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
     """What ``uns['scadv']`` says of both modalities."""
     metrics = dict(results.metrics)
+    del metrics["diagnosis"]
     shares = metrics.pop("type_shares", None)
     notes = {
         "version": __version__,
@@ -178,5 +179,6 @@ def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
         "scores": uns_of_scores(metrics),
         "history": results.history,
         "warnings": texts(warnings),
+        "diagnosis": results.diagnosis.to_uns(),
     }
     return notes if shares is None else notes | {"type_shares": by_type(shares)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.annotate import Summary
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
@@ -92,15 +93,17 @@ class AnnotationModel:
             columns = checked_columns(source, modality, model)
             with quiet_start():
                 model.load()
-            parts = []
+            parts, summary = [], Summary(modality, columns.matched_how)
             with CellProgress(source.cells, "annotating") as progress:
                 for names, answers in answers_of(source, columns, model, modality, batch_size):
                     parts.append(answers)
+                    summary.add(answers)
                     progress.update(len(names))
             if target is None:
                 target = without_counts(source.table(), source.names(0, source.cells))
         write_into(target, *parts)
-        target.uns["scadv"] = model.identity | {"modality": modality}
+        told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
+        target.uns["scadv"] = model.identity | told
         return target
 
     def __repr__(self) -> str:

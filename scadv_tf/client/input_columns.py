@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,12 @@ class InputColumns:
     ----------
     to_genes : CSR [F, G], which features add up to which gene.
     to_peaks : CSR [F, P], which features open which peak; None if neighbours are found by genes.
+    matched_how : how many genes were matched in which way, see `GeneMatch`.
     """
 
     to_genes: sparse.csr_matrix
     to_peaks: sparse.csr_matrix | None = None
+    matched_how: dict[str, int] = field(default_factory=dict)
 
     def genes(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Counts [cells, G] of the model's genes, the same whatever the order of the features."""
@@ -71,15 +73,19 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
         genes lie.
     """
     if modality == "rna":
-        return InputColumns(_rna_columns(var, model))
+        match = _rna_match(var, model)
+        return InputColumns(_columns(match), matched_how=match.matched_how)
     peaks = peak_intervals(var)
     if peaks is None:
         if model.peaks:
             logger.info("the input has gene activity and no peaks: neighbours are found by genes")
-        return InputColumns(gene_columns(var, model.genes))
+        match = gene_match(var, model.genes)
+        return InputColumns(_columns(match), matched_how=match.matched_how)
     if model.intervals is None or model.intervals.genes is None:
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
-    return InputColumns(_activity(peaks, model), _known_peaks(peaks, model))
+    links, match = _activity(peaks, model)
+    to_genes = sparse.csr_matrix(links @ _columns(match))
+    return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how)
 
 
 def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) -> Counting:
@@ -120,6 +126,15 @@ def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
     ------
     InputError : no gene is known.
     """
+    return _columns(gene_match(var, genes))
+
+
+def _columns(match: GeneMatch) -> sparse.csr_matrix:
+    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
+
+
+def gene_match(var: pd.DataFrame, genes: np.ndarray) -> GeneMatch:
+    """The genes of a model, as RNA, and the features of an input; see `gene_columns`."""
     try:
         match = match_features(pd.DataFrame(index=pd.Index(genes, dtype=object)), var, 1)
     except InputError as error:
@@ -131,7 +146,7 @@ def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
             "'gene_name', and check the species; for peaks the model must know where genes lie",
         ) from error
     _tell(match, len(genes))
-    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
+    return match
 
 
 def _tell(match: GeneMatch, genes: int) -> None:
@@ -154,9 +169,9 @@ def _tell(match: GeneMatch, genes: int) -> None:
         )
 
 
-def _rna_columns(var: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
+def _rna_match(var: pd.DataFrame, model: Assets) -> GeneMatch:
     try:
-        return gene_columns(var, model.genes)
+        return gene_match(var, model.genes)
     except InputError:
         if peak_intervals(var) is None:
             raise
@@ -168,8 +183,8 @@ def _rna_columns(var: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
     )
 
 
-def _activity(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
-    """Which of P' peaks count for which of the model's genes, CSR [P', G]."""
+def _activity(peaks: pd.DataFrame, model: Assets) -> tuple[sparse.csr_matrix, GeneMatch]:
+    """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
     intervals = model.intervals
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
@@ -182,9 +197,7 @@ def _activity(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix:
             advice="give peaks of the genome that the model was trained with",
         )
     names = pd.Index(intervals.genes["gene"].to_numpy()[measured], dtype=object)
-    return sparse.csr_matrix(
-        links[:, measured] @ gene_columns(pd.DataFrame(index=names), model.genes)
-    )
+    return links[:, measured], gene_match(pd.DataFrame(index=names), model.genes)
 
 
 def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None:

@@ -40,6 +40,9 @@ class AnnotatedTable:
         write_rows(pd.DataFrame({"cell": cells} | table), self._file, self._head)
         self._head = False
 
+    def note(self, name: str, value: object) -> None:
+        """Nothing: a table has no place for what is said of all cells."""
+
     def __enter__(self) -> AnnotatedTable:
         return self
 
@@ -86,6 +89,12 @@ class AnnotatedH5ad:
             array[part] = found.codes if isinstance(found, pd.Categorical) else found
         self._written = part.stop
         self._check()
+
+    def note(self, name: str, value: object) -> None:
+        """Adds to ``uns['scadv']`` what is known at the end."""
+        from anndata.io import write_elem
+
+        write_elem(self._file["uns"]["scadv"], name, value)
 
     def __enter__(self) -> AnnotatedH5ad:
         return self

@@ -27,6 +27,7 @@ def write_integrated(
     data: PairedData,
     answers: dict[str, CellAnswers],
     umap: np.ndarray,
+    notes: dict | None = None,
 ) -> None:
     """Writes both modalities as one .h5ad, RNA cells first, whole or not at all.
 
@@ -44,15 +45,17 @@ def write_integrated(
     answers : modality -> what is said of its cells; their columns are left out, and the latent
         vectors are not, where no label was transferred.
     umap : [R + A, 2].
+    notes : what goes to ``uns['scadv']``, in values that an .h5ad can hold.
     """
     cells = {modality: getattr(data, f"{modality}_cells") for modality in MODALITIES}
     tables = {modality: getattr(data, f"{modality}_obs") for modality in MODALITIES}
     found = [answers[modality] for modality in MODALITIES]
     added = {"modality": _modality(cells), **obs_columns(*found)}
     latent = JoinedRows(*(each.latent for each in found))
+    uns = {"scadv": notes} if notes else {}
     shape = sum(map(len, cells.values())), len(data.genes)
     with whole_file(path) as temporary, new_h5(temporary) as (file, check):
-        start_h5ad(file, pd.Index(data.genes.astype(str)), {}, **COMPRESSION)
+        start_h5ad(file, pd.Index(data.genes.astype(str)), uns, **COMPRESSION)
         write_counts(file, "X", _checked(_counts(data), check), shape, **COMPRESSION)
         write_joint_obs(file["obs"], cells, tables, added, **COMPRESSION)
         write_rows(file["obsm"], LATENT, latent, **COMPRESSION)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,24 +33,62 @@ class Estimate:
     best: bool = False
 
 
-def page(title: str, dataset: str, summary: Iterable[str], sections: Iterable[str]) -> bytes:
-    """Render a page that needs no script, no network and no other file; empty sections go."""
-    text = (resources.files(__package__) / "report_template.html").read_text("utf-8")
+def page(
+    title: str,
+    dataset: str,
+    summary: Iterable[str],
+    sections: Iterable[str],
+    lead: str = "",
+    data: str = "",
+) -> bytes:
+    """Render a page that needs no network and no other file; empty sections go.
+
+    Its one script sorts tables and shows the cells of `data`; without scripts all else is there.
+    Nothing but this script can run, since the page's policy knows its digest.
+
+    Parameters
+    ----------
+    lead : what stands before the summary.
+    data : see `data_block`.
+    """
+    text, script = (
+        (resources.files(__package__) / name).read_text("utf-8")
+        for name in ("report_template.html", "report_script.js")
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return (
         Template(text)
         .substitute(
             title=html.escape(title),
             dataset=html.escape(dataset),
+            lead=lead,
             summary=bullets(summary, "summary"),
             body="\n".join(filter(None, sections)),
+            data=data,
+            script=script,
+            script_hash=f"sha256-{digest}",
         )
         .encode("utf-8")
     )
 
 
+def data_block(name: str, values: object) -> str:
+    """Values for the script, which no browser runs; nothing in them ends the block."""
+    text = json.dumps(values, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>'
+
+
 def section(title: str, body: str) -> str:
     """Render a titled section; nothing when its body is empty."""
     return f"<section>\n<h2>{html.escape(title)}</h2>\n{body}\n</section>" if body else ""
+
+
+def folded(title: str, body: str) -> str:
+    """Render a titled section that opens by a click; nothing when its body is empty."""
+    if not body:
+        return ""
+    head = f"<summary><h2>{html.escape(title)}</h2></summary>"
+    return f"<details>\n{head}\n{body}\n</details>"
 
 
 def bullets(lines: Iterable[str], style: str = "") -> str:

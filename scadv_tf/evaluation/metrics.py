@@ -22,6 +22,7 @@ CODED_AT_ONCE = 100_000  # texts of so many cells are objects at a time
 # Neighbours of a million cells among a million take an hour, and a score needs not so many.
 SEARCHED = 100_000
 SOME_DISTANCES = 64  # MB
+FEWEST_OF_A_TYPE = 10  # cells of either modality, of which mixing is told
 
 
 def as_text(labels: Labels) -> np.ndarray:
@@ -281,6 +282,27 @@ def modality_mixing(
     ------
     InputError : if the lengths differ, a value is not finite, or there are not two modalities.
     """
+    return mixing_by_type(latent, modality, None, k, max_cells, seed, searched)[0]
+
+
+def mixing_by_type(
+    latent: np.ndarray | Rows,
+    modality: Labels,
+    types: Labels | None,
+    k: int = 30,
+    max_cells: int = 20_000,
+    seed: int = 0,
+    searched: int = SEARCHED,
+) -> tuple[float, dict[str, float]]:
+    """`modality_mixing`, and the same of each type by itself: chance is its share in that type.
+
+    So a type of which the modalities have unlike shares can mix perfectly, too.
+
+    Parameters
+    ----------
+    types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
+        of a modality. None for no types. For the others see `modality_mixing`.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     from scadv_tf.data.rows import take
@@ -304,10 +326,36 @@ def modality_mixing(
     index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(latent)
     neighbours = index.kneighbors(latent[queries], return_distance=False)
     other = codes[_without_self(neighbours, queries)] != codes[queries, None]
+    everyone = np.ones(len(codes), dtype=bool)
+    overall, by_type = _over_chance(other, queries, codes, everyone), {}
+    if types is not None:
+        names, (given,) = coded(types)
+        given = given[cells][order]
+        for number, name in enumerate(names):
+            inside = given == number
+            asked = codes[queries[inside[queries]]]
+            if name != "" and np.bincount(asked, minlength=2).min() >= FEWEST_OF_A_TYPE:
+                by_type[str(name)] = _over_chance(other, queries, codes, inside)
+    return overall, by_type
+
+
+def _over_chance(
+    other: np.ndarray, queries: np.ndarray, codes: np.ndarray, inside: np.ndarray
+) -> float:
+    """Share of other-modality neighbours over that among the cells inside, mean of modalities.
+
+    Parameters
+    ----------
+    other : whether each neighbour is of the other modality [Q, k].
+    queries : positions of those cells [Q].
+    codes : modality of all cells [N].
+    inside : of which cells it is told, bool [N].
+    """
     ratios = []
     for code in (0, 1):
-        expected = np.mean(codes != code) * len(codes) / (len(codes) - 1)
-        ratios.append(other[codes[queries] == code].mean() / expected)
+        expected = np.sum(codes[inside] != code) / (inside.sum() - 1)
+        asked = (codes[queries] == code) & inside[queries]
+        ratios.append(other[asked].mean() / expected)
     return float(np.mean(ratios))
 
 

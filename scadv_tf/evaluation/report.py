@@ -12,7 +12,9 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.html_parts import (
     NO_VALUE,
     bullets,
+    data_block,
     figure,
+    folded,
     is_missing,
     page,
     pairs,
@@ -20,6 +22,7 @@ from scadv_tf.evaluation.html_parts import (
     settings_tables,
     table,
 )
+from scadv_tf.evaluation.report_first import diagnosis_box, types_section, untold
 from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
 
@@ -62,7 +65,9 @@ class ReportContent:
     settings : the run's configuration; may be nested.
     figures : (caption, path of a PNG or its bytes); the caption is also the text for those who
         cannot see the picture.
-    warnings : plain sentences, such as `advice.plain_warnings` gives.
+    warnings : plain sentences; those that the diagnosis has are not shown again.
+    diagnosis : whether to trust all that, see `Diagnosis.to_dict`; empty where nobody looked.
+    cells : some cells on the UMAP, see `cell_points`; empty for none.
     versions : package -> version.
     seconds : stage -> seconds; when empty, those of the scores.
     files : name of a written file -> what it is.
@@ -78,6 +83,8 @@ class ReportContent:
     settings: Mapping = field(default_factory=dict)
     figures: Sequence[tuple[str, str | Path | bytes]] = ()
     warnings: Sequence[str] = ()
+    diagnosis: Mapping = field(default_factory=dict)
+    cells: Mapping = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -130,24 +137,41 @@ def read_content(folder: Path) -> ReportContent:
 def write_report(path: str | Path, content: ReportContent) -> Path:
     """Write one self-contained HTML page, whole or not at all.
 
-    It needs no script, no network and no other file; pictures are inside. All text is escaped.
+    It needs no network and no other file; pictures are inside. All text is escaped. Scripts may be
+    off: then tables do not sort, and the UMAP is a mere picture.
 
     Returns
     -------
     Path of the page.
     """
+    lead = diagnosis_box(content.diagnosis) if content.diagnosis else ""
     sections = [
         _cards(content.scores, content.transferred),
-        _warnings(content.warnings),
+        _warnings(untold(content.warnings, content.diagnosis), bool(lead)),
         _scores(content.scores, content.transferred),
+        types_section(content.diagnosis, content.scores),
+        _cells(content.cells),
         section("Pictures", "".join(figure(*item) for item in content.figures)),
-        _matching(content),
-        _seconds(content.seconds or content.scores.get("seconds") or {}),
-        section("Settings", settings_tables(content.settings)),
-        section("Files", pairs(content.files, "File", "What it is")),
-        section("Versions", pairs(content.versions, "Package", "Version")),
+        folded("What was matched", _matching(content)),
+        folded("Time", _seconds(content.seconds or content.scores.get("seconds") or {})),
+        folded("Settings", settings_tables(content.settings)),
+        folded("Files", pairs(content.files, "File", "What it is")),
+        folded("Versions", pairs(content.versions, "Package", "Version")),
     ]
-    return write_whole(path, page(content.title, content.dataset, content.summary, sections))
+    data = data_block("cell-data", content.cells) if content.cells else ""
+    head = content.title, content.dataset, content.summary
+    return write_whole(path, page(*head, sections, lead, data))
+
+
+def _cells(cells: Mapping) -> str:
+    """Where the script draws the cells; not there without scripts."""
+    if not cells:
+        return ""
+    shown, total = len(cells["x"]), cells["of"]
+    some = f"{shown:,} of {total:,} cells, drawn at random, " if shown < total else "All cells "
+    text = f"{some}on the UMAP. RNA cells have the types given, ATAC cells those predicted."
+    title = f'<h2>Cell by cell</h2><p class="soft">{text}</p>'
+    return f'<section id="cells" hidden>{title}</section>'
 
 
 def _cards(scores: Mapping, transferred: bool) -> str:
@@ -171,7 +195,9 @@ def _cards(scores: Mapping, transferred: bool) -> str:
     return f'<dl class="cards">{"".join(cards)}</dl>'
 
 
-def _warnings(warnings: Sequence[str]) -> str:
+def _warnings(warnings: Sequence[str], diagnosed: bool) -> str:
+    if not warnings and diagnosed:
+        return ""
     if not warnings:
         return '<p class="fine">Nothing in this run calls for a warning.</p>'
     return (
@@ -237,14 +263,11 @@ def _matching(content: ReportContent) -> str:
         for name, value in content.matching.items()
         if name not in TOLD_ELSEWHERE
     }
-    return section(
-        "What was matched",
-        bullets(content.matching_lines, "summary") + pairs(shown, "What", "Value"),
-    )
+    return bullets(content.matching_lines, "summary") + pairs(shown, "What", "Value")
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:
     rows = [[readable(stage), f"{taken:,.1f}"] for stage, taken in seconds.items()]
     if len(rows) > 1:
         rows.append(["All stages", f"{sum(seconds.values()):,.1f}"])
-    return section("Time", table(["Stage", "Seconds"], rows))
+    return table(["Stage", "Seconds"], rows)

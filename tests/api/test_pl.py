@@ -14,6 +14,16 @@ from scadv_tf import pl
 from scadv_tf.errors import InputError
 
 TYPES = ["a", "b", "c"]
+# Of two types with a marker each, in the cells called so and in the others.
+DOTS = pd.DataFrame(
+    {
+        "type": ["a", "b", "a", "b"],
+        "gene": ["g", "h", "g", "h"],
+        "cells": ["a", "a", "b", "b"],
+        "open": [0.5, 0.25, 0.125, 0.5],
+        "activity": [2.0, 1.0, 1.0, 1.0],
+    }
+)
 
 
 def integrated(modality: str, cells: int = 30) -> AnnData:
@@ -38,6 +48,7 @@ def integrated(modality: str, cells: int = 30) -> AnnData:
         "settings": {"label_key": "kind", "atac_label_key": ""},
         "history": pd.DataFrame({"epoch": [1, 2], "center": [2.0, 1.0], "macro_f1": [0.5, 0.75]}),
         "type_shares": shares,
+        "diagnosis": {"marker_dots": DOTS},
     }
     return adata
 
@@ -101,8 +112,20 @@ def test_curves_and_confidence(cells):
     assert sum(bar.get_height() for bar in pl.confidence(cells[1]).patches) == 20
 
 
+def test_markers_are_dots_by_share_and_activity(cells):
+    ax = pl.markers(cells[1])
+    dots = ax.collections[0]
+    assert dots.get_offsets().tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
+    sizes = dots.get_sizes() / dots.get_sizes().max()
+    assert sizes.tolist() == [1, 0.5, 0.25, 1]
+    assert dots.get_array().tolist() == [1, 0, 0, 0]  # h is as active in both
+    assert [patch.get_xy() for patch in ax.patches] == [(-0.5, -0.5), (0.5, 0.5)]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["g", "h"]
+
+
 @pytest.mark.parametrize(
-    "draw", [pl.umap, pl.confusion, pl.confidence, pl.shares, pl.losses, pl.learning_curve]
+    "draw",
+    [pl.umap, pl.confusion, pl.confidence, pl.shares, pl.markers, pl.losses, pl.learning_curve],
 )
 def test_what_is_missing_is_told(cells, draw):
     with pytest.raises(InputError, match="The cells have no"):

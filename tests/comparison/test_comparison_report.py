@@ -109,7 +109,7 @@ def test_all_text_is_escaped(page_of, picture):
         figures=[(EVIL, picture)],
         notes=[EVIL],
     )
-    assert page.all("script") == []
+    assert page.all("script") == [{}]  # the page's own
     assert page.texts.count(EVIL) >= 10
     assert page.all("img")[0]["alt"] == EVIL
 

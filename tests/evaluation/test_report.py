@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+import re
 
+import numpy as np
 import pytest
 
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures, metrics, style
+from scadv_tf.evaluation.diagnosis import Diagnosis, usable_cells
+from scadv_tf.evaluation.findings import Finding
 from scadv_tf.evaluation.report import MEANINGS, ReportContent, write_report
+from scadv_tf.evaluation.report_first import POINTS, cell_points
 from scadv_tf.scoring import SCORES
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $title"
@@ -21,6 +28,16 @@ def page_of(read_page):
         return read_page(write_report(path, content))
 
     return write
+
+
+def diagnosis_of(name: str, level: str = "amber") -> dict:
+    """One finding, one type, one cell of no use."""
+    found = Diagnosis(
+        [Finding(level, f"{name} is doubtful. Very.", f"Look at {name}.")],
+        usable_cells([name, name], np.array([0.9, 0.1]), np.array([False, False])),
+        {"rna": (0, 3), "atac": (4, 6)},
+    )
+    return found.to_dict()
 
 
 @pytest.fixture
@@ -84,7 +101,7 @@ def test_pictures_are_inside_and_described(full_page, picture):
 
 
 def test_the_page_needs_nothing_from_elsewhere(full_page):
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in full_page.tags}
+    assert not {"link", "iframe"} & {tag for tag, _ in full_page.tags}
     for tag, attributes in full_page.tags:
         for name in ("src", "href", "style"):
             assert attributes.get(name, "data:").startswith("data:"), (tag, attributes)
@@ -109,11 +126,13 @@ def test_all_text_is_escaped(tmp_path, picture, page_of):
         settings={EVIL: EVIL, "group": {EVIL: {EVIL: EVIL}}},
         figures=[(EVIL, picture)],
         warnings=[EVIL],
+        diagnosis=diagnosis_of(EVIL),
+        cells=cell_points(np.zeros((2, 2)), [EVIL, "x"], 1, [EVIL, ""], np.array([0.5])),
         versions={EVIL: EVIL},
         seconds={EVIL: 1.0},
         files={EVIL: EVIL},
     )
-    assert page.all("script") == []
+    assert page.all("script") == [{"type": "application/json", "id": "cell-data"}, {}]
     assert page.all("img")[0]["alt"] == EVIL
     assert page.texts.count(EVIL) >= 10
 
@@ -160,3 +179,58 @@ def test_the_matching_is_told_in_words_and_only_once(tmp_path, page_of):
         "Rare types", "none",
     ]  # fmt: skip
     assert "Told at the head of the page." not in page.texts
+
+
+def test_the_first_that_is_said_is_whether_to_trust_it(tmp_path, page_of):
+    page = page_of(
+        tmp_path / "r.html",
+        diagnosis=diagnosis_of("T", "red"),
+        warnings=["T is doubtful. Very. Look at T.", "Another one."],
+        summary=["The summary."],
+        scores={"mixing_by_type": {}},
+    )
+    said = page.texts[page.texts.index("Data set: pbmc") + 1 :]
+    assert said[:2] == ["red", "Do not trust these results. T is doubtful."]
+    places = [said.index(text) for text in ("Why, and what next", "Which cells not", "Please note")]
+    assert places == sorted(places)
+    assert any(
+        text.startswith("1 of 6 ATAC cells are of use; 1 are of low confidence") for text in said
+    )
+    # What the diagnosis told is not told again, and nobody uses cells of a red run.
+    assert said.count("Another one.") == 1 and "T is doubtful. Very. Look at T." not in said
+    assert not any(text.startswith("Leave out the cells") for text in said)
+
+
+def test_only_the_script_of_the_page_may_run(tmp_path):
+    path = write_report(tmp_path / "r.html", ReportContent("Run", "pbmc"))
+    page = path.read_text("utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
+    assert not re.search(r"script-src[^;]*unsafe", page)
+
+
+def test_the_cells_are_whole_json_whatever_their_names(tmp_path):
+    names = ["</script><b>", "a", "b"]
+    points = cell_points(np.arange(6.0).reshape(3, 2), names, 2, ["T", "", "T"], np.array([0.25]))
+    page = write_report(tmp_path / "r.html", ReportContent("Run", "pbmc", cells=points)).read_text()
+    (block,) = re.findall(r'id="cell-data">(.*?)</script>', page)
+    found = json.loads(block)
+    order = [found["name"].index(name) for name in names]
+    assert [found["confidence"][i] for i in order] == [None, None, 0.25]
+    assert [found["types"][found["type"][i]][0] for i in order] == ["T", "", "T"]
+    assert [found["modalities"][found["modality"][i]][0] for i in order] == ["RNA", "RNA", "ATAC"]
+    assert [found["x"][i] for i in order] == [0, 2, 4]
+
+
+def test_of_many_cells_some_are_shown(tmp_path):
+    cells = 3 * POINTS
+    names, types = np.arange(cells).astype(str), np.repeat(["T", "B"], [cells - 3, 3])
+    points = cell_points(np.zeros((cells, 2)), names, cells, types, None)
+    assert len(points["x"]) == POINTS and points["of"] == cells
+    assert {points["types"][code][0] for code in points["type"]} == {"T", "B"}
+
+
+def test_long_lists_are_folded_away(full_page):
+    folded = [tag for tag, _ in full_page.tags if tag == "details"]
+    assert len(folded) == 5  # matched, time, settings, files, versions

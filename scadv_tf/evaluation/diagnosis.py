@@ -1,0 +1,194 @@
+"""Can a run be trusted, which cells not, and what next: red, amber or green, with its reasons.
+
+No known label of an ATAC cell is looked at: where there are some, scores tell more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.evaluation.findings import (
+    AMBER,
+    LOW_CONFIDENCE,
+    NOTE,
+    RED,
+    Finding,
+    by_level,
+    cell_findings,
+    empty_findings,
+    findings,
+    name_findings,
+)
+from scadv_tf.evaluation.markers import MarkerCheck, check_markers
+from scadv_tf.evaluation.metrics import Labels, stratified_sample
+from scadv_tf.modalities import MODALITIES
+
+if TYPE_CHECKING:
+    from scadv_tf.data.pairing import PairedData
+
+GREEN = "green"
+SENTENCES = {
+    RED: "Do not trust these results.",
+    AMBER: "Use these results with care.",
+    GREEN: "Nothing speaks against these results.",
+}
+SAMPLED_CELLS = 3_000  # of each modality tell what all tell of markers, in a second
+ROUNDING = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """How far a run can be trusted.
+
+    Attributes
+    ----------
+    findings : what speaks against it, the worst first.
+    cells : a row a type given to ATAC cells: ``cells``, and how many of them are ``unknown``, of
+        ``low_confidence`` (and not unknown), and ``usable`` (neither); None without labels.
+    empty : modality -> cells without data, and of how many.
+    markers : what marker genes say; None where they were not looked at.
+    """
+
+    findings: Sequence[Finding]
+    cells: pd.DataFrame | None = None
+    empty: Mapping[str, tuple[int, int]] | None = None
+    markers: MarkerCheck | None = None
+
+    @property
+    def color(self) -> str:
+        """'red', 'amber' or 'green': of the worst finding that is no mere note."""
+        return next((f.level for f in self.findings if f.level != NOTE), GREEN)
+
+    @property
+    def sentence(self) -> str:
+        """The colour in words, and the first sentence of what it is for."""
+        if self.color == GREEN:
+            return SENTENCES[GREEN]
+        worst = self.findings[0].text.partition(". ")[0].removesuffix(".")
+        return f"{SENTENCES[self.color]} {worst}."
+
+    @property
+    def texts(self) -> list[str]:
+        """Each finding with its advice, the worst first."""
+        return [str(finding) for finding in self.findings]
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON."""
+        found = {
+            "color": self.color,
+            "sentence": self.sentence,
+            "reasons": [vars(finding) for finding in self.findings],
+            "empty_cells": {name: number for name, (number, _) in (self.empty or {}).items()},
+        }
+        if self.cells is not None:
+            found["cells"] = self.cells.to_dict("index")
+        return found | ({} if self.markers is None else {"markers": _plain(self.markers)})
+
+    def to_uns(self) -> dict:
+        """Values that an .h5ad can hold, with tables where there is a row a type."""
+        found = {
+            "color": self.color,
+            "sentence": self.sentence,
+            "reasons": np.array(self.texts, dtype=object),
+        }
+        if self.cells is not None:
+            found["cells"] = self.cells
+        if self.markers is not None and self.markers.by_type is not None:
+            found |= {"markers": self.markers.by_type, "marker_dots": self.markers.dots}
+        return found
+
+
+def line_of(diagnosis: Mapping) -> str:
+    """What the log says, of `Diagnosis.to_dict`."""
+    return f"diagnosis: {diagnosis['color'].upper()}. {diagnosis['sentence']}"
+
+
+def _plain(check: MarkerCheck) -> dict:
+    found = {"genes": check.genes, "abundance": round(check.abundance, ROUNDING)}
+    if check.by_type is None:
+        return found
+    rows = check.by_type.round(ROUNDING).astype(object).to_dict("index")
+    by_type = {
+        name: {key: None if pd.isna(value) else value for key, value in row.items()}
+        for name, row in rows.items()
+    }
+    return found | {"coactivity": round(check.coactivity, ROUNDING), "by_type": by_type}
+
+
+def diagnose(
+    metrics: Mapping,
+    matching: Mapping,
+    rna_labels: Labels | None = None,
+    predicted: Labels | None = None,
+    confidence: np.ndarray | None = None,
+    unknown: np.ndarray | None = None,
+    markers: MarkerCheck | None = None,
+    empty: Mapping[str, tuple[int, int]] | None = None,
+) -> Diagnosis:
+    """Of a run; for the parameters see `findings`."""
+    given = metrics, matching, rna_labels, predicted, confidence, unknown, markers, empty
+    cells = None if predicted is None else usable_cells(predicted, confidence, unknown)
+    return Diagnosis(findings(*given), cells, empty, markers)
+
+
+def diagnose_new_cells(
+    matched_how: Mapping[str, int],
+    modality: str,
+    cells: int,
+    empty: int = 0,
+    unknown: int = 0,
+    unsure: int = 0,
+) -> Diagnosis:
+    """Of cells that an exported model was asked about.
+
+    Parameters
+    ----------
+    matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
+    cells, empty : how many there are, and without data.
+    unknown, unsure : how many of the others resemble no type, and have a label of low confidence.
+    """
+    counted, others = {modality: (empty, cells)}, max(1, cells - empty)
+    found = name_findings(matched_how) + empty_findings(counted)
+    found += cell_findings(unsure / others, unknown / others)
+    return Diagnosis(by_level(found), empty=counted)
+
+
+def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tuple[int, int]]:
+    """Modality -> how many cells have no data, and of how many."""
+    found = {}
+    for modality in MODALITIES:
+        cells, kept = (len(getattr(d, f"{modality}_cells")) for d in (everything, with_data))
+        found[modality] = cells - kept, cells
+    return found
+
+
+def usable_cells(predicted: Labels, confidence: np.ndarray, unknown: np.ndarray) -> pd.DataFrame:
+    """How many cells of each given type are of use, and why the others are not, see `Diagnosis`."""
+    low = ~unknown & (confidence < LOW_CONFIDENCE)
+    flags = {"cells": True, "unknown": unknown, "low_confidence": low, "usable": ~unknown & ~low}
+    table = pd.DataFrame(flags, index=range(len(predicted)))
+    counts = table.groupby(np.asarray(predicted, dtype=object)).sum().astype(int)
+    return counts.sort_values("cells", ascending=False, kind="stable").rename_axis(None)
+
+
+def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> MarkerCheck:
+    """`check_markers` of some random cells, each type in its own share.
+
+    Parameters
+    ----------
+    data : of cells with data; its counts may be stored on disk.
+    called : type codes of the ATAC cells [A]; None without types.
+    """
+    labels = data.rna_labels
+    nothing = [np.zeros(len(names), dtype=int) for names in (data.rna_cells, data.atac_cells)]
+    by = [nothing[0] if labels is None else labels, nothing[1] if called is None else called]
+    rna, atac = (stratified_sample(codes, SAMPLED_CELLS, seed) for codes in by)
+    counts = data.rna[rna], data.atac[atac]
+    if called is None:
+        return check_markers(*counts, data.genes)
+    return check_markers(*counts, data.genes, data.types, labels[rna], called[atac], seed)

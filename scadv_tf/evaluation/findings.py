@@ -1,0 +1,399 @@
+"""What speaks against a run, in plain language: how bad it is, and what to do about it.
+
+No label of an ATAC cell is looked at but the predicted ones. The thresholds are conventions of this
+project, not laws; each has its reason, and docs/trust.md the numbers of real and of spoilt data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.emptiness import MANY, UNFILTERED
+from scadv_tf.evaluation.markers import MarkerCheck
+from scadv_tf.evaluation.metrics import Labels, as_text, coded
+
+# Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
+RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
+
+# Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
+# names of real pairs (4.2 in a small simulated tissue), and to 3.6 where no type is shared; 14 and
+# more on real pairs, 5 and more with few cells or counts.
+UNRELATED_MARKERS, WEAK_MARKERS = 4.0, 8.0
+# Of a hundred cells of a real pair it may be 2: with fewer cells than this it does not tell.
+CELLS_TO_TELL = 500
+# Nor where the cells are of one type: then nothing varies that could go together.
+ONE_TYPE = 0.9
+# Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 2 with
+# shuffled names, 5 and more on real pairs, 3 with a hundred cells.
+UNRELATED_GENES = 2.5
+# An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
+CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
+# Half of the barcodes without data: no tissue gives that, an unfiltered matrix ten times as many.
+MOSTLY_EMPTY = 0.5
+# chance gives 1; below half of that, most neighbours are of the cell's own modality.
+POOR_MIXING = 0.5
+# Rousseeuw's rule of thumb for a silhouette: up to 0.25 there is no substantial structure.
+SEPARATED_MODALITIES = 0.25
+# With fewer cells, one cell more or less is over a tenth of the type.
+RARE_TYPE_CELLS = 10
+# A known report of modalities that would not mix came down to 267 shared genes.
+FEW_SHARED_GENES = 500
+# A label that is sure by less than one half is, if calibrated, more likely wrong than right.
+LOW_CONFIDENCE = 0.5
+# Some doubtful cells are in every set; a quarter is more than filtering should have to remove.
+MANY_UNSURE_CELLS = 0.25
+# Where most cells are none of the types, the labels of the others are of little use.
+MOSTLY_UNKNOWN = 0.5
+# Shares of one tissue differ between donors and assays; threefold is beyond what we let pass.
+SHARE_FOLD = 3.0
+# Shares of rare types differ manifold by chance, so only types this common are judged.
+COMMON_SHARE = 0.05
+# Fine types of one kind are often called by another's name; in a fifth of the cells is too much.
+LEAST_AGREEMENT = 0.8
+# Someone who keeps cells above 0.8 would then get 65 % right instead of 80 %.
+POOR_CALIBRATION = 0.15
+# What reading the data told, and is told here with its advice.
+TOLD = (
+    "are empty or nearly empty",
+    "match only when upper and lower case are taken as one",
+    f"types with fewer than {RARE_TYPE_CELLS} RNA cells",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something doubtful.
+
+    Attributes
+    ----------
+    level : 'red', 'amber' or 'note'.
+    text : what was seen, with its numbers; sentences.
+    advice : what to do about it; sentences.
+    """
+
+    level: str
+    text: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.advice}".strip()
+
+
+def findings(
+    metrics: Mapping,
+    matching: Mapping,
+    rna_labels: Labels | None = None,
+    predicted: Labels | None = None,
+    confidence: np.ndarray | None = None,
+    unknown: np.ndarray | None = None,
+    markers: MarkerCheck | None = None,
+    empty: Mapping[str, tuple[int, int]] | None = None,
+) -> list[Finding]:
+    """All that looks doubtful in a run, the worst first; what is not given is not judged.
+
+    Parameters
+    ----------
+    metrics : the content of metrics.json; modality_mixing, silhouette_modality, agreement and
+        mixing_by_type are looked at.
+    matching : the account of what matched; shared_genes and matched_how are looked at.
+    rna_labels : [R] types of the RNA cells; None where none were taught, as in the unsupervised
+        mode.
+    predicted : [A] types given to the ATAC cells, at the level of the RNA types.
+    confidence, unknown : [A] of those, in [0, 1]; whether they resemble no type.
+    markers : of the same cells.
+    empty : modality -> how many cells have no data, and of how many.
+    """
+    found = name_findings(matching.get("matched_how") or {}) + empty_findings(empty or {})
+    found += _gene_findings(matching)
+    if markers is not None:
+        cells = [len(labels) for labels in (rna_labels, predicted) if labels is not None]
+        found += _marker_findings(markers, *cells)
+    found += _space_findings(metrics, rna_labels is not None)
+    if rna_labels is not None:
+        found += _type_findings(as_text(rna_labels), predicted)
+    found += _agreement_findings(metrics.get("agreement") or {})
+    unsure = None if confidence is None else np.asarray(confidence, dtype=float) < LOW_CONFIDENCE
+    return by_level([*found, *cell_findings(_share(unsure), _share(unknown))])
+
+
+def by_level(found: Iterable[Finding]) -> list[Finding]:
+    """The worst first; those of a level in their order."""
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def untold(warnings: Iterable[str]) -> list[str]:
+    """Those of the warnings of reading the data that no finding repeats."""
+    return [text for text in warnings if not any(part in text for part in TOLD)]
+
+
+def calibration_warning(error: float | None) -> list[str]:
+    """Of the calibration error, which known ATAC labels tell: a score, and part of no diagnosis."""
+    if error is None or error <= POOR_CALIBRATION:
+        return []
+    return [
+        f"The confidence is off by {error:.2f} on average. Use it to rank cells, not as the "
+        "probability that a label is right."
+    ]
+
+
+def name_findings(matched_how: Mapping[str, int]) -> list[Finding]:
+    """Of genes of two species (CD3D, Cd3d), which match in spite of upper and lower case."""
+    genes = sum(matched_how.values())
+    by_case = matched_how.get("case", 0)
+    if not genes or 2 * by_case <= genes:
+        return []
+    return [
+        Finding(
+            RED,
+            f"{by_case:,} of {genes:,} gene names match only when upper and lower case are taken "
+            "as one, as those of mouse (Cd3d) and human (CD3D) do.",
+            "Check that all cells are of one species. If so, write the gene names alike; if not, "
+            "map them to the other species' genes first, by a table of orthologues.",
+        )
+    ]
+
+
+def empty_findings(empty: Mapping[str, tuple[int, int]]) -> list[Finding]:
+    """Of cells without data, modality -> how many, and of how many."""
+    found = []
+    for modality, (number, cells) in empty.items():
+        share = number / max(1, cells)
+        if share > MANY:
+            level = RED if share >= MOSTLY_EMPTY else AMBER
+            text = (
+                f"{number:,} of {cells:,} {modality.upper()} cells are empty or nearly empty; "
+                f"{UNFILTERED}."
+            )
+            advice = "Cell Ranger calls it filtered_feature_bc_matrix, or filtered_peak_bc_matrix."
+            found.append(Finding(level, text, advice))
+    return found
+
+
+def cell_findings(unsure: float, unknown: float) -> list[Finding]:
+    """Of the share of cells with a label of low confidence, and of those that resemble no type."""
+    found = []
+    if unknown > MANY_UNSURE_CELLS:
+        level = RED if unknown > MOSTLY_UNKNOWN else AMBER
+        text = f"{unknown:.0%} of the cells resemble no type that was taught."
+        advice = "Check tissue and species. If both fit, they are of types that the RNA cells lack."
+        found.append(Finding(level, text, advice))
+    if unsure > MANY_UNSURE_CELLS:
+        text = f"{unsure:.0%} of the cells have a label with a confidence below {LOW_CONFIDENCE}."
+        advice = (
+            "Leave these cells out of what follows, or group the RNA types more coarsely. Types "
+            "that the RNA data lacks also look like this."
+        )
+        found.append(Finding(AMBER, text, advice))
+    return found
+
+
+def _share(flags: np.ndarray | None) -> float:
+    """Of the cells, 0 without any."""
+    return 0.0 if flags is None or not len(flags) else float(np.mean(flags))
+
+
+def _gene_findings(matching: Mapping) -> list[Finding]:
+    genes = matching.get("shared_genes")
+    if genes is None or genes >= FEW_SHARED_GENES:
+        return []
+    text = (
+        f"Only {genes:,} genes are shared by the two modalities; {FEW_SHARED_GENES} or more are "
+        "advisable."
+    )
+    advice = (
+        "Check that the genome fits the peaks, that both files use the same kind of gene names, "
+        "and that the files were not cut down to few genes."
+    )
+    return [Finding(AMBER, text, advice)]
+
+
+def _marker_findings(check: MarkerCheck, *cells: int) -> list[Finding]:
+    unrelated = check.abundance * np.sqrt(check.genes) < UNRELATED_GENES
+    names = (
+        "Check the gene names of the ATAC side, that --genome is that of its peaks, and that the "
+        "columns of the matrix are in the order of the names."
+    )
+    if check.coactivity is None:
+        text = (
+            "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
+            f"{check.abundance:.2f} over {check.genes:,} genes)."
+        )
+        return [Finding(AMBER, text, names)] if unrelated else []
+    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(check)
+
+
+def _coactivity_findings(
+    check: MarkerCheck, unrelated: bool, names: str, cells: int
+) -> list[Finding]:
+    if check.coactivity >= WEAK_MARKERS:
+        return []
+    told = (
+        f"{check.coactivity:.1f} standard deviations above random genes; below "
+        f"{UNRELATED_MARKERS:.0f} is chance, sound pairs lie beyond {WEAK_MARKERS:.0f}"
+    )
+    if unrelated:
+        text = (
+            "Marker genes of the RNA types go together in the ATAC cells hardly more than random "
+            f"genes do ({told}). Nor are the genes that are abundant in RNA so in ATAC (Spearman's "
+            f"correlation {check.abundance:.2f}). Either the gene names do not fit, or the samples "
+            "have no type in common."
+        )
+        return [Finding(RED, text, names)]
+    if check.coactivity >= UNRELATED_MARKERS:
+        text = f"Marker genes of the RNA types go together only weakly in the ATAC cells ({told})."
+        advice = "Few cells or counts look like this, and types that few ATAC cells are of."
+        return [Finding(AMBER, text, f"{advice} Check marker genes by hand before using a label.")]
+    text = (
+        "Marker genes of the RNA types go together in the ATAC cells no more than random genes do "
+        f"({told})."
+    )
+    if cells < CELLS_TO_TELL:
+        text += f" But {cells:,} cells are too few to tell."
+        return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]
+    called = check.by_type["cells"]
+    if called.max() >= ONE_TYPE * called.sum():
+        text += f" But nearly all cells were called {called.idxmax()}, and one type cannot tell."
+        return [Finding(AMBER, text, "Check by hand that they show the marker genes of that type.")]
+    text += (
+        " Genes that are abundant in RNA are so in ATAC, so the names seem to fit, but the ATAC "
+        "cells seem to be of none of the RNA types, or all of one."
+    )
+    return [Finding(RED, text, f"Check that both samples are of one tissue. {names}")]
+
+
+def _called_findings(check: MarkerCheck) -> list[Finding]:
+    """Of types whose markers are no more active in the cells called so than in the others."""
+    least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(check.by_type)
+    many = check.by_type["cells"] >= RARE_TYPE_CELLS
+    bare = check.by_type[many & (check.by_type["auroc"] < least)]
+    if bare.empty:
+        return []
+    share = bare["cells"].sum() / check.by_type["cells"].sum()
+    text = (
+        f"In the ATAC cells called {_join(bare.index)} ({share:.0%} of all), the marker "
+        "genes of that type are no more active than in the other cells."
+    )
+    advice = "Look at the dot plot of the marker genes before you use these labels."
+    return [Finding(AMBER if share >= COMMON_SHARE else NOTE, text, advice)]
+
+
+def auroc_deviation(by_type: pd.DataFrame) -> pd.Series:
+    """Standard deviation of an area under the ROC curve of chance, [K], of Mann and Whitney."""
+    called = by_type["cells"].clip(lower=1)
+    others = (called.sum() - called).clip(lower=1)
+    return np.sqrt((1 / called + 1 / others) / 12)
+
+
+def _space_findings(metrics: Mapping, labelled: bool) -> list[Finding]:
+    mixing, apart = metrics.get("modality_mixing"), metrics.get("silhouette_modality")
+    found = []
+    if mixing is not None and mixing < POOR_MIXING:
+        text = (
+            f"RNA and ATAC cells mix poorly: a cell has {mixing:.0%} of the neighbours of the "
+            "other modality that chance would give. "
+            f"{'Labels can still be right, but do' if labelled else 'Do'} not read distances "
+            "between modalities."
+        )
+        advice = (
+            "Check that both samples are of the same tissue and genome, and that --align_latent "
+            "was not turned off. Beyond that, "
+            f"{'a higher --centroid, or ' if labelled else ''}averaging over fewer --neighbors "
+            f"mixes them more{'' if labelled else ', and so do RNA labels, where you have them'}."
+        )
+        found.append(Finding(AMBER, text, advice))
+    if apart is not None and apart > SEPARATED_MODALITIES:
+        text = (
+            f"RNA and ATAC cells form separate groups in the latent space (silhouette {apart:.2f}; "
+            "0 or less is good)."
+        )
+        advice = (
+            "Look at the UMAP by modality before you use the integrated cells"
+            f"{' for anything but labels' if labelled else ''}."
+        )
+        found.append(Finding(AMBER, text, advice))
+    return found
+
+
+def _type_findings(rna_labels: np.ndarray, predicted: Labels | None) -> list[Finding]:
+    rna_cells = _count(rna_labels)
+    found = []
+    if rare := [name for name, cells in rna_cells.items() if cells < RARE_TYPE_CELLS]:
+        text = (
+            f"Fewer than {RARE_TYPE_CELLS} RNA cells are of type {_join(rare, 'or')}: too few to "
+            "learn from."
+        )
+        advice = "Merge these types into related ones, drop them, or check their labels by hand."
+        found.append(Finding(NOTE, text, advice))
+    if predicted is None or not len(predicted):
+        return found
+    atac_cells = _count(as_text(predicted))
+    if missed := [name for name in rna_cells if name not in atac_cells]:
+        text = f"No ATAC cell was labelled {_join(missed, 'or')}."
+        advice = (
+            "This is right if the ATAC sample lacks them (platelets and red cells have no "
+            "nucleus); if not, look for their marker genes among the ATAC cells."
+        )
+        found.append(Finding(NOTE, text, advice))
+    return found + _share_findings(rna_cells, atac_cells)
+
+
+def _share_findings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int]) -> list[Finding]:
+    """Of the common types whose share differs very much between the modalities."""
+    differing = []
+    for name in rna_cells.keys() & atac_cells.keys():
+        rna_share = rna_cells[name] / sum(rna_cells.values())
+        atac_share = atac_cells[name] / sum(atac_cells.values())
+        low, high = sorted((rna_share, atac_share))
+        if high >= COMMON_SHARE and high > SHARE_FOLD * low:
+            differing.append(f"{name} ({rna_share:.1%} of RNA, {atac_share:.1%} of ATAC cells)")
+    if not differing:
+        return []
+    text = (
+        f"The share of some types differs more than {SHARE_FOLD:.0f}-fold between the modalities: "
+        f"{_join(sorted(differing))}."
+    )
+    advice = (
+        "This is right if the samples differ so; if not, treat these labels with care and check "
+        "their marker genes."
+    )
+    return [Finding(AMBER, text, advice)]
+
+
+def _agreement_findings(agreement: Mapping[str, float]) -> list[Finding]:
+    """Of other ways to the labels, where they come to other types."""
+    names = {
+        "linear": "a linear classifier of the same features",
+        "svm": "an SVM on the latent vectors",
+        "knn": "the nearest RNA cells",
+    }
+    doubted = [
+        f"{names[route]} on {1 - share:.0%}"
+        for route, share in agreement.items()
+        if route in names and share < LEAST_AGREEMENT
+    ]
+    if not doubted:
+        return []
+    text = (
+        f"Other ways to the labels come to another type: {_join(doubted)} of the ATAC cells. One "
+        "of them is wrong there."
+    )
+    advice = (
+        "Look at the cells where columns of predictions.csv differ, and check marker genes before "
+        "you use their labels."
+    )
+    return [Finding(AMBER, text, advice)]
+
+
+def _count(labels: np.ndarray) -> dict[str, int]:
+    names, (codes,) = coded(labels)
+    cells = np.bincount(codes, minlength=len(names))
+    return {name: int(n) for name, n in zip(names, cells, strict=True) if name != ""}
+
+
+def _join(names: Sequence[str], word: str = "and") -> str:
+    names = list(names)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -1,0 +1,237 @@
+"""Marker genes of the RNA types, looked for in the ATAC cells.
+
+Two checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
+are expressed together should be active together. Where gene names do not fit, or where the ATAC
+cells are of other types, they are so no more than other genes of the same abundance. The labels
+themselves can not show this: a model finds the cells that look most like a type by whatever stands
+under the names of its genes, right or wrong, so the cells called a type show "its" markers always.
+
+The second is what a biologist does by hand: are the markers of a type more active in the cells
+that were called so than in the others? It can fail for a type, and to pass it is weak evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
+
+# More markers of a type tell more of the same tissue, and begin to fit unlike types of another.
+MARKERS = 50
+SHOWN = 3  # of each type in the dot plot
+# Genes are swapped for others of their tenth by mean activity, since abundant genes of a sparse
+# assay go together by depth alone.
+TENTHS = 10
+DRAWS = 60
+TINY = 1e-12
+# Genes that hardly any RNA cell has are no markers, whatever their fold.
+LEAST_EXPRESSED = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class MarkerCheck:
+    """What the markers of the RNA types say of the ATAC cells.
+
+    Attributes
+    ----------
+    genes : genes that are measured in both modalities.
+    abundance : Spearman correlation over them of mean expression with mean activity.
+    coactivity : how much more the markers of a type are active together than random genes of the
+        same abundance, in standard deviations of these; None without types.
+    by_type : a row a type: ``markers`` (those that no other type has more of, the first the best,
+        text), ``coactivity`` (the same of this type), ``cells`` called so, and ``auroc``: the
+        chance that one of these has a higher mean activity of the markers than another cell; NaN
+        where there are no cells of either.
+    dots : a row a marker and a called type: ``type``, ``gene``, ``cells`` (the called type),
+        ``open`` (share of the cells with a count), ``activity`` (mean of log-normalised counts).
+    """
+
+    genes: int
+    abundance: float
+    coactivity: float | None = None
+    by_type: pd.DataFrame | None = None
+    dots: pd.DataFrame | None = None
+
+
+def check_markers(
+    rna: sparse.csr_matrix,
+    atac: sparse.csr_matrix,
+    genes: np.ndarray,
+    types: tuple[str, ...] = (),
+    rna_labels: np.ndarray | None = None,
+    called: np.ndarray | None = None,
+    seed: int = 0,
+) -> MarkerCheck:
+    """Looks for the markers of the RNA types in ATAC cells; no known label of these is needed.
+
+    Parameters
+    ----------
+    rna, atac : counts of some cells with data [R, G] and [A, G], CSR; a few thousand tell all.
+    genes : names [G].
+    types : names of the K types; without, abundances alone are compared.
+    rna_labels : type codes [R].
+    called : type codes of the ATAC cells [A]; below 0 for none.
+    seed : of the random genes.
+    """
+    measured = measured_genes(rna, atac)
+    expressed, active = (log_normalize(counts[:, measured]) for counts in (rna, atac))
+    abundances = [np.asarray(values.mean(axis=0)).ravel() for values in (expressed, active)]
+    known = len(measured), _rank_correlation(*abundances)
+    if len(types) < 2:
+        return MarkerCheck(*known)
+    contrast = _contrast(expressed, rna_labels, len(types))
+    contrast[abundances[0] < np.quantile(abundances[0], LEAST_EXPRESSED)] = 0
+    markers = _best(contrast)
+    scaled = _standardised(active)
+    overall, each = _coactivity(scaled, markers, abundances[1], seed)
+    names = [genes[measured][found] for found in _own(contrast, markers)]
+    by_type = pd.DataFrame(
+        {
+            "markers": [", ".join(found[:10]) for found in names],
+            "coactivity": each,
+            "cells": [int(np.sum(called == k)) for k in range(len(types))],
+            "auroc": _auroc(_scores(scaled, markers), called),
+        },
+        index=[*types],
+    )
+    dots = _dots(active, genes[measured], dict(zip(types, names, strict=True)), called)
+    return MarkerCheck(*known, overall, by_type, dots)
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's; 0 where one of the two does not vary."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values) for values in (one, other)]
+    if min(map(np.ptp, ranks), default=0) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _contrast(values: sparse.csr_matrix, labels: np.ndarray, types: int) -> np.ndarray:
+    """Mean of each type less the mean of the others, in deviations of the gene [G, K].
+
+    0 for a type without cells. All other types weigh the same, whatever their numbers of cells.
+    """
+    cells = np.bincount(labels, minlength=types)
+    shares = sparse.csr_matrix((1 / cells[labels], (labels, np.arange(len(labels)))))
+    means = np.zeros((values.shape[1], types))
+    means[:, : shares.shape[0]] = (shares @ values).toarray().T
+    present = np.flatnonzero(cells)
+    others = (means[:, present].sum(axis=1, keepdims=True) - means) / max(1, len(present) - 1)
+    deviation = moments(values)[1][:, None]
+    found = (means - others) / np.where(deviation > 0, deviation, np.inf)
+    found[:, cells == 0] = 0
+    return found
+
+
+def _ranked(contrast: np.ndarray) -> np.ndarray:
+    return np.argsort(-contrast, kind="stable")
+
+
+def _best(contrast: np.ndarray) -> np.ndarray:
+    """Zeros and ones [G, K]: the `MARKERS` genes of each type with the largest contrast above 0."""
+    markers = np.zeros(contrast.shape, dtype=np.float32)
+    for k, column in enumerate(contrast.T):
+        best = _ranked(column)[:MARKERS]
+        markers[best[column[best] > 0], k] = 1
+    return markers
+
+
+def _own(contrast: np.ndarray, markers: np.ndarray) -> list[np.ndarray]:
+    """Of each type, its markers that no other type has more of: those that people look at."""
+    best = contrast.argmax(axis=1)
+    ranked = (_ranked(contrast[:, k]) for k in range(contrast.shape[1]))
+    return [order[(markers[order, k] > 0) & (best[order] == k)] for k, order in enumerate(ranked)]
+
+
+def _standardised(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Genes over their deviation, cut as in `Scale`, and not centred so that they stay sparse."""
+    mean, deviation = moments(values)
+    scaled = values.tocsc(copy=True)
+    gene = np.repeat(np.arange(values.shape[1]), np.diff(scaled.indptr))
+    scaled.data = np.minimum(scaled.data, (mean + LARGEST_VALUE * deviation)[gene])
+    scaled.data /= np.where(deviation > 0, deviation, 1)[gene]
+    return scaled.tocsr()
+
+
+def _coactivity(
+    scaled: sparse.csr_matrix, markers: np.ndarray, abundance: np.ndarray, seed: int
+) -> tuple[float, np.ndarray]:
+    """In deviations of random genes: of all types together, and of each [K].
+
+    Genes that are active together make the mean of a set vary more between cells than the chance
+    of each gene alone does. Logarithms of variances, since these are far from normal where a few
+    groups of cells are all that differs.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [_variances(scaled, markers[_swapped(abundance, rng)]) for _ in range(DRAWS)]
+    found = np.log(np.maximum([_variances(scaled, markers), *drawn], TINY))
+    deviation = found[1:].std(axis=0)
+    scores = (found[0] - found[1:].mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+    return float(scores[-1]), scores[:-1]
+
+
+def _variances(scaled: sparse.csr_matrix, markers: np.ndarray) -> np.ndarray:
+    """Over the cells, of each type's score, and the mean of these [K + 1]."""
+    each = _scores(scaled, markers).var(axis=0)
+    return np.append(each, each.mean())
+
+
+def _swapped(abundance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order [G] in which each gene stands for one of about its abundance."""
+    order = np.empty(len(abundance), dtype=np.intp)
+    for alike in np.array_split(np.argsort(abundance, kind="stable"), TENTHS):
+        order[alike] = rng.permutation(alike)
+    return order
+
+
+def _scores(scaled: sparse.csr_matrix, markers: np.ndarray) -> np.ndarray:
+    """Mean activity of each type's markers, less that of all types' [A, K].
+
+    Depth raises all of them alike.
+    """
+    means = (scaled @ markers) / np.maximum(markers.sum(axis=0), 1)
+    return means - means.mean(axis=1, keepdims=True)
+
+
+def _auroc(scores: np.ndarray, called: np.ndarray) -> list[float]:
+    """Of each type's score [A, K], for cells called so against the others; NaN without either."""
+    from scipy.stats import rankdata
+
+    found = []
+    for k, column in enumerate(scores.T):
+        inside = called == k
+        n, others = int(inside.sum()), int((~inside).sum())
+        wins = rankdata(column)[inside].sum() - n * (n + 1) / 2
+        found.append(wins / (n * others) if n and others else np.nan)
+    return found
+
+
+def _dots(
+    active: sparse.csr_matrix, genes: np.ndarray, markers: dict[str, np.ndarray], called: np.ndarray
+) -> pd.DataFrame:
+    """The best markers of each type in the cells called each type; see `MarkerCheck.dots`."""
+    place = {name: column for column, name in enumerate(genes)}
+    shown = [
+        (kind, gene, place[gene])
+        for k, (kind, found) in enumerate(markers.items())
+        if np.any(called == k)
+        for gene in found[:SHOWN]
+    ]
+    rows = []
+    for k, cells in enumerate(markers):
+        part = active[called == k][:, [column for *_, column in shown]]
+        if not part.shape[0]:
+            continue
+        share = part.getnnz(axis=0) / part.shape[0]
+        mean = np.asarray(part.mean(axis=0)).ravel()
+        rows += [
+            (kind, gene, cells, float(s), float(m))
+            for (kind, gene, _), s, m in zip(shown, share, mean, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["type", "gene", "cells", "open", "activity"])

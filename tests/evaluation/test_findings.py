@@ -1,0 +1,230 @@
+"""Warnings come exactly when they should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from scadv_tf.data import emptiness
+from scadv_tf.data.gene_matching import match_features
+from scadv_tf.evaluation.findings import (
+    AMBER,
+    NOTE,
+    RED,
+    calibration_warning,
+    empty_findings,
+    findings,
+    name_findings,
+    untold,
+)
+from scadv_tf.evaluation.markers import MarkerCheck
+
+RNA = np.repeat(["T", "B"], [60, 40])
+GOOD = {"modality_mixing": 0.9, "silhouette_modality": 0.02, "calibration_error": 0.05}
+GOOD |= {"agreement": {"classifier": 0.97, "linear": 0.9, "svm": 0.95, "knn": 0.96}}
+
+
+def told(*given, **named) -> list[str]:
+    """Each finding as one text."""
+    return [str(finding) for finding in findings(*given, **named)]
+
+
+def test_a_good_run_has_no_warnings():
+    found = told(GOOD, {"shared_genes": 1082}, RNA, RNA, np.full(100, 0.9))
+    assert found == []
+
+
+def test_what_is_not_known_is_not_judged():
+    assert told({"modality_mixing": None, "calibration_error": None}, {}) == []
+    assert told({}, {}, None, None, None) == []
+    assert told({}, {}, RNA, [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("metrics_", "part"),
+    [
+        ({"modality_mixing": 0.49}, "mix poorly: a cell has 49%"),
+        ({"silhouette_modality": 0.26}, "separate groups"),
+    ],
+)
+def test_each_number_past_its_threshold_gives_its_warning(metrics_, part):
+    (found,) = told(metrics_, {})
+    assert part in found
+
+
+@pytest.mark.parametrize(
+    "metrics_",
+    [{"modality_mixing": 0.5}, {"silhouette_modality": 0.25}],
+)
+def test_a_number_at_its_threshold_is_fine(metrics_):
+    assert told(metrics_, {}) == []
+
+
+@pytest.mark.parametrize("route", ["linear", "svm", "knn"])
+def test_a_route_that_agrees_on_too_few_cells_gives_a_warning(route):
+    others = {"linear": 0.9, "svm": 0.9, "knn": 0.9}
+    assert told({"agreement": others | {route: 0.8}}, {}) == []
+    (found,) = told({"agreement": others | {route: 0.79}}, {})
+    names = {"linear": "linear classifier", "svm": "an SVM", "knn": "nearest RNA cells"}
+    doubted = [name for name in names if names[name] in found]
+    assert doubted == [route] and "on 21% of the ATAC cells" in found
+    assert "predictions.csv" in found and "marker genes" in found
+
+
+def test_routes_that_disagree_share_one_warning():
+    metrics = {"agreement": {"linear": 0.6, "svm": 0.75, "knn": 0.7, "classifier": 0.1}}
+    (found,) = told(metrics, {}, RNA, RNA)
+    assert (
+        "a linear classifier of the same features on 40%, an SVM on the latent vectors on 25% and "
+        "the nearest RNA cells on 30% of the ATAC cells." in found
+    )
+
+
+@pytest.mark.parametrize("agreement", [None, {}, {"classifier": 0.2}, {"lsi": 0.2}])
+def test_of_the_agreement_only_other_ways_to_the_labels_are_judged(agreement):
+    """The classifier is the headline's own voice, without its neighbours."""
+    assert told({"agreement": agreement}, {}) == []
+
+
+def test_poor_mixing_points_first_to_the_alignment():
+    for labels in ((), (RNA,)):
+        (found,) = told({"modality_mixing": 0.3}, {}, *labels)
+        assert found.index("--align_latent") < found.index("--neighbors")
+        assert ("--centroid" in found) == bool(labels)
+
+
+def test_few_shared_genes():
+    assert told({}, {"shared_genes": 500}) == []
+    (found,) = told({}, {"shared_genes": 499})
+    assert "Only 499 genes" in found
+
+
+def test_rare_types_are_named():
+    rna = np.repeat(["T", "B", "NK", "pDC", ""], [60, 10, 9, 1, 5])
+    (found,) = told({}, {}, rna)
+    assert "Fewer than 10 RNA cells are of type NK or pDC" in found
+
+
+def test_types_that_no_atac_cell_was_given_are_named():
+    (found,) = told({}, {}, np.repeat(["T", "B"], [90, 10]), ["T"] * 50)
+    assert "No ATAC cell was labelled B." in found
+
+
+@pytest.mark.parametrize(
+    ("atac_share", "warned"), [(2, True), (13, True), (14, False), (60, False)]
+)
+def test_shares_that_differ_more_than_threefold(atac_share, warned):
+    predicted = np.repeat(["B", "T"], [atac_share, 100 - atac_share])
+    found = told({}, {}, RNA, predicted)
+    assert bool(found) == warned
+    if warned:
+        assert f"B (40.0% of RNA, {atac_share:.1f}% of ATAC cells)" in found[0]
+
+
+def test_shares_of_types_that_are_rare_in_both_are_not_judged():
+    rna = np.repeat(["T", "B"], [990, 10])
+    assert told({}, {}, rna, np.repeat(["T", "B"], [960, 40])) == []
+
+
+def test_many_unsure_cells():
+    confidence = np.repeat([0.49, 0.5], [26, 74])
+    (found,) = told({}, {}, confidence=confidence)
+    assert found.startswith("26% of the cells")
+    assert told({}, {}, confidence=np.repeat([0.49, 0.5], [25, 75])) == []
+
+
+def check(coactivity=50.0, abundance=0.3, genes=1000, auroc=(0.9, 0.9), cells=(60, 40)):
+    by_type = pd.DataFrame({"cells": cells, "auroc": auroc}, index=["T", "B"])
+    return MarkerCheck(genes, abundance, coactivity, by_type)
+
+
+def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
+    labels = np.repeat(["T", "B"], [cells * 6 // 10, cells * 4 // 10])
+    return findings({}, {}, labels, labels, markers=found)
+
+
+def test_markers_that_go_together_are_fine():
+    assert of_markers(check()) == []
+    assert of_markers(check(coactivity=8.0, abundance=0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells", "level", "part"),
+    [
+        ({"coactivity": 7.9}, 1000, AMBER, "only weakly in the ATAC cells (7.9 standard"),
+        ({"coactivity": 4.0}, 1000, AMBER, "only weakly"),
+        ({"coactivity": 3.9}, 1000, RED, "none of the RNA types, or all of one"),
+        ({"coactivity": 7.9, "abundance": 0.07}, 1000, RED, "Either the gene names do not fit"),
+        ({"coactivity": 3.9, "abundance": 0.07}, 100, RED, "Either the gene names do not fit"),
+        ({"coactivity": 3.9}, 499, AMBER, "too few to tell"),
+        ({"coactivity": 3.9, "cells": (91, 9)}, 1000, AMBER, "nearly all cells were called T"),
+    ],
+)
+def test_markers_that_do_not_go_together(changes, cells, level, part):
+    (found,) = of_markers(check(**changes), cells)
+    assert found.level == level and part in found.text and found.advice
+
+
+def test_types_whose_cells_lack_their_markers_are_named():
+    # Two deviations of chance, for 60 and 40 cells: sqrt((1 / 60 + 1 / 40) / 12) = 0.059.
+    assert of_markers(check(auroc=(0.63, 0.62))) == []
+    (found,) = of_markers(check(auroc=(0.63, 0.61)))
+    assert found.level == AMBER and "called B (40% of all)" in found.text
+    (rare,) = of_markers(check(auroc=(0.9, 0.5), cells=(960, 40)))
+    assert rare.level == NOTE
+    assert of_markers(check(auroc=(0.9, 0.1), cells=(960, 9))) == []
+
+
+def test_without_types_abundances_tell_of_names():
+    assert findings({}, {}, markers=MarkerCheck(1000, 0.08)) == []
+    (found,) = findings({}, {}, markers=MarkerCheck(1000, 0.07))
+    assert found.level == AMBER and "0.07" in found.text
+
+
+def test_names_that_match_by_case_alone_are_red():
+    assert name_findings({"exact": 50, "case": 50}) == name_findings({}) == []
+    (found,) = name_findings({"exact": 49, "case": 51})
+    assert found.level == RED and "51 of 100 gene names" in found.text
+
+
+@pytest.mark.parametrize(("empty", "level"), [(5, None), (6, AMBER), (49, AMBER), (50, RED)])
+def test_barcodes_without_data(empty, level):
+    found = empty_findings({"rna": (0, 100), "atac": (empty, 100)})
+    assert [finding.level for finding in found] == [level] * bool(level)
+    if found:
+        assert f"{empty} of 100 ATAC cells" in found[0].text and "unfiltered" in found[0].text
+
+
+@pytest.mark.parametrize(("share", "level"), [(25, None), (26, AMBER), (50, AMBER), (51, RED)])
+def test_cells_that_resemble_no_type(share, level):
+    unknown = np.arange(100) < share
+    found = findings({}, {}, unknown=unknown)
+    assert [finding.level for finding in found] == [level] * bool(level)
+
+
+def test_the_worst_comes_first():
+    rna = np.repeat(["T", "NK"], [60, 9])
+    found = findings({"modality_mixing": 0.1}, {"matched_how": {"case": 9}}, rna)
+    assert [finding.level for finding in found] == [RED, AMBER, NOTE]
+
+
+def test_the_calibration_error_is_told_apart():
+    """Known labels tell it, and no diagnosis looks at these."""
+    assert findings({"calibration_error": 0.9}, {}) == []
+    assert calibration_warning(0.15) == calibration_warning(None) == []
+    (text,) = calibration_warning(0.16)
+    assert "off by 0.16" in text
+
+
+def test_what_reading_the_data_told_is_not_said_twice():
+    counts = sparse.csr_matrix(np.repeat([[9.0] * 30, [0.0] * 30], [9, 1], axis=0))
+    told_of_empty = emptiness.warnings(counts, counts, None)
+    genes = pd.DataFrame(index=["CD3D", "CD4"]), pd.DataFrame(index=["Cd3d", "Cd4"])
+    told_of_case = match_features(*genes, 1).warnings("x")
+    rare = ["types with fewer than 10 RNA cells can hardly be learned: NK (9)"]
+    assert len(told_of_empty) == 2 and len(told_of_case) == 1
+    assert untold([*told_of_empty, *told_of_case, *rare, "3 RNA cells without a label"]) == [
+        "3 RNA cells without a label"
+    ]
