@@ -61,6 +61,11 @@ class AnnotateConfig(Checked):
     min_fragments: int = option(
         1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
     )
+    batch_key: str = option(
+        "",
+        "Column of the cells' obs that names their donor, lane or technology, of a model that "
+        "was trained with such a column; a name that it does not know is not corrected for.",
+    )
     batch_size: int = option(1000, "Cells to read at a time.", minimum=1)
 
     def __post_init__(self):
@@ -155,7 +160,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     output = _checked_output(config)
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.client.input_columns import counting_of
-    from scadv_tf.client.new_cells import checked_columns
+    from scadv_tf.client.new_cells import batches_asked, checked_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
     from scadv_tf.progress import quiet_start
@@ -176,20 +181,24 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = checked_columns(source, config.modality, model)
+        asked = config.modality, config.batch_key, "--batch_key"
+        batches = batches_asked(source, model, *asked)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()
         ready = time.perf_counter()
         part = scratch / output.name
         with _told_of_the_disk(output):
-            summary = _annotate(source, columns, model, config, part)
+            summary = _annotate(source, columns, model, config, part, batches)
             os.replace(part, output)
     summary.start, summary.seconds = ready - start, time.perf_counter() - ready
     logger.info("output: %s", output)
     return summary
 
 
-def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Path) -> Summary:
+def _annotate(
+    source: CellFile, columns, model: ExportedModel, config, path: Path, batches
+) -> Summary:
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
@@ -198,7 +207,8 @@ def _annotate(source: CellFile, columns, model: ExportedModel, config, path: Pat
         _opened(path, source, model, config.modality) as file,
         CellProgress(source.cells, "annotating") as progress,
     ):
-        parts = answers_of(source, columns, model, config.modality, config.batch_size)
+        asked = config.modality, config.batch_size, batches
+        parts = answers_of(source, columns, model, *asked)
         for cells, answers in parts:
             file.write(cells, answers)
             summary.add(answers)

@@ -65,6 +65,12 @@ class DataConfig(Checked):
     atac_labels: str = option(
         "", "The same for the ATAC cells, as --rna_labels, in place of --atac_label_key."
     )
+    rna_batch_key: str = option(
+        "",
+        "Column of the RNA cells' obs that names their donor, lane or technology, which is "
+        "corrected for; default: none is.",
+    )
+    atac_batch_key: str = option("", "The same of the ATAC cells, as --rna_batch_key.")
     genome: str = option(
         "",
         "Genome of the peaks: hg38 (GRCh38), hg19 (GRCh37) or mm10 (GRCm38). Needed when the ATAC "

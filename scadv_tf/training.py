@@ -17,6 +17,7 @@ from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.batch_differences import batch_warnings
 from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available, load_dataset
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
@@ -180,6 +181,7 @@ def train(
         seed, most = config.training.seed, config.data.memory_cells
         cells = preprocessing.fit(everything[0], config.preprocessing, seed, scratch, most)
     data, truth = _of_cells(cells, *everything)
+    data.matching.warnings.extend(batch_warnings(cells, data))
     with stages.stage("train", "Training"):
         watch = data.types and truth is not None
         hooks = [learning_curve_hook(data.types, truth)] if watch else []

@@ -44,6 +44,7 @@ def integrate(
     atac: AnnData | MuData | str | Path | None = None,
     *,
     copy: bool = False,
+    batch_key: str = "",
     **settings: object,
 ) -> IntegratedModel:
     """Trains on both modalities and writes labels and one embedding into them.
@@ -61,6 +62,8 @@ def integrate(
     rna, atac : raw counts: an AnnData, in memory or backed, or whatever ``--rna`` and ``--atac``
         take. Or a MuData with both, alone. Neither with ``dataset='pbmc'``, which brings its own.
     copy : whether to write into copies in memory and leave what was given as it is.
+    batch_key : column of both tables of cells with their donor, lane or technology, which is
+        corrected for; of one modality alone: rna_batch_key, atac_batch_key.
     settings : the flags of ``scadv train`` by name, such as ``label_key='cell_type'``,
         ``genome='hg38'``, ``epochs=10``, ``seed=0``; ``atac_peaks`` may be an AnnData. Those of the
         output, such as output_dir, are no settings here: no file is written.
@@ -77,6 +80,8 @@ def integrate(
     from scadv_tf import training
     from scadv_tf.results import warnings_of
 
+    keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
+    settings = {name: key for name, key in keys.items() if key} | settings
     if atac is None and hasattr(rna, "mod"):
         atac = rna
     given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}

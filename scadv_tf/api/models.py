@@ -13,7 +13,7 @@ from scadv_tf.annotate import Summary
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
-from scadv_tf.client.new_cells import answers_of, checked_columns
+from scadv_tf.client.new_cells import answers_of, batches_asked, checked_columns
 from scadv_tf.data.answers import write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called
@@ -60,6 +60,7 @@ class AnnotationModel:
         modality: str,
         *,
         layer: str = "",
+        batch_key: str = "",
         batch_size: int = CELLS_AT_ONCE,
         copy: bool = False,
     ) -> AnnData:
@@ -74,6 +75,8 @@ class AnnotationModel:
             MuData with such a modality, or the path of a file or 10x folder.
         modality : 'rna' or 'atac'.
         layer : where the counts are: 'raw', or a layer; by default X.
+        batch_key : column of obs with the cells' donor, lane or technology, of a model that was
+            trained with such a column; a name that it does not know is not corrected for.
         batch_size : cells to look at at a time.
         copy : whether to write into a copy, and leave the cells as they are.
 
@@ -91,11 +94,13 @@ class AnnotationModel:
         model, called = self.exported, Called("the cells", "cells", "layer")
         with open_cells(cells, modality, layer, called=called) as source:
             columns = checked_columns(source, modality, model)
+            batches = batches_asked(source, model, modality, batch_key, "batch_key")
             with quiet_start():
                 model.load()
             parts, summary = [], Summary(modality, columns.matched_how)
             with CellProgress(source.cells, "annotating") as progress:
-                for names, answers in answers_of(source, columns, model, modality, batch_size):
+                asked = modality, batch_size, batches
+                for names, answers in answers_of(source, columns, model, *asked):
                     parts.append(answers)
                     summary.add(answers)
                     progress.update(len(names))

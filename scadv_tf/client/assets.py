@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1  # of the manifest; grows when a program that reads manifests must change
 GENES, TYPES, PEAKS, COORDINATES = "genes.txt", "types.txt", "peaks.txt", "gene_coordinates.tsv"
 MANIFEST = "manifest.json"
+OF_BATCHES = "_of_batches"  # behind the name of a signature that takes the cells' batches
 MARKS = "sha256"  # in the manifest: file -> hash
 _COLUMNS = {"chrom": str, "start": np.int64, "end": np.int64, "gene": str, "strand": str}
 
@@ -72,6 +73,11 @@ class Assets:
     def signatures(self) -> dict:
         """Name of each signature -> its inputs and outputs."""
         return self.manifest.get("signatures", {})
+
+    @property
+    def batches(self) -> dict[str, list[str]]:
+        """Modality -> the training's batches, where these are corrected for."""
+        return self.manifest.get("batches", {})
 
     @property
     def peaks(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from scadv_tf.client.assets import Assets
@@ -73,6 +74,23 @@ def check_signature(name: str, there: Iterable[str]) -> None:
             advice="ask for latent vectors alone, by embed_rna or embed_atac, which models trained "
             "without labels (--mode=unsupervised) give too; or take another model",
         )
+
+
+def batch_codes(names: Sequence[str], cells: int, known: Sequence[str]) -> np.ndarray:
+    """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
+
+    Raises
+    ------
+    InputError : there is not one name for each cell.
+    """
+    if len(names) != cells:
+        raise InputError(
+            what="the number of batches does not fit",
+            expected=f"the name of a batch for each of {cells:,} cells",
+            received=f"{len(names):,}",
+            advice="give one name a cell, '' for a cell of none",
+        )
+    return pd.Index(known).get_indexer(np.asarray(names, dtype=object)).astype(np.int64)
 
 
 def model_batches(counts, peaks, assets: Assets, size: int) -> Iterator[Batch]:

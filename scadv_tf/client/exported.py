@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.client.assets import Assets, damaged
+from scadv_tf.client.assets import OF_BATCHES, Assets, damaged
 from scadv_tf.client.batches import (
+    batch_codes,
     check_modality,
     check_signature,
     dense_inputs,
@@ -82,7 +83,11 @@ class ExportedModel:
         return known | {"fingerprint": mark}
 
     def annotate(
-        self, counts: sparse.csr_matrix, modality: str, peaks: sparse.csr_matrix | None = None
+        self,
+        counts: sparse.csr_matrix,
+        modality: str,
+        peaks: sparse.csr_matrix | None = None,
+        batches: Sequence[str] | None = None,
     ) -> CellAnswers:
         """Types of cells, each by itself.
 
@@ -92,6 +97,8 @@ class ExportedModel:
         modality : 'rna' or 'atac'.
         peaks : of ATAC cells, CSR [cells, P] in the order of `intervals.peaks`, for better
             neighbours; only whether an entry is there and above 0 counts.
+        batches : the name of each cell's batch [cells], of a model that corrected for those of its
+            training; a cell of any other lies where the mean of the training's cells does.
 
         Raises
         ------
@@ -99,18 +106,31 @@ class ExportedModel:
             types, or no peaks.
         """
         name = f"annotate_{modality}" + ("_sparse" if peaks is None else "_peaks")
-        return self._asked(name, modality, counts, peaks, sparse_inputs)
+        return self._asked(name, modality, counts, peaks, sparse_inputs, batches)
 
-    def embed(self, counts: sparse.csr_matrix, modality: str) -> CellAnswers:
+    def embed(
+        self, counts: sparse.csr_matrix, modality: str, batches: Sequence[str] | None = None
+    ) -> CellAnswers:
         """Latent vectors alone, which models without types give too; see `annotate`."""
-        return self._asked(f"embed_{modality}", modality, counts, None, dense_inputs)
+        name = f"embed_{modality}"
+        return self._asked(name, modality, counts, None, dense_inputs, batches)
 
-    def _asked(self, name: str, modality: str, counts, peaks, inputs: Callable) -> CellAnswers:
+    def _asked(
+        self, name: str, modality: str, counts, peaks, inputs: Callable, batches
+    ) -> CellAnswers:
         check_modality(modality)
         check_signature(name, self.assets.signatures)
-        batches = model_batches(counts, peaks, self.assets, CELLS_AT_ONCE)
+        codes = None
+        if batches is not None and modality in self.assets.batches:
+            codes = batch_codes(batches, counts.shape[0], self.assets.batches[modality])
+            name += OF_BATCHES
+        parts = model_batches(counts, peaks, self.assets, CELLS_AT_ONCE)
         function = self._model.signatures[name]
-        given = (inputs(*(part for part in batch if part is not None)) for batch in batches)
+        given = (inputs(*(part for part in rows if part is not None)) for rows in parts)
+        if codes is not None:
+            starts = range(0, len(codes), CELLS_AT_ONCE)
+            with_batch = zip(given, starts, strict=True)
+            given = ({**each, "batch": codes[i : i + CELLS_AT_ONCE]} for each, i in with_batch)
         return CellAnswers.from_outputs((_answer(function, each) for each in given), self.types)
 
     @cached_property

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf.client.input_columns import InputColumns, input_columns
+from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.cell_files import CellFile
+from scadv_tf.data.labels import column_texts
+from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from scadv_tf.client.exported import ExportedModel
@@ -37,17 +40,66 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     return columns
 
 
+def batches_asked(
+    source: CellFile, model: ExportedModel, modality: str, key: str, flag: str
+) -> np.ndarray | None:
+    """The batch of each cell [cells], text; None where no column is named. New ones are told of.
+
+    Parameters
+    ----------
+    key : a column of the table of cells; '' for none.
+    flag : that names it, for messages.
+
+    Raises
+    ------
+    InputError : there is no such column, or the model knows no batches of the modality.
+    """
+    known = model.assets.batches.get(modality, [])
+    if not key:
+        if known:
+            logger.info("no %s: no cell is taken for one of the batches of the training", flag)
+        return None
+    if not known:
+        raise InputError(
+            what=f"the model corrects for no batches of {modality.upper()} cells",
+            expected=f"a model that was trained with --{modality}_batch_key and several batches",
+            received=f"{flag}={key}",
+            advice=f"leave {flag} out",
+        )
+    found = column_texts(column_of_batches(source.table(), key, flag))
+    others = [name for name in np.unique(found).tolist() if name and name not in known]
+    if others:
+        logger.warning(
+            "not among the training's batches, so not corrected for: %s", ", ".join(others[:5])
+        )
+    return found
+
+
 def answers_of(
-    source: CellFile, columns: InputColumns, model: ExportedModel, modality: str, at_once: int
+    source: CellFile,
+    columns: InputColumns,
+    model: ExportedModel,
+    modality: str,
+    at_once: int,
+    batches: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, CellAnswers]]:
     """Names [n] of consecutive cells and what is said of them: `at_once` of all cells at a time.
 
     Of a model that knows no types, latent vectors alone.
+
+    Parameters
+    ----------
+    batches : as from `batches_asked`.
     """
+    start = 0
     for chunk in source.chunks(at_once):
         counts = columns.genes(chunk.counts)
+        stop = start + counts.shape[0]
+        of_chunk = None if batches is None else batches[start:stop]
         if model.types:
-            answers = model.annotate(counts, modality, columns.peaks(chunk.counts))
+            peaks = columns.peaks(chunk.counts)
+            answers = model.annotate(counts, modality, peaks, of_chunk)
         else:
-            answers = model.embed(counts, modality)
+            answers = model.embed(counts, modality, of_chunk)
+        start = stop
         yield chunk.cells, answers

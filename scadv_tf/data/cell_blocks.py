@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.data import emptiness
+from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.neighbors import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
@@ -36,8 +37,8 @@ TAUGHT_CELLS = 20_000
 # Of the scratch disk's free space, at most so much is taken: the latent vectors go there, too.
 SPACE_SHARE = 0.8
 
-# Log-normalised chosen genes [B, G] and counts of peaks [B, P] of some cells.
-Block = tuple[sparse.csr_matrix, sparse.csr_matrix | None]
+# Log-normalised chosen genes [B, G], counts of peaks [B, P] and `memberships` of some cells.
+Block = tuple[sparse.csr_matrix, sparse.csr_matrix | None, np.ndarray | None]
 
 
 class CellBlocks:
@@ -65,6 +66,7 @@ class CellBlocks:
     ):
         self._counts: Counts = getattr(data, name)
         self._peaks = data.peaks if name == "atac" else None
+        self._batches = data.batches.get(name)
         self._name, self._columns, self._least, self._sample = name, columns, least, sample
         self.with_data = np.zeros(self._counts.shape[0], dtype=bool)
 
@@ -72,6 +74,11 @@ class CellBlocks:
     def taught(self) -> np.ndarray:
         """Ascending positions of those that teach among the cells with data."""
         return (np.cumsum(self.with_data) - 1)[self._sample]
+
+    @property
+    def members(self) -> np.ndarray | None:
+        """The `memberships` of those with data; None without batches."""
+        return None if self._batches is None else memberships(self._batches[self.with_data])
 
     def blocks(self, doing: str) -> Iterator[Block]:
         """One block after the other; `doing` is what a pass over a file is told as."""
@@ -84,13 +91,18 @@ class CellBlocks:
                 counts = self._counts[part][:, self._columns]
                 peaks = None if self._peaks is None else self._peaks[part]
                 kept = self.with_data[part] = self._have_data(counts, peaks)
-                yield log_normalize(counts[kept]), None if peaks is None else peaks[kept]
+                batches = None if self._batches is None else self._batches[part][kept]
+                yield (
+                    log_normalize(counts[kept]),
+                    None if peaks is None else peaks[kept],
+                    None if batches is None else memberships(batches),
+                )
                 if told:
                     told.update(part.stop - start)
 
     def genes(self) -> sparse.csr_matrix:
         """Log-normalised chosen genes of all these cells, CSR [cells, G]."""
-        return sparse.vstack([logged for logged, _ in self.blocks("reading")], format="csr")
+        return sparse.vstack([logged for logged, *_ in self.blocks("reading")], format="csr")
 
     def _have_data(self, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
         found, kind = open_features(counts), self._name
@@ -156,6 +168,7 @@ def sample(data: PairedData, rows: dict[str, np.ndarray]) -> PairedData:
         of_table = rows["rna" if name == "rna" else "atac"]
         every = len(of_table) == table.shape[0] and not isinstance(table, StoredCounts)
         chosen[name] = table if every else table[of_table]
+    chosen["batches"] = {name: batches[rows[name]] for name, batches in data.batches.items()}
     if data.rna_labels is not None:
         chosen["rna_labels"] = data.rna_labels[rows["rna"]]
     return replace(data, **chosen)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
+from scadv_tf.data.batch_offsets import batches_of
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
@@ -151,7 +152,9 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
+    batches_of(rna.obs, source.rna_batch_key, "--rna_batch_key")
     atac = _modality(source, "atac", source.atac_layer, given)
+    batches_of(atac.obs, source.atac_batch_key, "--atac_batch_key")
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         source = replace(source, atac_label_key=key)
@@ -209,7 +212,16 @@ def assemble(
         rna, atac, source.label_key, source.atac_label_key, peaks,
         source.drop_types, source.min_shared_genes, peaks_in_genes, source.supervised,
     )  # fmt: skip
-    return replace(paired, intervals=intervals), truth
+    return replace(paired, intervals=intervals, batches=_batches(paired, source)), truth
+
+
+def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
+    """Modality -> the batches of its cells, where there are several."""
+    found = {
+        "rna": batches_of(data.rna_obs, source.rna_batch_key, "--rna_batch_key"),
+        "atac": batches_of(data.atac_obs, source.atac_batch_key, "--atac_batch_key"),
+    }
+    return {name: batches for name, batches in found.items() if batches is not None}
 
 
 @recipe("pbmc")

@@ -87,8 +87,9 @@ def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[
 
 
 def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
-    """The same data with these cells' counts and taught labels alone; names and tables stay."""
+    """The same data with these cells' counts, taught labels and batches; names and tables stay."""
     counts = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    counts["batches"] = {name: batches[kept[name]] for name, batches in data.batches.items()}
     if data.rna_labels is not None and not kept["rna"].all():
         counts["rna_labels"] = data.rna_labels[kept["rna"]]
     if data.peaks is not None:

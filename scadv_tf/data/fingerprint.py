@@ -31,3 +31,6 @@ def _arrays(data: PairedData) -> Iterator[np.ndarray]:
         yield np.frombuffer("\n".join(map(str, names)).encode(), dtype=np.uint8)
     if data.rna_labels is not None:
         yield data.rna_labels.astype(np.int64)
+    for batches in data.batches.values():
+        yield np.frombuffer("\n".join(batches.categories).encode(), dtype=np.uint8)
+        yield batches.codes.astype(np.int64)

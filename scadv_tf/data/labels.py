@@ -58,7 +58,12 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             advice=f"name the column with the cell types by {_FLAGS[modality]}"
             + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
-    codes, values = pd.factorize(obs[key])  # a million texts of their own would take 100 MB
+    return column_texts(obs[key])
+
+
+def column_texts(column: pd.Series) -> np.ndarray:
+    """A column of names as text of one line [cells]; '' where there is none."""
+    codes, values = pd.factorize(column)  # a million texts of their own would take 100 MB
     names = [one_line(str(value)).strip() for value in values]
     names = [UNLABELLED if name.casefold() in _MISSING else name for name in names]
     if all(name.removesuffix(".0").lstrip("-").isdecimal() for name in names if name):

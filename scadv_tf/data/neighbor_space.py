@@ -7,12 +7,13 @@ Without peaks the index is made of the genes' activity, which still beats the ge
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
+from scadv_tf.data.batch_offsets import Design, without_offsets
 from scadv_tf.data.normalization import Scale, covariance, joint_components, project, unit_rows
 from scadv_tf.data.semantic_index import SemanticIndex
 
@@ -28,12 +29,15 @@ class NeighborSpace:
     gene_components : joint principal components [G, D] of single cells' genes.
     gene_scale : the scale of single ATAC cells' genes.
     component_scale : the scale of the ATAC cells' joint principal components.
+    offsets : of the batches [B, D] in each index, by kind of feature, and in the 'components';
+        nothing without batches.
     """
 
     indices: dict[str, SemanticIndex]
     gene_components: np.ndarray
     gene_scale: Scale
     component_scale: Scale
+    offsets: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -59,17 +63,42 @@ class NeighborSpace:
         component_scale = Scale.of(project(atac, atac_scale, components))
         return cls(indices, components, atac_scale, component_scale)
 
+    def without_batches(
+        self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None, design: Design
+    ) -> NeighborSpace:
+        """The same space, in which batches lie where the others do.
+
+        Parameters
+        ----------
+        normalized, peaks : of ATAC cells, as in `vectors`.
+        design : their batches and types.
+        """
+        given = {"genes": normalized, "peaks": peaks}
+        values = {kind: index.transform(given[kind]) for kind, index in self.indices.items()}
+        values["components"] = project(normalized, self.gene_scale, self.gene_components)
+        offsets = {name: design.offsets(found) for name, found in values.items()}
+        scale = Scale.of(
+            without_offsets(values["components"], design.members, offsets["components"])
+        )
+        return replace(self, component_scale=scale, offsets=offsets)
+
     def kind(self, peaks: sparse.csr_matrix | None) -> str:
         """What tells cells apart: 'peaks' where training and these cells have some, or 'genes'."""
         return "genes" if peaks is None or "peaks" not in self.indices else "peaks"
 
-    def vectors(self, normalized: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
+    def vectors(
+        self,
+        normalized: sparse.csr_matrix,
+        peaks: sparse.csr_matrix | None,
+        members: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Unit vectors of the index and of the joint components of any ATAC cells, side by side.
 
         Parameters
         ----------
         normalized : log-normalised chosen genes [cells, G].
         peaks : counts [cells, P], or None.
+        members : the cells' `memberships` [cells, B], or None.
 
         Returns
         -------
@@ -78,5 +107,7 @@ class NeighborSpace:
         kind = self.kind(peaks)
         # The index looks at which features are open: counts and their logarithms are the same.
         semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
+        semantic = without_offsets(semantic, members, self.offsets.get(kind))
         projected = project(normalized, self.gene_scale, self.gene_components)
+        projected = without_offsets(projected, members, self.offsets.get("components"))
         return np.hstack([unit_rows(semantic), unit_rows(self.component_scale.apply(projected))])

@@ -97,34 +97,40 @@ class Neighborhood:
         for _ in range(self.hops):
             reach = reach @ weights
         reach, start, total = reach.tocsc(), 0, 0
-        for logged, _ in cells.blocks("averaging"):
+        for logged, *_ in cells.blocks("averaging"):
             stop = start + logged.shape[0]
             total = total + (reach[:, start:stop] @ logged).toarray()
             start = stop
         return total
 
+    def members(self, cells: CellBlocks, rows: np.ndarray) -> np.ndarray:
+        """Share of each batch in the averages of some cells, float32 [M, B], ascending rows."""
+        return mixed(cells.members, self.lists, self.hops)[rows]
+
     def features(
         self,
         cells: CellBlocks,
-        features_of: Callable[[sparse.csr_matrix], np.ndarray],
+        features_of: Callable[..., np.ndarray],
         seed: int,
     ) -> tuple[np.ndarray, Reference]:
         """Features of all cells [A, D], averaged, and the cells that new ones are compared with.
 
         Parameters
         ----------
-        features_of : log-normalised genes [B, G] -> features [B, D] of cells by themselves.
+        features_of : log-normalised genes [B, G], and as ``members`` their batches -> features
+            [B, D] of cells by themselves.
         seed : of the choice of those cells, where not all are kept.
         """
         kept, start = kept_rows(len(self.vectors), seed), 0
         with_peaks = "peaks" in self.space.indices
         found, by_genes, levels = [], [], []
-        for logged, _ in cells.blocks("projecting"):
-            found.append(features_of(logged))
+        for logged, _, members in cells.blocks("projecting"):
+            found.append(features_of(logged, members=members))
             if with_peaks:  # new cells may come without
                 stop = start + logged.shape[0]
                 here = kept[np.searchsorted(kept, start) : np.searchsorted(kept, stop)] - start
-                by_genes.append(self.space.vectors(logged[here], None))
+                chosen = None if members is None else members[here]
+                by_genes.append(self.space.vectors(logged[here], None, chosen))
                 start = stop
         features = np.concatenate(found)
         del found
@@ -146,3 +152,10 @@ def averaged(
     for _ in range(hops):
         values = averages(weights, values)
     return values
+
+
+def mixed(members: np.ndarray, lists: NeighborLists, hops: int) -> np.ndarray:
+    """Share of each batch in all cells [A, B] after so many averages with their neighbours."""
+    for _ in range(hops):
+        members = lists.mean(members)
+    return members

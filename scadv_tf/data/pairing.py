@@ -60,6 +60,7 @@ class PairedData:
         where rna_labels says them.
     intervals : where the peaks and genes lie; None without peaks.
     rows : modality -> which cells of the input these are, ascending positions.
+    batches : modality -> the batch of each cell, where it is to be corrected for.
     """
 
     rna: Counts
@@ -76,6 +77,7 @@ class PairedData:
     rna_known: np.ndarray | None = None
     intervals: Intervals | None = None
     rows: dict[str, np.ndarray] = field(default_factory=dict)
+    batches: dict[str, pd.Categorical] = field(default_factory=dict)
 
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""

@@ -18,14 +18,15 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import cell_blocks, emptiness
+from scadv_tf.data.batch_offsets import ROUNDS, Design, memberships, without_offsets
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
-from scadv_tf.data.neighborhood import Neighborhood, averaged
-from scadv_tf.data.neighbors import TWICE_FROM, number_of_neighbors
+from scadv_tf.data.neighborhood import Neighborhood, averaged, mixed
+from scadv_tf.data.neighbors import TWICE_FROM, neighbors_with_self, number_of_neighbors
 from scadv_tf.data.normalization import (
     Scale,
     chunks,
@@ -57,6 +58,9 @@ class Preprocessor:
     reference : training cells that new ATAC cells are averaged with; None without neighbours.
     least_open : how many features a cell with data has open, by kind: genes of 'rna' and 'atac';
         'peaks' for genes and peaks of ATAC cells together. See `scadv_tf.data.emptiness`.
+    batches : modality -> names of its B batches, where these are corrected for.
+    offsets : modality -> what is taken off the features of each batch's cells [B, D], see
+        `scadv_tf.data.batch_offsets`.
     """
 
     genes: np.ndarray
@@ -65,6 +69,8 @@ class Preprocessor:
     averages: int = 0
     reference: Reference | None = None
     least_open: dict[str, int] = field(default_factory=dict)
+    batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    offsets: dict[str, np.ndarray] = field(default_factory=dict)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """Standardised rows of log-normalised values, float32 [cells, G].
@@ -75,12 +81,23 @@ class Preprocessor:
         scale, values = self.scales[modality], dense(values)
         return scale.uncut(values) if self.averages and modality == "atac" else scale.apply(values)
 
-    def features(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
-        """What the trained layers start from, float32 [cells, D], of log-normalised values."""
+    def features(
+        self,
+        values: sparse.csr_matrix | np.ndarray,
+        modality: str,
+        members: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """What the trained layers start from, float32 [cells, D], of log-normalised values.
+
+        Parameters
+        ----------
+        members : share of each batch in these cells [cells, B]; None for cells of none.
+        """
         parts = (self.scale(values[part], modality) for part in chunks(values.shape[0]))
         if self.components is not None:
             parts = (part @ self.components for part in parts)
-        return np.concatenate(list(parts))
+        found = np.concatenate(list(parts))
+        return without_offsets(found, members, self.offsets.get(modality))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +200,8 @@ def fit(
     folder = Path(scratch) if streamed else None
     folders = {name: folder if name in streamed else None for name in MODALITIES}
     preprocessor, neighborhood, balance = _learn(sample, chosen, cells, config, folders["atac"])
-    preprocessor = replace(preprocessor, least_open=least)
+    batches = {name: tuple(found.categories) for name, found in data.batches.items()}
+    preprocessor = replace(preprocessor, least_open=least, batches=batches)
 
     features = {}
     for name in MODALITIES:
@@ -192,7 +210,8 @@ def fit(
             found, reference = neighborhood.features(cells[name], features_of, seed)
             preprocessor, parts = replace(preprocessor, reference=reference), [found]
         else:
-            parts = (features_of(logged) for logged, _ in cells[name].blocks("projecting"))
+            blocks = cells[name].blocks("projecting")
+            parts = (features_of(logged, members=members) for logged, _, members in blocks)
         features[name] = _joined(parts, folders[name], f"{name}_features")
     lists = neighborhood.lists if neighborhood else None
     with_data = {name: cells[name].with_data for name in MODALITIES}
@@ -219,17 +238,70 @@ def _learn(
     folder : where the neighbours of the ATAC cells go; None for memory.
     """
     values = {name: log_normalize(getattr(sample, name)[:, chosen]) for name in MODALITIES}
+    designs = _designs(sample)
     neighborhood, lists, averages = None, None, 0
     if config.neighbors != 1:
         space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config)
         size_of = partial(_size, config, sample.rna_labels)
+        if "atac" in designs:
+            types = _guessed_types(space, values, sample, config, designs)
+            designs["atac"] = replace(designs["atac"], types=types)
+            space = space.without_batches(values["atac"], sample.peaks, designs["atac"])
         neighborhood = Neighborhood.find(space, cells["atac"], size_of, folder)
         taught, averages = cells["atac"].taught, neighborhood.hops
         values["atac"] = neighborhood.genes(cells["atac"], taught, values["atac"])
         lists = neighborhood.lists_among(taught)
+        if "atac" in designs:
+            shares = neighborhood.members(cells["atac"], taught)
+            designs["atac"] = replace(designs["atac"], members=shares)
     first = Preprocessor(sample.genes[chosen], *_space(values, config), averages)
-    preprocessor, balance = _balanced(first, values, sample, config, lists)
+    preprocessor, balance = _balanced(first, values, sample, config, lists, designs)
     return preprocessor, neighborhood, balance
+
+
+def _designs(sample: PairedData) -> dict[str, Design]:
+    """Modality -> batches and types of the cells that teach; types of RNA cells alone are known."""
+    designs = {name: Design(memberships(found)) for name, found in sample.batches.items()}
+    if "rna" in designs and sample.rna_labels is not None:
+        known = np.eye(len(sample.types), dtype=np.float32)[sample.rna_labels]
+        designs["rna"] = replace(designs["rna"], types=known)
+    return designs
+
+
+def _guessed_types(
+    space: NeighborSpace,
+    values: dict,
+    sample: PairedData,
+    config: PreprocessingConfig,
+    designs: dict[str, Design],
+) -> np.ndarray | None:
+    """Types of the ATAC cells that teach [A, K], guessed as these and batches are told apart.
+
+    In rounds: batches moved to one mean, types guessed, batches moved to one mean of each type, …
+    None where no types are guessed: then batches of unlike composition are not told from others.
+
+    Parameters
+    ----------
+    values : modality -> log-normalised genes of single cells.
+    """
+    if sample.rna_labels is None or not config.balance or not config.projection_size:
+        return None
+    alone, own = values["atac"], designs["atac"]
+    count, hops = _size(config, sample.rna_labels, alone.shape[0])
+    types = None
+    for _ in range(ROUNDS):
+        found = space.without_batches(alone, sample.peaks, replace(own, types=types))
+        vectors = found.vectors(alone, sample.peaks, own.members)
+        lists = NeighborLists.of(neighbors_with_self(vectors, count))
+        means = values | {"atac": averaged(alone, lists, hops)}
+        shares = mixed(own.members, lists, hops)
+        tried = designs | {"atac": Design(shares, types)}
+        first = Preprocessor(np.empty(0), *_space(means, config), hops)
+        preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
+        features = preprocessor.features(means["atac"], "atac", shares)
+        guessed = balance.guess.voted(features, lists)
+        types = guessed if types is None else (types + guessed) / 2
+    return types
 
 
 def _size(config: PreprocessingConfig, labels: np.ndarray | None, cells: int) -> tuple[int, int]:
@@ -278,6 +350,7 @@ def _balanced(
     sample: PairedData,
     config: PreprocessingConfig,
     lists: NeighborLists | None,
+    designs: dict[str, Design],
 ) -> tuple[Preprocessor, Balance | None]:
     """The preprocessor of cells that are weighed so that both modalities have one composition.
 
@@ -287,22 +360,40 @@ def _balanced(
     values : modality -> log-normalised (for ATAC: denoised) genes of the cells that teach.
     sample : these cells' labels, and the types.
     lists : of those ATAC cells among themselves.
+    designs : batches and types of the cells of a modality that has batches.
     """
     labels, types = sample.rna_labels, len(sample.types)
     if not config.balance or labels is None or first.components is None:
-        return first, None
+        return _without_batches(first, values, designs), None
 
     def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         # The components stay: they cost far more than scales, and it is these that shares move.
         scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
-        weighed = replace(first, scales=scales)
-        return tuple(weighed.features(values[name], name) for name in MODALITIES)
+        weighed = _without_batches(replace(first, scales=scales), values, designs)
+        return tuple(_features(weighed, values, designs, name) for name in MODALITIES)
 
     composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
     scales, components = _space(values, config, weights)
     found = replace(first, scales=scales, components=components)
-    guess = LinearGuess.fit(found.features(values["rna"], "rna"), labels, types)
+    found = _without_batches(found, values, designs)
+    guess = LinearGuess.fit(_features(found, values, designs, "rna"), labels, types)
     return found, Balance(composition, guess, weights)
+
+
+def _without_batches(found: Preprocessor, values: dict, designs: dict[str, Design]) -> Preprocessor:
+    """The same with the offsets of the batches in its features."""
+    offsets = {
+        name: design.offsets(found.features(values[name], name)) for name, design in designs.items()
+    }
+    return replace(found, offsets=offsets)
+
+
+def _features(
+    found: Preprocessor, values: dict, designs: dict[str, Design], name: str
+) -> np.ndarray:
+    """Features of the cells that teach."""
+    members = designs[name].members if name in designs else None
+    return found.features(values[name], name, members)
 
 
 def _space(

@@ -13,6 +13,11 @@ def constant(values: np.ndarray) -> tf.Variable:
     return tf.Variable(np.asarray(values, dtype=np.float32), trainable=False)
 
 
+def without_offsets(values, members, offsets):
+    """Values [B, W] less the offset [batches, W] of each cell's batch; unchanged without any."""
+    return values if members is None or offsets is None else values - members @ offsets
+
+
 class FixedScale(tf.Module):
     """Mean and deviation of each column, see `scadv_tf.data.normalization.Scale`."""
 

@@ -58,6 +58,35 @@ def checked_sparse(cells, features, values, number_of_cells, size: int, names: s
         return tuple(None if v is None else tf.identity(v) for v in (cells, features, values))
 
 
+def checked_batches(batch, cells, batches: int):
+    """1 for each cell's batch, float32 [cells, batches]; zeros for -1, a cell of none.
+
+    Parameters
+    ----------
+    batch : int64 [cells].
+    cells : their number.
+
+    Raises
+    ------
+    tf.errors.InvalidArgumentError : there is another number of them, or one is out of range.
+    """
+    there = (batch >= -1) & (batch < batches)
+    with _after(
+        _require(
+            tf.equal(tf.size(batch), tf.cast(cells, tf.int32)),
+            "Wrong number of batches: expected one for each cell",
+            tf.size(batch),
+        ),
+        _require(
+            tf.reduce_all(there),
+            f"A batch is out of range: expected -1 (another batch) to {batches - 1}, in the order "
+            "of manifest.json",
+            tf.boolean_mask(batch, ~there)[:3],
+        ),
+    ):
+        return tf.one_hot(batch, batches)
+
+
 def _same_length(given, cells):
     return _require(
         tf.equal(tf.size(given), tf.size(cells)),

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.reference import Reference
-from scadv_tf.serving.arrays import FixedScale, constant
+from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class ReferenceCells(tf.Module):
         space = reference.space
         self.count = len(reference.rows)
         self.indices = {kind: ServedIndex(index) for kind, index in space.indices.items()}
+        self.offsets = {name: constant(found) for name, found in space.offsets.items()}
         self.features = {k: constant(unit_rows(v)) for k, v in reference.vectors.items()}
         self.gene_scale = FixedScale(space.gene_scale)
         self.component_scale = FixedScale(space.component_scale)
@@ -64,20 +65,23 @@ class ReferenceCells(tf.Module):
         """The number P of peaks that tell cells apart; 0 if the training had none."""
         return self.indices["peaks"].size if "peaks" in self.indices else 0
 
-    def neighbors(self, logged, open_peaks=None) -> Neighbors:
+    def neighbors(self, logged, open_peaks=None, members=None) -> Neighbors:
         """The kept training cells nearest to new ones.
 
         Parameters
         ----------
         logged : log-normalised genes [B, G].
         open_peaks : sparse tensor [B, P] of ones; None to go by the genes.
+        members : 1 for each cell's batch [B, batches]; None for cells of no batch.
         """
         kind = "genes" if open_peaks is None else "peaks"
         if open_peaks is None:
             semantic = self.indices[kind].transform_dense(logged)
         else:
             semantic = self.indices[kind].transform_sparse(open_peaks)
+        semantic = without_offsets(semantic, members, self.offsets.get(kind))
         joint = self.gene_scale.apply(logged) @ self.gene_components
+        joint = without_offsets(joint, members, self.offsets.get("components"))
         joint = self.component_scale.apply(joint)
         queries = tf.concat([_unit_rows(semantic), _unit_rows(joint)], axis=1)
         # The cosine but for the length of the query, which orders nothing.

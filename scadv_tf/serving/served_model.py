@@ -11,7 +11,7 @@ from scadv_tf.data.normalization import COUNTS_PER_CELL
 from scadv_tf.data.preprocessing import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.serving.arrays import FixedScale
+from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 from scadv_tf.serving.reference import ReferenceCells
 
 GENERATOR_LOSSES = {"atac_adversarial", "cycle"}
@@ -73,6 +73,8 @@ class ServedModel(tf.Module):
         self.weights = self.model.weights([*PARTS, *(["generator"] if self.translates else [])])
         self.least_open = dict(preprocessor.least_open)
         self.scales = {name: FixedScale(scale) for name, scale in preprocessor.scales.items()}
+        self.batches = preprocessor.batches
+        self.offsets = {name: constant(found) for name, found in preprocessor.offsets.items()}
         self.reference = self._reference_cells(served)
         self.peaks = 0 if self.reference is None else self.reference.peaks
 
@@ -85,7 +87,7 @@ class ServedModel(tf.Module):
         answers = atac.probabilities[reference.rows], atac.novelty[reference.rows]
         return ReferenceCells(reference, answers)
 
-    def annotate(self, counts, modality: str, open_peaks=None) -> dict:
+    def annotate(self, counts, modality: str, open_peaks=None, members=None) -> dict:
         """The answer for cells, each by itself; one without data is unknown and of any type alike.
 
         Parameters
@@ -93,13 +95,14 @@ class ServedModel(tf.Module):
         counts : raw gene counts [B, G].
         modality : 'rna' or 'atac'.
         open_peaks : sparse tensor [B, P] of ones at the open peaks of ATAC cells, or None.
+        members : 1 for each cell's batch [B, batches]; None for cells of no batch.
 
         Returns
         -------
         dict of ``latent`` [B, Z], ``probabilities`` [B, K], ``label`` (text), ``confidence``,
         ``novelty`` and ``unknown`` (bool) [B].
         """
-        features, neighbors = self._features(counts, modality, open_peaks)
+        features, neighbors = self._features(counts, modality, open_peaks, members)
         answer = self._answer(features, modality)
         probabilities, novelty = answer["probabilities"], answer["novelty"]
         if neighbors is not None:
@@ -120,9 +123,9 @@ class ServedModel(tf.Module):
             "unknown": unknown | ~has_data,
         }
 
-    def embed(self, counts, modality: str) -> dict:
+    def embed(self, counts, modality: str, members=None) -> dict:
         """``latent`` [B, Z] of cells, as `annotate` gives it."""
-        features, _ = self._features(counts, modality)
+        features, _ = self._features(counts, modality, members=members)
         return {"latent": self._answer(features, modality)["latent"]}
 
     def translate(self, counts) -> dict:
@@ -154,18 +157,20 @@ class ServedModel(tf.Module):
             latent, self.model.classifier(latent), features, modality=modality
         )
 
-    def _features(self, counts, modality: str, open_peaks=None) -> tuple:
+    def _features(self, counts, modality: str, open_peaks=None, members=None) -> tuple:
         """What the trained layers start from [B, D], and the neighbours of ATAC cells."""
         assert modality in MODALITIES
         logged, scale = log_normalized(counts), self.scales[modality]
-        if modality == "rna" or self.reference is None:
-            return self.model.encoder.project(scale.apply(logged)), None
-        neighbors = self.reference.neighbors(logged, open_peaks)
-        if not self.reference.levels:
-            return self.model.encoder.project(scale.apply(logged)), neighbors
+        offsets, neighbors = self.offsets.get(modality), None
+        if modality == "atac" and self.reference is not None:
+            neighbors = self.reference.neighbors(logged, open_peaks, members)
+        if neighbors is None or not self.reference.levels:
+            features = self.model.encoder.project(scale.apply(logged))
+            return without_offsets(features, members, offsets), neighbors
         # Averages of a cell's own genes and of others' are as good after a linear projection as
         # before, and D is far smaller than G. Values are not cut, which would not be linear.
         features = self.model.encoder.project(scale.uncut(logged))
+        features = without_offsets(features, members, offsets)
         for level in self.reference.levels:
             features = neighbors.mean(features, level)
         return features, neighbors

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from scadv_tf.client.assets import OF_BATCHES
 from scadv_tf.modalities import MODALITIES
-from scadv_tf.serving.checks import checked_dense, checked_sparse
+from scadv_tf.serving.checks import checked_batches, checked_dense, checked_sparse
 from scadv_tf.serving.served_model import ServedModel
 
 DEFAULT = "serving_default"
@@ -24,20 +25,34 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
       ``number_of_cells``, an int64 scalar. Counts of the same cell and gene add up.
     * ``annotate_atac_peaks``, if the training had peaks, takes these and the open peaks of the same
       cells, ``peak_cell_index`` and ``peak_index``, int64 [M], each pair once.
+    * Each of these for a modality whose batches the training corrected for is there a second time,
+      its name with ``_of_batches`` behind: it takes ``batch`` too, int64 [cells], the position of
+      each cell's batch in the manifest's ``batches``, or -1 for a cell of another batch. The first
+      one takes all cells for such.
     * ``rna``, ``atac`` and ``serving_default`` (the latter) take ``expression``, float32
       [cells, genes], preprocessed as in training, and give what `Readout` gives.
     """
-    found = {f"embed_{modality}": _dense(model, model.embed, modality) for modality in MODALITIES}
+    found = {}
+    for modality in MODALITIES:
+        found |= _of_modality(model, modality)
+        if batches := len(model.batches.get(modality, ())):
+            with_batches = _of_modality(model, modality, batches)
+            found |= {f"{name}{OF_BATCHES}": each for name, each in with_batches.items()}
     if model.translates:
         found["translate"] = _dense(model, model.translate)
-    if model.type_names:
-        for modality in MODALITIES:
-            found[f"annotate_{modality}"] = _dense(model, model.annotate, modality)
-            found[f"annotate_{modality}_sparse"] = _sparse(model, modality)
-        if model.peaks:
-            found["annotate_atac_peaks"] = _with_peaks(model)
     found |= {modality: _preprocessed(model, modality) for modality in MODALITIES}
     found[DEFAULT] = found["atac"]
+    return found
+
+
+def _of_modality(model: ServedModel, modality: str, batches: int = 0) -> dict[str, Callable]:
+    """The signatures for raw counts of a modality; those that take batches, of so many."""
+    found = {f"embed_{modality}": _dense(model, model.embed, modality, batches=batches)}
+    if model.type_names:
+        found[f"annotate_{modality}"] = _dense(model, model.annotate, modality, batches=batches)
+        found[f"annotate_{modality}_sparse"] = _sparse(model, modality, batches)
+        if modality == "atac" and model.peaks:
+            found["annotate_atac_peaks"] = _with_peaks(model, batches)
     return found
 
 
@@ -46,11 +61,21 @@ def _graph(specs: list[tf.TensorSpec]) -> Callable:
     return tf.function(input_signature=specs, autograph=False)
 
 
-def _dense(model: ServedModel, method: Callable, *modality: str) -> Callable:
+def _batch(batches: int) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec((None,), tf.int64, "batch")] * bool(batches)
+
+
+def _members(batch: tuple, cells, batches: int) -> dict:
+    """The argument of the model that says of which batches the cells are; none without."""
+    return {"members": checked_batches(*batch, cells, batches)} if batches else {}
+
+
+def _dense(model: ServedModel, method: Callable, *modality: str, batches: int = 0) -> Callable:
     # The width is free here, and checked with a message that says what it must be.
-    @_graph([tf.TensorSpec((None, None), tf.float32, "counts")])
-    def signature(counts):
-        return method(checked_dense(counts, model.genes), *modality)
+    @_graph([tf.TensorSpec((None, None), tf.float32, "counts"), *_batch(batches)])
+    def signature(counts, *batch):
+        counts = checked_dense(counts, model.genes)
+        return method(counts, *modality, **_members(batch, tf.shape(counts)[0], batches))
 
     return signature
 
@@ -63,31 +88,36 @@ def _entries(*names: str, values: bool) -> list[tf.TensorSpec]:
 _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 
-def _sparse(model: ServedModel, modality: str) -> Callable:
-    @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER])
-    def signature(cell_index, gene_index, count, number_of_cells):
+def _sparse(model: ServedModel, modality: str, batches: int = 0) -> Callable:
+    @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER, *_batch(batches)])
+    def signature(cell_index, gene_index, count, number_of_cells, *batch):
         given = cell_index, gene_index, count, number_of_cells
-        return model.annotate(_densified(model, *given), modality)
+        members = _members(batch, number_of_cells, batches)
+        return model.annotate(_densified(model, *given), modality, **members)
 
     return signature
 
 
-def _with_peaks(model: ServedModel) -> Callable:
+def _with_peaks(model: ServedModel, batches: int = 0) -> Callable:
     @_graph(
         [
             *_entries("cell_index", "gene_index", values=True),
             *_entries("peak_cell_index", "peak_index", values=False),
             _NUMBER,
+            *_batch(batches),
         ]
     )
-    def signature(cell_index, gene_index, count, peak_cell_index, peak_index, number_of_cells):
+    def signature(
+        cell_index, gene_index, count, peak_cell_index, peak_index, number_of_cells, *batch
+    ):
         counts = _densified(model, cell_index, gene_index, count, number_of_cells)
         entries = peak_cell_index, peak_index, None, number_of_cells
         cells, peaks, _ = checked_sparse(*entries, model.peaks, "peaks.txt")
         shape = tf.stack([number_of_cells, model.peaks])
         ones = tf.ones_like(cells, dtype=tf.float32)
         opened = tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape)
-        return model.annotate(counts, "atac", tf.sparse.reorder(opened))
+        members = _members(batch, number_of_cells, batches)
+        return model.annotate(counts, "atac", tf.sparse.reorder(opened), **members)
 
     return signature
 

@@ -109,6 +109,7 @@ def without_orphans(data: PairedData, truth: AtacTruth) -> Pair:
 
 def chosen_cells(data: PairedData, truth: AtacTruth, rna: np.ndarray, atac: np.ndarray) -> Pair:
     """Some cells, given as sorted positions; types without a cell in RNA go."""
+    cells = {"rna": rna, "atac": atac}
     codes, labels = np.unique(data.rna_labels[rna], return_inverse=True)
     types = tuple(data.types[code] for code in codes)
     chosen = dataclasses.replace(
@@ -122,6 +123,9 @@ def chosen_cells(data: PairedData, truth: AtacTruth, rna: np.ndarray, atac: np.n
         rna_obs=data.rna_obs.iloc[rna],
         atac_obs=data.atac_obs.iloc[atac],
         peaks=None if data.peaks is None else data.peaks[atac],
+        batches={
+            name: data.batches[name][rows] for name, rows in cells.items() if name in data.batches
+        },
     )
     level = {name: coarse for name, coarse in truth.level.items() if name in types}
     return chosen, AtacTruth(truth.labels[atac], level)

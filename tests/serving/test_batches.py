@@ -1,0 +1,141 @@
+"""New cells of the training's batches get from an export what those got in training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from same_answers import assert_close
+from serving_twin import averaging_of_new, opened
+
+from scadv_tf import InputError
+from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.client.exported import ExportedModel
+from scadv_tf.data.batch_offsets import memberships
+from scadv_tf.data.normalization import log_normalize
+from scadv_tf.modalities import MODALITIES
+from scadv_tf.serving.served_model import ServedModel
+
+
+def donors(cells: int) -> pd.Categorical:
+    return pd.Categorical(np.where(np.arange(cells) % 2, "old", "new"), ["new", "old"])
+
+
+@pytest.fixture(scope="module")
+def trained(tissue, train):
+    """A model of cells of two donors, in one of which a third of the genes counts thrice."""
+    counts = {}
+    for name in MODALITIES:
+        values = getattr(tissue, name).toarray()
+        values[1::2, ::3] *= 3
+        counts[name] = type(tissue.rna)(values)
+    batches = {name: donors(each.shape[0]) for name, each in counts.items()}
+    return train(dataclasses.replace(tissue, **counts, batches=batches))
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory):
+    from conftest import exported_from
+
+    return ExportedModel(exported_from(trained, tmp_path_factory.mktemp("batches")).version)
+
+
+def test_the_manifest_names_the_batches_and_the_old_signatures_stay(model, exported):
+    assert model.assets.batches == {"rna": ["new", "old"], "atac": ["new", "old"]}
+    plain = ExportedModel(exported.version).assets.signatures
+    there = model.assets.signatures
+    assert {name: there[name]["inputs"] for name in plain} == {
+        name: each["inputs"] for name, each in plain.items()
+    }
+    more = {f"{name}_of_batches" for name in plain if name.startswith(("annotate", "embed"))}
+    assert there.keys() - plain.keys() == more
+
+
+@pytest.mark.parametrize("signature", ["annotate", "embed"])
+def test_rna_cells_of_a_known_batch_are_embedded_as_in_training(model, trained, signature):
+    data, ask = trained.data, getattr(model, signature)
+    found = ask(data.rna, "rna", batches=data.batches["rna"])
+    assert_close(found.latent, trained.annotation.rna.latent)
+    assert np.abs(ask(data.rna, "rna").latent - found.latent).max() > 0.01
+
+
+def test_a_new_batch_is_none(model, trained):
+    counts = trained.data.rna[:8]
+    found, plain = (
+        model.annotate(counts, "rna", batches=["third"] * 8),
+        model.annotate(counts, "rna"),
+    )
+    np.testing.assert_allclose(found.latent, plain.latent, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_peaks", [True, False])
+def test_new_atac_cells_are_corrected_before_they_are_compared_and_averaged(
+    trained, new_tissue, with_peaks
+):
+    preprocessor, reference = trained.cells.preprocessor, trained.cells.preprocessor.reference
+    counts = new_tissue.atac[1:31]
+    peaks = new_tissue.peaks[1:31] if with_peaks else None
+    members, logged = memberships(donors(30)), log_normalize(counts)
+    vectors = reference.space.vectors(logged, peaks, members)
+    similarity = vectors @ reference.vectors["peaks" if with_peaks else "genes"].T
+    nearest = np.argsort(-similarity, axis=1)[:, : reference.lists.shape[1] - 1]
+    own, others = averaging_of_new(nearest, reference.lists)
+    expected = preprocessor.features(logged, "atac", members)
+    for level in reference.levels:
+        expected = own * expected + others @ level
+    given = tf.constant(counts.toarray()), "atac", opened(peaks) if with_peaks else None
+    found, _ = ServedModel(trained.served)._features(*given, members=tf.constant(members))
+    same = np.isclose(found.numpy(), expected, rtol=1e-3, atol=1e-3).all(axis=1)
+    assert same.mean() > 0.9  # a neighbour may hang on a rounding
+    plain, _ = ServedModel(trained.served)._features(*given)
+    assert np.abs(plain.numpy() - expected).max() > 0.1
+
+
+def test_peaks_and_batches_are_asked_together(model, trained):
+    data = trained.data
+    given = data.atac[:6], "atac", data.peaks[:6]
+    found = model.annotate(*given, batches=data.batches["atac"][:6])
+    assert found.probabilities.shape == (6, 4)
+    assert np.abs(found.probabilities - model.annotate(*given).probabilities).max() > 1e-4
+
+
+def test_a_batch_out_of_range_and_a_wrong_number_are_refused(model, trained):
+    function = tf.saved_model.load(str(model.folder)).signatures["embed_rna_of_batches"]
+    counts = tf.constant(trained.data.rna[:2].toarray())
+    for batch, said in (([0, 2], "out of range"), ([0], "number of batches")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+            function(counts=counts, batch=tf.constant(batch, tf.int64))
+    with pytest.raises(InputError, match="number of batches"):
+        model.annotate(trained.data.rna[:2], "rna", batches=["old"])
+
+
+@pytest.fixture
+def cells_file(trained, tmp_path):
+    data = trained.data
+    obs = pd.DataFrame({"donor": data.batches["rna"]}, index=data.rna_cells)
+    adata = anndata.AnnData(data.rna, obs=obs, var=pd.DataFrame(index=data.genes))
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+def asked(model, cells_file, **more):
+    output = cells_file.with_name("annotated.h5ad")
+    given = {"model": str(model.folder), "input": str(cells_file), "modality": "rna"}
+    annotate_file(AnnotateConfig(**given, output=str(output), batch_size=17, **more))
+    return anndata.read_h5ad(output)
+
+
+def test_the_program_takes_the_column(model, trained, cells_file):
+    found = asked(model, cells_file, batch_key="donor")
+    assert_close(found.obsm["X_scadv"], trained.annotation.rna.latent)
+
+
+def test_what_the_program_refuses(model, exported, cells_file):
+    with pytest.raises(InputError, match="no column 'lane'"):
+        asked(model, cells_file, batch_key="lane")
+    with pytest.raises(InputError, match="corrects for no batches"):
+        asked(ExportedModel(exported.version), cells_file, batch_key="donor")
