@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from in_process import run_here
 from xdist.scheduler import LoadFileScheduling
+
+from scadv_tf import train
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 # Fixtures that start a process or train a model: tests that ask for one are slow.
@@ -66,6 +70,12 @@ def train_main():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train_here():
+    """Like `train_main`, but in this process, where TensorFlow has started already."""
+    return functools.partial(run_here, train.start)
 
 
 class Page(HTMLParser):
