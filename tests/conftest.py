@@ -17,7 +17,7 @@ from scadv_tf import train
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 # Fixtures that start a process or train a model: tests that ask for one are slow.
-SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
+SLOW_FIXTURES = {"train_main", "train", "run", "make_model", "pbmc", "members", "c_program_file"}
 
 
 # A worker of pytest-xdist has a core: more threads than cores wait for each other.

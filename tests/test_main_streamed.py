@@ -1,4 +1,4 @@
-"""The main job on cells that are not held in memory, in a process of its own."""
+"""The main job on cells that are not held in memory."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ RESULTS = {
 
 
 @pytest.fixture(scope="module")
-def run(train_main, tmp_path_factory):
-    """A finished process and its folder, where the input lies, too."""
+def run(train_here, tmp_path_factory):
+    """What a run said and its folder, where the input lies, too."""
     folder = tmp_path_factory.mktemp("streamed")
     rna, peaks, genes = simulate(CELLS, 200, types=3, difficulty=0.2)
     genes[["chrom", "start", "end", "gene"]].to_csv(
@@ -38,7 +38,8 @@ def run(train_main, tmp_path_factory):
     peaks.X = peaks.X.tocsc()  # is sorted by cell first
     peaks.write_h5ad(folder / "atac.h5ad")
     files = "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed", "--dataset=streamed"
-    done = train_main(folder, *files, f"--memory_cells={HELD}", "--epochs=4")
+    quick = "--epochs=4", "--modality_adversarial=0"
+    done = train_here(folder, *files, f"--memory_cells={HELD}", *quick)
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -88,12 +89,12 @@ def test_the_export_has_the_answers_of_the_cells_that_it_keeps(run):
     np.testing.assert_allclose(again["confidence"], once["confidence"], atol=0.2)
 
 
-def test_a_negative_value_deep_in_a_file_ends_the_run_with_advice(train_main, run, tmp_path):
+def test_a_negative_value_deep_in_a_file_ends_the_run_with_advice(train_here, run, tmp_path):
     _, folder = run
     rna = anndata.read_h5ad(folder / "rna.h5ad")
     rna.X[550, 3] = -2
     rna.write_h5ad(tmp_path / "bad.h5ad")
     files = "--rna=bad.h5ad", f"--atac={folder / 'atac.h5ad'}", f"--genes={folder / 'genes.bed'}"
-    done = train_main(tmp_path, *files, f"--memory_cells={HELD}")
+    done = train_here(tmp_path, *files, f"--memory_cells={HELD}")
     assert done.returncode == 2 and "negative values" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"bad.h5ad"}

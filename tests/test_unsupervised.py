@@ -188,8 +188,8 @@ def test_a_default_label_column_may_be_missing_but_not_one_that_was_named(files)
         training.read(config_of(files[0], label_key="kind"))
 
 
-def test_without_labels_the_other_mode_names_this_one(train_main, files):
-    done = train_main(files[0], "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed")
+def test_without_labels_the_other_mode_names_this_one(train_here, files):
+    done = train_here(files[0], "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "--mode=unsupervised" in done.stderr.split("what to do:")[1]
     config = dataclasses.replace(config_of(files[0], label_key=""), training=TrainingConfig())
@@ -230,13 +230,13 @@ def test_labels_do_not_teach(files):
 
 
 @pytest.fixture(scope="module")
-def run(train_main, files):
-    """The main job on files without labels: (process, folder of the results, of the exports)."""
+def run(train_here, files):
+    """The main job on files without labels: (what it said, folder of the results, of the exports)."""
     folder = files[0]
     stale = folder / "runs" / "tissue" / "predictions.csv"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier run in the other mode")
-    done = train_main(
+    done = train_here(
         folder,
         *("--mode=unsupervised", "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed"),
         *("--dataset=tissue", "--epochs=12", "--encoder_sizes=128,32", "--generator_sizes=32"),

@@ -27,15 +27,17 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
     * ``rna``, ``atac`` and ``serving_default`` (the latter) take ``expression``, float32
       [cells, genes], preprocessed as in training, and give what `Readout` gives.
     """
+    # Traced once a modality, whatever form the counts come in.
+    annotate = tf.function(model.annotate, autograph=False)
     found = {f"embed_{modality}": _dense(model, model.embed, modality) for modality in MODALITIES}
     if model.translates:
         found["translate"] = _dense(model, model.translate)
     if model.type_names:
         for modality in MODALITIES:
-            found[f"annotate_{modality}"] = _dense(model, model.annotate, modality)
-            found[f"annotate_{modality}_sparse"] = _sparse(model, modality)
+            found[f"annotate_{modality}"] = _dense(model, annotate, modality)
+            found[f"annotate_{modality}_sparse"] = _sparse(model, annotate, modality)
         if model.peaks:
-            found["annotate_atac_peaks"] = _with_peaks(model)
+            found["annotate_atac_peaks"] = _with_peaks(model, annotate)
     found |= {modality: _preprocessed(model, modality) for modality in MODALITIES}
     found[DEFAULT] = found["atac"]
     return found
@@ -63,16 +65,16 @@ def _entries(*names: str, values: bool) -> list[tf.TensorSpec]:
 _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 
-def _sparse(model: ServedModel, modality: str) -> Callable:
+def _sparse(model: ServedModel, annotate: Callable, modality: str) -> Callable:
     @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER])
     def signature(cell_index, gene_index, count, number_of_cells):
         given = cell_index, gene_index, count, number_of_cells
-        return model.annotate(_densified(model, *given), modality)
+        return annotate(_densified(model, *given), modality)
 
     return signature
 
 
-def _with_peaks(model: ServedModel) -> Callable:
+def _with_peaks(model: ServedModel, annotate: Callable) -> Callable:
     @_graph(
         [
             *_entries("cell_index", "gene_index", values=True),
@@ -87,7 +89,7 @@ def _with_peaks(model: ServedModel) -> Callable:
         shape = tf.stack([number_of_cells, model.peaks])
         ones = tf.ones_like(cells, dtype=tf.float32)
         opened = tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape)
-        return model.annotate(counts, "atac", tf.sparse.reorder(opened))
+        return annotate(counts, "atac", tf.sparse.reorder(opened))
 
     return signature
 

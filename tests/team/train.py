@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -99,6 +100,11 @@ def main(folder: Path, settings: dict) -> None:
     )
 
 
+def settings_of(words: Sequence[str]) -> dict:
+    """``NAME=VALUE`` …, the values in JSON, as settings."""
+    given = dict(word.split("=", 1) for word in words)
+    return {name: json.loads(value) for name, value in given.items()}
+
+
 if __name__ == "__main__":
-    given = dict(word.split("=", 1) for word in sys.argv[2:])
-    main(Path(sys.argv[1]), {name: json.loads(value) for name, value in given.items()})
+    main(Path(sys.argv[1]), settings_of(sys.argv[2:]))
