@@ -106,5 +106,15 @@ def settings_of(words: Sequence[str]) -> dict:
     return {name: json.loads(value) for name, value in given.items()}
 
 
+def member(folder: Path, settings: dict, config: str, output: Path) -> None:
+    """Trains in a process of a team: its ``TF_CONFIG`` (or ``null``), and where its words go."""
+    if config != "null":
+        os.environ["TF_CONFIG"] = config
+    with open(output, "w", encoding="utf-8") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    main(folder, settings)
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]), settings_of(sys.argv[2:]))
