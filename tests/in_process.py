@@ -1,4 +1,4 @@
-"""A program called as from a shell, but in the process of the tests: without the seconds of a start."""
+"""A program called as from a shell, in the process of the tests: without the seconds of a start."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import new_model
 
+pytestmark = pytest.mark.slow
+
 CONFIG = RunConfig.of(
     epochs=5,
     neighbors=5,
@@ -98,7 +100,6 @@ def interrupted_early(left_by_epoch_1, tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
 def test_a_training_that_goes_on_ends_where_one_without_a_break_does(
     tissue, without_a_break, interrupted_early
 ):
@@ -111,7 +112,6 @@ def test_a_training_that_goes_on_ends_where_one_without_a_break_does(
     pd.testing.assert_frame_equal(later, history, check_exact=True)
 
 
-@pytest.mark.slow
 def test_a_stopped_training_goes_on_after_its_last_epoch(tissue, without_a_break, tmp_path):
     """To the last bit, though the signal came within the next epoch."""
     weights, history = without_a_break
@@ -122,7 +122,6 @@ def test_a_stopped_training_goes_on_after_its_last_epoch(tissue, without_a_break
     pd.testing.assert_frame_equal(later, history, check_exact=True)
 
 
-@pytest.mark.slow
 def test_a_run_that_is_stopped_after_its_training_does_not_train_again(tissue, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(KeyboardInterrupt), checkpoints.through_a_stop():
@@ -134,27 +133,23 @@ def test_a_run_that_is_stopped_after_its_training_does_not_train_again(tissue, t
     pd.testing.assert_frame_equal(later, history, check_exact=True)
 
 
-@pytest.mark.slow
 def test_a_training_that_is_stopped_in_its_first_epoch_keeps_nothing(tissue, tmp_path):
     assert "nothing is kept" in stopped(tissue, tmp_path, Interrupts(0, KeyboardInterrupt))
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_without_a_checkpoint_a_training_starts_from_the_beginning(tissue, tmp_path):
     with pytest.raises(Interrupted):  # in its first epoch
         train(tissue, QUICK, Checkpoints(tmp_path, resume=True), [Interrupts(0)])
     assert not list(tmp_path.iterdir())  # a minute has not passed
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_is_not_asked_for_is_not_looked_at(tissue, tmp_path):
     (tmp_path / FILE).write_bytes(b"no checkpoint")
     with pytest.raises(Interrupted):
         train(tissue, QUICK, Checkpoints(tmp_path), [Interrupts(0)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"epochs": 6}, {"learning_rate": 0.02}])
 def test_the_checkpoint_of_another_training_is_refused(tissue, interrupted_early, changed):
     training = dataclasses.replace(CONFIG.training, **changed)
@@ -176,7 +171,6 @@ def two_counts_exchanged(data):
     return dataclasses.replace(data, atac=atac)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", [one_count_more, two_counts_exchanged])
 def test_the_checkpoint_of_other_counts_is_refused(tissue, interrupted_early, change):
     """However little they differ: same cells, same genes, same labels."""
@@ -187,7 +181,6 @@ def test_the_checkpoint_of_other_counts_is_refused(tissue, interrupted_early, ch
     assert "counts" in raised.value.expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
 def test_a_damaged_checkpoint_is_refused(tissue, interrupted_early, keep):
     content = (interrupted_early / FILE).read_bytes()

@@ -240,7 +240,7 @@ def few_cells(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_few(few_cells):
-    """A function (main job, name, *arguments) -> (what it said, results, exports) on these files."""
+    """A function (main job, name, *arguments) -> (what it said, results, exports)."""
 
     def run(train, name, *arguments):
         done = train(
