@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from absl import app
+from absl import app, flags
 from absl import logging as absl_logging
 from absl.testing import flagsaver
 
@@ -41,6 +41,7 @@ def run_here(start: Callable[[], None], folder: Path, *words: str) -> Finished:
         app.define_help_flags()  # once a process: they stay
         for before in (flagsaver.flagsaver(), _same_logging()):
             stack.enter_context(before)
+        flags.FLAGS["verbosity"].unparse()  # whoever has set it before
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
         code = 0
