@@ -103,9 +103,8 @@ def answered(model, cells, modality):
 def short_training(tissue):
     """A function (changed cells or labels) -> the model after one epoch."""
     data, cells, _ = tissue
-    config = dataclasses.replace(
-        CONFIG, training=dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
-    )
+    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
+    config = dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
 
     def train(cells=cells, labels=data.rna_labels):
         return fit(cells, labels, len(data.types), config)[0]
