@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,11 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from in_process import run_here
 from xdist.scheduler import LoadFileScheduling
+
+from scadv_tf import train
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 # Fixtures that start a process or train a model: tests that ask for one are slow.
-SLOW_FIXTURES = {"train_main", "train", "make_model", "pbmc", "members", "c_program_file"}
+SLOW_FIXTURES = {"train_main", "train", "run", "make_model", "pbmc", "members", "c_program_file"}
 
 
 # A worker of pytest-xdist has a core: more threads than cores wait for each other.
@@ -66,6 +70,12 @@ def train_main():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train_here():
+    """Like `train_main`, but in this process, where TensorFlow has started already."""
+    return functools.partial(run_here, train.start)
 
 
 class Page(HTMLParser):

@@ -103,9 +103,8 @@ def answered(model, cells, modality):
 def short_training(tissue):
     """A function (changed cells or labels) -> the model after one epoch."""
     data, cells, _ = tissue
-    config = dataclasses.replace(
-        CONFIG, training=dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
-    )
+    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
+    config = dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
 
     def train(cells=cells, labels=data.rna_labels):
         return fit(cells, labels, len(data.types), config)[0]
@@ -167,7 +166,8 @@ def test_the_labels_of_held_out_cells_train_nothing_but_set_the_temperature(
 def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
     data, cells, held_out = tissue
     training = dataclasses.replace(CONFIG.training, epochs=1, calibration_share=0.0)
-    config = dataclasses.replace(CONFIG, training=training)
+    few = LossConfig(modality_adversarial=0.0)
+    config = dataclasses.replace(CONFIG, training=training, loss=few)
 
     def train(cells):
         return fit(cells, data.rna_labels, len(data.types), config)[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,29 +12,35 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pytest
+from in_process import run_here
 
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parent / "benchmarks"
-SMALL = ["--encoder_sizes=32,16", "--generator_sizes=8", "--atac_discriminator_sizes=8"]
+# Small networks, and no adversary: half as many losses take half as long to trace.
+SMALL = ["--encoder_sizes=32,16", "--generator_sizes=8", "--modality_adversarial=0"]
 TINY = ["--dataset=synthetic", "--synthetic_cells=90", "--synthetic_difficulty=0", "--epochs=2"]
 TINY += SMALL
 STAGES = {"read", "preprocess", "train", "umap", "score", "export", "write"}
 
 
-def lines_of(program: str, *flags: str, job: list[str] = TINY) -> list[dict]:
-    done = subprocess.run(
-        [sys.executable, FOLDER / program, *job, *flags], capture_output=True, text=True
-    )
+def lines_of(program: str, *flags: str, job: list[str] = TINY, apart: bool = False) -> list[dict]:
+    """What a program prints; `apart` where it looks at its memory or hands on its pipes."""
+    if apart:
+        command = [sys.executable, FOLDER / program, *job, *flags]
+        done = subprocess.run(command, capture_output=True, text=True)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(FOLDER))
+            script = functools.partial(runpy.run_path, str(FOLDER / program), None, "__main__")
+            done = run_here(script, FOLDER, *job, *flags)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation():
-    only_labels = "contrastive=0 interpolation=0 centroid=0 atac_adversarial=0 cycle=0"
-    found = lines_of(
-        "bench_settings.py", "--seeds=2", "--vary=", f"--vary={only_labels} modality_adversarial=0"
-    )
+    only_labels = "contrastive=0 interpolation=0 centroid=0"
+    found = lines_of("bench_settings.py", "--seeds=2", "--vary=", f"--vary={only_labels}")
     assert [line.get("seed") for line in found] == [0, 1, None, 0, 1, None]
     first = found[0]["label_transfer"]["macro_f1"], found[1]["label_transfer"]["macro_f1"]
     mean, spread = found[2]["mean_and_spread"]["macro_f1"]
@@ -83,7 +91,7 @@ def test_bench_start_tells_of_help_the_first_step_and_imports():
 
 
 def test_bench_stages_prints_a_line_a_stage():
-    *found, whole = lines_of("bench_stages.py")
+    *found, whole = lines_of("bench_stages.py", apart=True)
     assert {line["stage"] for line in found} >= STAGES and whole["stage"] == "all"
     peaks = np.array([line["peak_memory_mb"] for line in [*found, whole]])
     held = np.array([line["memory_mb"] for line in found])
@@ -95,7 +103,8 @@ def test_bench_stages_prints_a_line_a_stage():
 
 def test_bench_scale_writes_cells_and_prints_what_an_epoch_costs(tmp_path):
     given = ["--cells=100", "--genes=100", "--epochs=2", f"--folder={tmp_path}"]
-    (line,) = lines_of("bench_scale.py", *given, job=[*SMALL, "--min_shared_genes=50"])
+    job = [*SMALL, "--min_shared_genes=50"]
+    (line,) = lines_of("bench_scale.py", *given, job=job, apart=True)
     assert line["cells"] == line["genes"] == 100
     assert line["cells_per_second"] == pytest.approx(200 / line["seconds"], rel=0.02)
     assert line["stage_seconds"].keys() == line["stage_memory_mb"].keys() >= STAGES
@@ -187,7 +196,7 @@ def test_the_floor_has_the_products_of_dense_layers():
 
 
 def test_bench_fragments_counts_them_and_says_how_fast():
-    (found,) = lines_of("bench_fragments.py", "--fragments=20000", "--rounds=1", job=[])
+    (found,) = lines_of("bench_fragments.py", "--fragments=20000", "--rounds=1", job=[], apart=True)
     assert found["fragments"] == 20_000 and found["cells"] > 1000 and found["counts"] > 100
     rate = found["fragments"] / (found["read"] + found["count"])
     assert abs(found["fragments_a_second"] / rate - 1) < 0.1

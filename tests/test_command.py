@@ -199,7 +199,8 @@ def test_the_command_of_a_wheel_trains_and_annotates_outside_of_the_repository(i
             timeout=400,
         )
 
-    trained = run("train", "--dataset=pbmc", "--epochs=1")
+    quick = "--epochs=1", "--encoder_sizes=32,16", "--modality_adversarial=0"
+    trained = run("train", "--dataset=pbmc", *quick)
     assert trained.returncode == 0, trained.stderr
     rna = installed / "scadv_tf" / "data" / "assets" / "pbmc" / "rna.h5ad"
     given = "--model=savedmodels/pbmc", f"--input={rna}", "--modality=rna", "--output=labels.csv"

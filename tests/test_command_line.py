@@ -16,8 +16,6 @@ from scipy import sparse
 
 from scadv_tf.config import SECTIONS
 
-pytestmark = pytest.mark.slow
-
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 FIELDS = [field for section in SECTIONS.values() for field in dataclasses.fields(section)]
 NO_LOSSES = [f"--{f.name}=0" for f in FIELDS if f.metadata["help"].startswith("Weight of")]
@@ -85,12 +83,14 @@ def imported(folder: Path, program: str, *arguments: str) -> set[str]:
 PROGRAMS = (str(PROGRAM), "scadv_tf.compare", "scadv_tf.annotate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: Path(program).name)
 @pytest.mark.parametrize("argument", ["--help", "--epochs=0", "--no_such_flag"])
 def test_help_and_bad_flags_do_not_wait_for_libraries(tmp_path, program, argument):
     assert not imported(tmp_path, program, argument)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
@@ -158,7 +158,7 @@ OWN_FILES = {
 }
 
 
-def is_refused(done: subprocess.CompletedProcess, folder: Path, before: list, text: str) -> None:
+def is_refused(done, folder: Path, before: list, text: str) -> None:
     """One message of four parts, nothing else left behind."""
     assert done.returncode in (1, 2), done.stderr
     assert "Traceback" not in done.stderr + done.stdout
@@ -172,13 +172,13 @@ def is_refused(done: subprocess.CompletedProcess, folder: Path, before: list, te
 
 
 @pytest.mark.parametrize("case", OWN_FILES)
-def test_bad_files_get_one_clear_message(train_main, tmp_path, files, case):
+def test_bad_files_get_one_clear_message(train_here, tmp_path, files, case):
     spoil, modality, arguments, text = OWN_FILES[case]
     spoil(files[modality])
     for name, adata in files.items():
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
     before = sorted(tmp_path.rglob("*"))
-    done = train_main(tmp_path, "--rna=rna.h5ad", "--atac=atac.h5ad", *arguments)
+    done = train_here(tmp_path, "--rna=rna.h5ad", "--atac=atac.h5ad", *arguments)
     is_refused(done, tmp_path, before, text)
 
 
@@ -205,16 +205,20 @@ def test_bad_files_get_one_clear_message(train_main, tmp_path, files, case):
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_bad_arguments_get_one_clear_message(train_main, tmp_path, arguments, text):
+def test_bad_arguments_get_one_clear_message(train_here, tmp_path, arguments, text):
     for name in ("text.h5ad", "text.txt"):
         (tmp_path / name).write_text("no matrix")
     before = sorted(tmp_path.rglob("*"))
-    is_refused(train_main(tmp_path, *arguments), tmp_path, before, text)
+    is_refused(train_here(tmp_path, *arguments), tmp_path, before, text)
+
+
+def test_a_process_ends_with_the_same_message(train_main, tmp_path):
+    is_refused(train_main(tmp_path, "--dataset=pbcm"), tmp_path, [], "no such data set")
 
 
 @pytest.mark.parametrize("argument", ["--epoch=3", "--epochs=some", "--optimizer=newton"])
-def test_what_the_parser_refuses_is_named(train_main, tmp_path, argument):
-    done = train_main(tmp_path, "--dataset=pbmc", argument)
+def test_what_the_parser_refuses_is_named(train_here, tmp_path, argument):
+    done = train_here(tmp_path, "--dataset=pbmc", argument)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr
     assert argument.split("=")[0].strip("-") in done.stderr
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import run_here
+
+from scadv_tf import compare as program
 
 pytestmark = pytest.mark.slow
 
@@ -123,8 +126,8 @@ def test_kept_arrays_need_no_pickle(compared):
         assert set(arrays.files) == {"umap", "predicted"}
 
 
-def test_scadv_is_what_the_main_job_makes_of_the_same_flags(compared, train_main, tmp_path):
-    done = train_main(tmp_path, *SMALL)
+def test_scadv_is_what_the_main_job_makes_of_the_same_flags(compared, train_here, tmp_path):
+    done = train_here(tmp_path, *SMALL)
     assert done.returncode == 0, done.stderr
     results = tmp_path / "runs" / "synthetic"
     metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
@@ -141,15 +144,17 @@ def test_a_second_run_computes_only_what_is_new(compared):
     _, folder = compared
     kept = folder / "runs" / "synthetic_comparison" / "rows"
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
-    done = compare(folder, *SMALL, "--systems=logistic,scadv,harmony", "--seeds=1")
+    words = "--systems=logistic,scadv,harmony", "--seeds=1"
+    done = run_here(program.start, folder, *SMALL, *words)
     assert done.returncode == 0, done.stderr
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
     assert done.stderr.count("(kept)") == 3
     assert content_of(folder)["systems"] == ["logistic", "scadv", "harmony"]
 
 
-def test_nothing_finished_is_an_error_and_still_told(tmp_path):
-    done = compare(tmp_path, *SMALL, "--systems=seurat", "--seeds=2", PATH=str(tmp_path))
+def test_nothing_finished_is_an_error_and_still_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = run_here(program.start, tmp_path, *SMALL, "--systems=seurat", "--seeds=2")
     assert done.returncode == 1 and "every system failed" in done.stderr
     assert "Rscript" in row_of(content_of(tmp_path), "seurat")["error"]
     assert "seurat" in done.stdout
@@ -168,7 +173,7 @@ def test_nothing_finished_is_an_error_and_still_told(tmp_path):
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_bad_flags_get_one_clear_message(tmp_path, arguments, text):
-    done = compare(tmp_path, "--dataset=synthetic", *arguments)
+    done = run_here(program.start, tmp_path, "--dataset=synthetic", *arguments)
     assert done.returncode == 2 and text in done.stderr and "Traceback" not in done.stderr
     for part in ("error: ", "expected: ", "received: ", "what to do: "):
         assert done.stderr.count(part) == 1

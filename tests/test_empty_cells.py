@@ -1,4 +1,7 @@
-"""Cells without data, from files to results: unknown, and without a say in any other's answer."""
+"""Cells without data, from files to results: unknown, and without a say in any other's answer.
+
+Beside them, what a run of cells that are not held in memory gives.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,13 @@ from scadv_tf.data.synthetic import simulate
 
 pytestmark = pytest.mark.slow
 
-CELLS, TYPES = 240, 3
-EMPTY = {"rna": 30, "atac": 200}
+CELLS, TYPES = 600, 3
+EMPTY = {"rna": 75, "atac": 500}
+HELD = 200  # cells in memory of a run that streams the others
+RESULTS = {
+    *("metrics.json", "config.json", "history.csv", "predictions.csv", "integrated.h5ad"),
+    *("report.html", "report.json", "figures", "checkpoints"),
+}
 SMALL = {
     "neighbors": 5,
     "lsi_size": 6,
@@ -96,20 +104,37 @@ def test_cells_without_data_change_no_other_answer(tissue):
 # The main job.
 
 
-@pytest.fixture(scope="module", params=["held", "streamed"])
-def run(request, tissue, train_main, tmp_path_factory):
-    """A finished process and its folder, where the input lies, too."""
-    folder = tmp_path_factory.mktemp(request.param)
+FILES = "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed", "--dataset=mixed"
+
+
+def run_on(tissue, folder, train_here, *flags):
+    """What a run said and its folder, where the input lies, too."""
     rna, peaks, table = tissue[1]
     columns = ["chrom", "start", "end", "gene"]
     table[columns].to_csv(folder / "genes.bed", sep="\t", header=False, index=False)
     rna.write_h5ad(folder / "rna.h5ad")
+    peaks = peaks.copy()
+    peaks.X = peaks.X.tocsc()  # is sorted by cell first, where it is streamed
     peaks.write_h5ad(folder / "atac.h5ad")
-    files = "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed", "--dataset=mixed"
-    held = 100 if request.param == "streamed" else 0
-    done = train_main(folder, *files, f"--memory_cells={held}", "--epochs=3")
+    done = train_here(folder, *FILES, "--epochs=3", "--modality_adversarial=0", *flags)
     assert done.returncode == 0, done.stderr
     return done, folder
+
+
+@pytest.fixture(scope="module")
+def held(tissue, train_here, tmp_path_factory):
+    return run_on(tissue, tmp_path_factory.mktemp("held"), train_here)
+
+
+@pytest.fixture(scope="module")
+def streamed(tissue, train_here, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streamed")
+    return run_on(tissue, folder, train_here, f"--memory_cells={HELD}")
+
+
+@pytest.fixture(params=["held", "streamed"])
+def run(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_the_tables_of_a_run_have_the_cells_without_data_as_unknown(run):
@@ -138,7 +163,7 @@ def test_the_tables_of_a_run_have_the_cells_without_data_as_unknown(run):
 
 def test_log_and_report_name_the_likely_cause(run):
     done, folder = run
-    text = "200 of 440 ATAC cells are empty or nearly empty"
+    text = "500 of 1,100 ATAC cells are empty or nearly empty"
     page = (folder / "runs" / "mixed" / "report.html").read_text(encoding="utf-8")
     for said in (done.stderr, page):
         assert text in said and "unfiltered matrix of barcodes" in said
@@ -158,3 +183,51 @@ def test_the_export_calls_the_same_cells_unknown(run, modality, tmp_path):
     assert (table["accepted_label"][empty] == "unknown").all()
     np.testing.assert_allclose(table["confidence"][empty], 1 / TYPES, rtol=1e-4)
     assert (table["novelty"][empty] == 1).all() and (table["novelty"][~empty] < 1).mean() > 0.9
+
+
+# What else a run of streamed cells must give.
+
+
+def test_all_files_of_a_streamed_run_are_there_and_nothing_else_is_left(streamed):
+    done, folder = streamed
+    results = folder / "runs" / "mixed"
+    assert {path.name for path in results.iterdir()} == RESULTS
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"rna.h5ad", "atac.h5ad", "genes.bed", "runs", "savedmodels"}
+    for told in ("675 cells of RNA are streamed", "1,100 cells of ATAC are streamed"):
+        assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_integrated_file_has_the_counts_of_all_streamed_cells(streamed):
+    _, folder = streamed
+    joint = anndata.read_h5ad(folder / "runs" / "mixed" / "integrated.h5ad")
+    rna = anndata.read_h5ad(folder / "rna.h5ad")
+    np.testing.assert_array_equal(
+        joint.X[: rna.n_obs].toarray(), rna[:, joint.var_names].X.toarray()
+    )
+    assert joint.obs_names[: rna.n_obs].tolist() == [f"{name}-rna" for name in rna.obs_names]
+
+
+def test_the_export_has_the_answers_of_the_cells_that_it_keeps(streamed, tmp_path):
+    """The sample's rows are not the first ones: the wrong cells would outvote the right label."""
+    _, folder = streamed
+    model, output = str(folder / "savedmodels" / "mixed"), tmp_path / "again.csv"
+    annotate_file(AnnotateConfig(model, str(folder / "atac.h5ad"), "atac", str(output)))
+    again, once = pd.read_csv(output), pd.read_csv(folder / "runs" / "mixed" / "predictions.csv")
+    full = ~once["cell"].str.startswith("empty")
+    again, once = again[full], once[full]
+    assert np.mean(again["label"] == once["label"]) > 0.97
+    assert np.corrcoef(again["novelty"], once["novelty"])[0, 1] > 0.8
+    np.testing.assert_allclose(again["confidence"], once["confidence"], atol=0.2)
+
+
+def test_a_negative_value_deep_in_a_file_ends_the_run_with_advice(train_here, streamed, tmp_path):
+    _, folder = streamed
+    rna = anndata.read_h5ad(folder / "rna.h5ad")
+    rna.X[550, 3] = -2
+    rna.write_h5ad(tmp_path / "bad.h5ad")
+    files = "--rna=bad.h5ad", f"--atac={folder / 'atac.h5ad'}", f"--genes={folder / 'genes.bed'}"
+    done = train_here(tmp_path, *files, f"--memory_cells={HELD}")
+    assert done.returncode == 2 and "negative values" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.h5ad"}

@@ -36,6 +36,8 @@ CONFIG = RunConfig(
     loss=LossConfig(**ALL_LOSSES),
     training=TrainingConfig(epochs=6),
 )
+# Where the losses do not matter: half as many take half as long to trace.
+FEW_LOSSES = dataclasses.replace(CONFIG, loss=LossConfig(modality_adversarial=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def tissue():
 
 
 def with_training(**changes) -> RunConfig:
-    return dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, **changes))
+    training = dataclasses.replace(CONFIG.training, **changes)
+    return dataclasses.replace(FEW_LOSSES, training=training)
 
 
 def test_labels_of_an_easy_tissue_are_found(tissue):

@@ -15,6 +15,8 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.datasets import load_dataset
 from scadv_tf.data.synthetic import simulate
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 4
 ROUTES = ("label_transfer", "classifier", "svm", "knn", "linear")
 SILHOUETTES = ("silhouette_umap", "silhouette_latent")
@@ -241,11 +243,11 @@ def few_cells(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run_few(train_main, few_cells):
-    """A function (name, *arguments) -> (process, results, exports) of a run on these files."""
+def run_few(few_cells):
+    """A function (main job, name, *arguments) -> (what it said, results, exports)."""
 
-    def run(name, *arguments):
-        done = train_main(
+    def run(train, name, *arguments):
+        done = train(
             few_cells,
             "--rna=rna.h5ad",
             "--atac=atac.h5ad",
@@ -269,14 +271,14 @@ def run_few(train_main, few_cells):
 
 
 @pytest.fixture(scope="module")
-def without_labels(run_few):
-    return run_few("first", "--verbosity=-2")
+def without_labels(run_few, train_main):
+    return run_few(train_main, "first", "--verbosity=-2")
 
 
 @pytest.fixture(scope="module")
-def again(run_few):
-    """The same once more, watched by TensorBoard, which must not change a number."""
-    return run_few("again", "--tensorboard")
+def again(run_few, train_here):
+    """The same in another process, watched by TensorBoard, which must not change a number."""
+    return run_few(train_here, "again", "--tensorboard")
 
 
 def test_without_labels_nothing_is_scored_and_all_else_is_there(without_labels):

@@ -58,6 +58,7 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
         synthetic_cells=150,
         epochs=1,
         encoder_sizes=(16,),
+        modality_adversarial=0.0,
         output_dir=str(tmp_path / "run"),
         export_dir=str(tmp_path / "model"),
     )

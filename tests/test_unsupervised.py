@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from absl import flags
 
 from scadv_tf import fitting, training
@@ -188,8 +187,8 @@ def test_a_default_label_column_may_be_missing_but_not_one_that_was_named(files)
         training.read(config_of(files[0], label_key="kind"))
 
 
-def test_without_labels_the_other_mode_names_this_one(train_main, files):
-    done = train_main(files[0], "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed")
+def test_without_labels_the_other_mode_names_this_one(train_here, files):
+    done = train_here(files[0], "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "--mode=unsupervised" in done.stderr.split("what to do:")[1]
     config = dataclasses.replace(config_of(files[0], label_key=""), training=TrainingConfig())
@@ -201,8 +200,8 @@ def test_without_labels_the_other_mode_names_this_one(train_main, files):
 # Training.
 
 
-def latent_of(data, seed=0) -> np.ndarray:
-    config = RunConfig.of(mode="unsupervised", epochs=2, seed=seed, **FEW)
+def latent_of(data) -> np.ndarray:
+    config = RunConfig.of(mode="unsupervised", epochs=2, **FEW)
     cells = preprocessing.fit(data, config.preprocessing)
     model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
     assert not {"macro_f1", "atac_label_change", *LABEL_LOSSES} & set(history.columns)
@@ -223,20 +222,20 @@ def test_labels_do_not_teach(files):
     codes = random.integers(0, 3, RNA_CELLS).astype(np.int32)
     shuffled = dataclasses.replace(data, types=("a", "b", "c"), rna_labels=codes)
     np.testing.assert_array_equal(latent_of(shuffled), first)
-    assert not np.allclose(latent_of(data, seed=1), first)
+    assert first.std(axis=0).max() > 0.1
 
 
 # The whole job.
 
 
 @pytest.fixture(scope="module")
-def run(train_main, files):
-    """The main job on files without labels: (process, folder of the results, of the exports)."""
+def run(train_here, files):
+    """The main job on files without labels: (what it said, its results, its exports)."""
     folder = files[0]
     stale = folder / "runs" / "tissue" / "predictions.csv"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier run in the other mode")
-    done = train_main(
+    done = train_here(
         folder,
         *("--mode=unsupervised", "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed"),
         *("--dataset=tissue", "--epochs=12", "--encoder_sizes=128,32", "--generator_sizes=32"),
@@ -291,31 +290,19 @@ def test_the_report_says_why_there_are_no_predictions(run):
     assert page.count('src="data:image/png;base64,') == 2
 
 
-def test_the_export_gives_the_same_latent_vectors_in_a_fresh_process(run, files):
+def test_the_export_gives_the_same_latent_vectors(run, files):
     _, results, exports = run
-    code = (
-        "import sys, numpy as np, tensorflow as tf\n"
-        "model = tf.saved_model.load(sys.argv[1])\n"
-        "assert not any('annotate' in name for name in model.signatures)\n"
-        "cells = np.load(sys.argv[2])\n"
-        "for name in ('rna', 'atac'):\n"
-        "    answer = model.signatures[name](expression=tf.constant(cells[name]))\n"
-        "    assert not answer['unknown'].numpy().any()\n"
-        "    assert np.allclose(answer['probabilities'], 1)\n"
-        "    np.save(sys.argv[3] + name, answer['latent'].numpy())\n"
-    )
-    folder = files[0]
-    data, _ = training.read(config_of(folder))
+    data, _ = training.read(config_of(files[0]))
     config = RunConfig.from_json((results / "config.json").read_text())
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
-    batches = {name: cells.genes(name)[:20] for name in ("rna", "atac")}
-    np.savez(folder / "cells.npz", **batches)
-    places = [str(exports / "1"), str(folder / "cells.npz"), str(folder / "latent_")]
-    subprocess.run([sys.executable, "-c", code, *places], check=True, capture_output=True)
     latent = anndata.read_h5ad(results / "integrated.h5ad").obsm["X_scadv"]
+    model = tf.saved_model.load(str(exports / "1"))
+    assert not any("annotate" in name for name in model.signatures)
     for name, start in (("rna", 0), ("atac", RNA_CELLS)):
-        found = np.load(folder / f"latent_{name}.npy")
-        np.testing.assert_allclose(found, latent[start : start + 20], rtol=1e-3, atol=1e-3)
+        answer = model.signatures[name](expression=tf.constant(cells.genes(name)[:20]))
+        assert not answer["unknown"].numpy().any() and np.allclose(answer["probabilities"], 1)
+        expected = latent[start : start + 20]
+        np.testing.assert_allclose(answer["latent"], expected, rtol=1e-3, atol=1e-3)
     assert (exports / "1" / "assets" / "types.txt").read_text() == ""
 
 

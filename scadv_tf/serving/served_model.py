@@ -35,6 +35,14 @@ class Untracked:
         """Name of each part -> its variables."""
         return {name: [v.value for v in getattr(self, name).variables] for name in parts}
 
+    # Nearly every signature asks for it: traced once a modality, it takes an export less time.
+    @tf.function(autograph=False)
+    def answer(self, features, modality: str) -> dict:
+        """What `Readout` says of features [B, D]."""
+        latent = self.encoder.encode(features, modality=modality)
+        logits = self.classifier(latent)
+        return self.readout(latent, logits, features, modality=modality)
+
 
 @dataclass(frozen=True)
 class Served:
@@ -103,7 +111,7 @@ class ServedModel(tf.Module):
         ``novelty`` and ``unknown`` (bool) [B].
         """
         features, neighbors = self._features(counts, modality, open_peaks, members)
-        answer = self._answer(features, modality)
+        answer = self.model.answer(features, modality)
         probabilities, novelty = answer["probabilities"], answer["novelty"]
         if neighbors is not None:
             voted = neighbors.mean(probabilities, self.reference.probabilities)
@@ -126,7 +134,7 @@ class ServedModel(tf.Module):
     def embed(self, counts, modality: str, members=None) -> dict:
         """``latent`` [B, Z] of cells, as `annotate` gives it."""
         features, _ = self._features(counts, modality, members=members)
-        return {"latent": self._answer(features, modality)["latent"]}
+        return {"latent": self.model.answer(features, modality)["latent"]}
 
     def translate(self, counts) -> dict:
         """``accessibility`` [B, G]: what the generator makes of RNA cells.
@@ -141,7 +149,7 @@ class ServedModel(tf.Module):
 
     def encoded(self, expression, modality: str) -> dict:
         """The answer of `Readout` for cells preprocessed as in training [B, G]."""
-        return self._answer(self.model.encoder.project(expression), modality)
+        return self.model.answer(self.model.encoder.project(expression), modality)
 
     def _has_data(self, counts, modality: str, open_peaks=None):
         """Which cells have as many open features as in training a cell with data had, bool [B]."""
@@ -150,12 +158,6 @@ class ServedModel(tf.Module):
             opened += tf.reshape(tf.sparse.reduce_sum(open_peaks, axis=1), [-1])
             kind = "peaks"
         return opened >= self.least_open.get(kind, 1)
-
-    def _answer(self, features, modality: str) -> dict:
-        latent = self.model.encoder.encode(features, modality=modality)
-        return self.model.readout(
-            latent, self.model.classifier(latent), features, modality=modality
-        )
 
     def _features(self, counts, modality: str, open_peaks=None, members=None) -> tuple:
         """What the trained layers start from [B, D], and the neighbours of ATAC cells."""

@@ -32,11 +32,13 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
     * ``rna``, ``atac`` and ``serving_default`` (the latter) take ``expression``, float32
       [cells, genes], preprocessed as in training, and give what `Readout` gives.
     """
+    # Traced once a modality, whatever form the counts come in.
+    annotate = tf.function(model.annotate, autograph=False)
     found = {}
     for modality in MODALITIES:
-        found |= _of_modality(model, modality)
+        found |= _of_modality(model, annotate, modality)
         if batches := len(model.batches.get(modality, ())):
-            with_batches = _of_modality(model, modality, batches)
+            with_batches = _of_modality(model, annotate, modality, batches)
             found |= {f"{name}{OF_BATCHES}": each for name, each in with_batches.items()}
     if model.translates:
         found["translate"] = _dense(model, model.translate)
@@ -45,14 +47,16 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
     return found
 
 
-def _of_modality(model: ServedModel, modality: str, batches: int = 0) -> dict[str, Callable]:
+def _of_modality(
+    model: ServedModel, annotate: Callable, modality: str, batches: int = 0
+) -> dict[str, Callable]:
     """The signatures for raw counts of a modality; those that take batches, of so many."""
     found = {f"embed_{modality}": _dense(model, model.embed, modality, batches=batches)}
     if model.type_names:
-        found[f"annotate_{modality}"] = _dense(model, model.annotate, modality, batches=batches)
-        found[f"annotate_{modality}_sparse"] = _sparse(model, modality, batches)
+        found[f"annotate_{modality}"] = _dense(model, annotate, modality, batches=batches)
+        found[f"annotate_{modality}_sparse"] = _sparse(model, annotate, modality, batches)
         if modality == "atac" and model.peaks:
-            found["annotate_atac_peaks"] = _with_peaks(model, batches)
+            found["annotate_atac_peaks"] = _with_peaks(model, annotate, batches)
     return found
 
 
@@ -88,17 +92,17 @@ def _entries(*names: str, values: bool) -> list[tf.TensorSpec]:
 _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 
-def _sparse(model: ServedModel, modality: str, batches: int = 0) -> Callable:
+def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int = 0) -> Callable:
     @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER, *_batch(batches)])
     def signature(cell_index, gene_index, count, number_of_cells, *batch):
         given = cell_index, gene_index, count, number_of_cells
         members = _members(batch, number_of_cells, batches)
-        return model.annotate(_densified(model, *given), modality, **members)
+        return annotate(_densified(model, *given), modality, **members)
 
     return signature
 
 
-def _with_peaks(model: ServedModel, batches: int = 0) -> Callable:
+def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Callable:
     @_graph(
         [
             *_entries("cell_index", "gene_index", values=True),
@@ -117,7 +121,7 @@ def _with_peaks(model: ServedModel, batches: int = 0) -> Callable:
         ones = tf.ones_like(cells, dtype=tf.float32)
         opened = tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape)
         members = _members(batch, number_of_cells, batches)
-        return model.annotate(counts, "atac", tf.sparse.reorder(opened), **members)
+        return annotate(counts, "atac", tf.sparse.reorder(opened), **members)
 
     return signature
 

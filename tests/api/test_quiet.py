@@ -26,7 +26,8 @@ print("epochs" in flags.FLAGS)
 """
 NOTEBOOK = """
 import scadv_tf
-model = scadv_tf.integrate(dataset="synthetic", synthetic_cells=80, epochs=1, encoder_sizes=[8])
+few = {"synthetic_cells": 80, "epochs": 1, "encoder_sizes": [8], "modality_adversarial": 0.0}
+model = scadv_tf.integrate(dataset="synthetic", **few)
 model.export("exports")
 """
 NOISE = r"(?i)tensorflow|cuda|onednn|cpu_feature|xla|[IWE]0000|absl|INFO|Assets written|Traceback"

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "team")]
 
 flags.DEFINE_list("batch", ["512", "2048"], "Cells of each modality in a batch of all workers.")
 flags.DEFINE_integer("cells", 8192, "Cells of each modality.")

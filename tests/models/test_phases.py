@@ -96,7 +96,8 @@ def test_steps_per_execution_that_divides_a_pass_gives_the_same_model(
     trained = []
     for together in (1, 2):
         # Noise, too, follows the steps. A high rate would make much of rounding.
-        model = make_model(noise=0.5, rate=0.01, steps_per_execution=together)
+        names = "cross_entropy", "contrastive", "modality_adversarial"
+        model = make_model(names, noise=0.5, rate=0.01, steps_per_execution=together)
         fit(model, make_dataset(model, steps=4), 4, 2)
         trained.append(weights_of(model))
         assert model.steps_done == 16

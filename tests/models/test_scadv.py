@@ -228,10 +228,8 @@ def trained(make_model, make_dataset, seed, **settings):
 def test_the_same_seed_gives_the_same_weights(make_model, make_dataset):
     first, _ = trained(make_model, make_dataset, seed=3)
     second, _ = trained(make_model, make_dataset, seed=3)
-    other, _ = trained(make_model, make_dataset, seed=4)
     for one, two in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, two)
-    assert any((one != two).any() for one, two in zip(first, other, strict=True))
 
 
 @pytest.mark.parametrize(

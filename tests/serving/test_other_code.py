@@ -16,8 +16,6 @@ import tensorflow as tf
 from same_answers import assert_close, assert_same_answers
 from serving_twin import dense, entries, values_of
 
-from scadv_tf.serving.warmup import FILE
-
 
 @pytest.fixture(scope="module")
 def cells(new_tissue):
@@ -119,20 +117,6 @@ def test_a_session_gives_the_same_answers(exported, answers):
             feed = {signature.inputs[key].name: values.numpy() for key, values in given.items()}
             found = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
             assert_same_answers(values_of(found), expected)
-
-
-def test_the_requests_to_warm_up_with_run_in_a_session(exported):
-    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    records = [record.numpy() for record in tf.data.TFRecordDataset(str(exported.version / FILE))]
-    assert len(records) == 10
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(exported.version))
-        for record in records:
-            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-            signature = meta.signature_def[request.model_spec.signature_name]
-            feed = {signature.inputs[k].name: tf.make_ndarray(v) for k, v in request.inputs.items()}
-            answer = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
-            assert {len(values) for values in answer.values()} == {2}
 
 
 # TensorFlow's command line.

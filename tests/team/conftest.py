@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import train
 
-SCRIPT = Path(__file__).with_name("train.py")
 PATIENCE = 300  # seconds: far more than a worker needs on a busy machine
+# Members come from a process that has imported TensorFlow and done nothing with it: once for all.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tensorflow", "keras", "scadv_tf.fitting", "scadv_tf.team"])
 
 
 class Members:
@@ -21,16 +22,15 @@ class Members:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.processes: list[subprocess.Popen] = []
+        self.started: list[tuple[multiprocessing.Process, Path]] = []
 
     def start(self, *settings: str, config: dict | None = None) -> None:
-        """Starts ``train.py``; `config` becomes ``TF_CONFIG``."""
-        environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
-        if config is not None:
-            environment["TF_CONFIG"] = json.dumps(config)
-        command = [sys.executable, str(SCRIPT), str(self.folder), *settings]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self.processes.append(subprocess.Popen(command, env=environment, **pipes))
+        """Starts ``train.py`` in a process; `config` becomes ``TF_CONFIG``."""
+        output = self.folder / f"{len(self.started)}.txt"
+        given = self.folder, train.settings_of(settings), json.dumps(config), output
+        process = FORKS.Process(target=train.member, args=given)
+        process.start()
+        self.started.append((process, output))
 
     def start_workers(self, *settings: str, own: tuple[list[str], ...] = ([], [])) -> None:
         """Starts two workers, each with the common settings and some of its own."""
@@ -42,14 +42,14 @@ class Members:
 
     def wait(self) -> list[tuple[int, str]]:
         """Exit code and output of each, in the order in which they were started."""
-        try:
-            outputs = [process.communicate(timeout=PATIENCE)[0] for process in self.processes]
-        finally:
-            for process in self.processes:
-                process.kill()
-        codes = [process.returncode for process in self.processes]
-        self.processes = []
-        return list(zip(codes, outputs, strict=True))
+        ended = []
+        for process, output in self.started:
+            process.join(PATIENCE)
+            process.kill()  # if it still runs
+            process.join()
+            ended.append((process.exitcode, output.read_text(encoding="utf-8")))
+        self.started = []
+        return ended
 
     def results(self, worker: int = 0) -> dict:
         """What a member has written."""

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -99,6 +100,21 @@ def main(folder: Path, settings: dict) -> None:
     )
 
 
+def settings_of(words: Sequence[str]) -> dict:
+    """``NAME=VALUE`` …, the values in JSON, as settings."""
+    given = dict(word.split("=", 1) for word in words)
+    return {name: json.loads(value) for name, value in given.items()}
+
+
+def member(folder: Path, settings: dict, config: str, output: Path) -> None:
+    """Trains in a process of a team: its ``TF_CONFIG`` (or ``null``), and where its words go."""
+    if config != "null":
+        os.environ["TF_CONFIG"] = config
+    with open(output, "w", encoding="utf-8") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    main(folder, settings)
+
+
 if __name__ == "__main__":
-    given = dict(word.split("=", 1) for word in sys.argv[2:])
-    main(Path(sys.argv[1]), {name: json.loads(value) for name, value in given.items()})
+    main(Path(sys.argv[1]), settings_of(sys.argv[2:]))
