@@ -19,6 +19,7 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.advice import plain_warnings
+from scadv_tf.evaluation.collapse import collapse_warnings
 from scadv_tf.evaluation.report import (
     CONTENT,
     FIGURES,
@@ -176,10 +177,12 @@ def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
     matching = results.data.matching.to_dict()
     labels = ()
+    latents = {name: found.latent for name, found in results.annotation.answers.items()}
     if routes := results.routes:
         known = results.data.known_rna_types()
         labels = known, routes[HEADLINE], results.answers.confidence
-    found = plain_warnings(results.metrics, matching, *labels)
+    found = collapse_warnings(results.history, latents, *labels[:2])
+    found += plain_warnings(results.metrics, matching, *labels)
     return found + [text for text in matching["warnings"] if text not in found]
 
 

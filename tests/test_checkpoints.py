@@ -12,7 +12,7 @@ import pytest
 from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
-from scadv_tf.checkpoints import FILE, Checkpoints
+from scadv_tf.checkpoints import FILE, Checkpoints, Snapshot
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import new_model
@@ -232,7 +232,7 @@ def rewritten(folder, change) -> None:
 
 def kept(folder, model, tables) -> None:
     checkpoints = Checkpoints(folder)
-    checkpoints.hold(model, tables, "me")
+    checkpoints.hold(Snapshot.of(model, tables), "me")
     checkpoints.save()
 
 
