@@ -516,7 +516,8 @@ class RunConfig:
         ------
         InputError : a section or a setting is unknown, or a value is out of its bounds.
         """
-        if not all(isinstance(section, dict) for section in values.values()):
+        sections = values.values() if isinstance(values, dict) else [values]
+        if not all(isinstance(section, dict) for section in sections):
             raise InputError(
                 what="The configuration is not one of this package.",
                 expected="a dictionary of settings for each section",
@@ -544,4 +545,8 @@ class RunConfig:
     @classmethod
     def from_json(cls, text: str) -> RunConfig:
         """The inverse of `to_json`."""
-        return cls.from_dict(json.loads(text))
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = text  # which is refused as what it is
+        return cls.from_dict(values)

@@ -345,7 +345,7 @@ class _Task:
         self.label_change.last = tables["last_types"] if len(tables["last_types"]) else None
         self.label_change.calm_epochs = int(tables["calm_epochs"])
         self.earlier = history_rows(tables["history"])
-        if times := int(tables["times_lowered"]):
+        if times := int(tables.get("times_lowered", 0)):  # which older checkpoints lack
             self._lower_rates(times)
         return int(tables["epoch"])
 

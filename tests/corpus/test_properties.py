@@ -169,6 +169,15 @@ def test_pairs_have_shared_genes_known_cells_and_types_of_their_own(
         assert set(truth.level) == set(data.types)
 
 
+@given(st.text(max_size=20) | VALUES.map(json.dumps))
+def test_a_text_that_is_no_configuration_is_refused(text):
+    try:
+        RunConfig.from_json(text)
+    except InputError:
+        return
+    assert json.loads(text) == {}
+
+
 WORDS = st.sampled_from(
     [
         *ODD_TEXTS,
