@@ -90,5 +90,5 @@ def test_any_answer(serve):
     answers, found = copy.deepcopy(RIGHT), Counter()
     check_answers(serve(answers), answers, found)
     print(dict(found))
-    assert min(found["typed error"], found["right result"]) > 5
+    assert found["typed error"] > 50 and found["right result"] > 0
     assert json.dumps(RIGHT)  # the right answers are as they were
