@@ -28,6 +28,36 @@ VARIABLE = "variable/"  # in front of the paths of variables
 _WITH_NAMES = 1 << 21  # bytes that a file of weights may have beside them
 
 
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A training between two epochs, in memory.
+
+    Attributes
+    ----------
+    tables : what the model and its optimizers keep, by the paths of the variables, and what is kept
+        beside them.
+    """
+
+    tables: Tables
+
+    @classmethod
+    def of(cls, model: ScAdv, beside: Tables) -> Snapshot:
+        """A copy of the model as it is now, its optimizers and other tables."""
+        found = _variables(model) | beside
+        return cls({name: np.array(values) for name, values in found.items()})
+
+    def restore(self, model: ScAdv) -> Tables:
+        """Sets the model as it was and returns the tables kept beside it."""
+        variables = _variables(model)
+        for name, variable in variables.items():
+            variable.assign(self.tables[name])
+        return {name: table for name, table in self.tables.items() if name not in variables}
+
+
+def _variables(model: ScAdv) -> dict:
+    return {VARIABLE + path: v for path, v in model.training_state().items()}
+
+
 @dataclass(frozen=True)
 class Checkpoints:
     """Where an unfinished training is kept, and how often.
@@ -47,7 +77,7 @@ class Checkpoints:
     seconds: float = 60.0
     resume: bool = False
     chief: bool = True
-    _held: dict[str, Tables] = field(default_factory=dict, repr=False, compare=False)
+    _held: dict[str, Snapshot] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -82,14 +112,11 @@ class Checkpoints:
                 received=f"{self.path}, of other input or settings",
                 advice="Give the input and settings of that training, or start without --resume.",
             )
-        state = {VARIABLE + path: v for path, v in model.training_state().items()}
-        wanted = {(name, tuple(v.shape)) for name, v in state.items()}
+        wanted = {(name, tuple(v.shape)) for name, v in _variables(model).items()}
         kept = {(name, v.shape) for name, v in tables.items() if name.startswith(VARIABLE)}
         differ = sorted({name for name, _ in wanted ^ kept})
         _check_version(not differ, f"{self.path}, with another {', '.join(differ[:3])}")
-        for name, variable in state.items():
-            variable.assign(tables.pop(name))
-        return tables
+        return Snapshot(tables).restore(model)
 
     def _read(self) -> Tables:
         try:
@@ -103,17 +130,16 @@ class Checkpoints:
                 advice="Start without --resume.",
             ) from error
 
-    def hold(self, model: ScAdv, tables: Tables, identity: str) -> None:
-        """Holds a copy of the model, its optimizers and other tables, which `save` writes."""
-        found = {VARIABLE + path: v for path, v in model.training_state().items()} | tables
-        found |= {"version": __version__, "identity": identity}
-        copies = {name: np.array(values) for name, values in found.items()}
-        self._held["training"] = copies  # at once, as a signal may come at any time
+    def hold(self, training: Snapshot, identity: str) -> None:
+        """Holds a training, which `save` writes."""
+        marks = {"version": np.array(__version__), "identity": np.array(identity)}
+        # At once, as a signal may come at any time.
+        self._held["training"] = Snapshot(training.tables | marks)
 
     def save(self) -> None:
         """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, **self._held["training"])
+            np.savez(file, **self._held["training"].tables)
 
     @contextmanager
     def through_a_stop(self) -> Iterator[None]:
@@ -145,37 +171,54 @@ def _check_version(same: bool, received: str) -> None:
         )
 
 
-class SavesTraining(keras.callbacks.Callback):
-    """Holds the training between two epochs, and writes a checkpoint where one is due.
+class KeepsTraining(keras.callbacks.Callback):
+    """Keeps the training between two epochs, and writes a checkpoint where one is due.
 
     Parameters
     ----------
     tables : gives what is kept beside the model, for a training that goes on with an epoch.
     identity : what must be the same for a training to go on.
+    checkpoints : None where there is nothing to be written.
+
+    Attributes
+    ----------
+    last : the training as it was before its first epoch, or after the last one.
     """
 
-    def __init__(self, checkpoints: Checkpoints, tables: Callable[[int], Tables], identity: str):
+    def __init__(
+        self,
+        tables: Callable[[int], Tables],
+        identity: str,
+        checkpoints: Checkpoints | None = None,
+    ):
         super().__init__()
-        self.checkpoints, self.tables, self.identity = checkpoints, tables, identity
+        self.tables, self.identity, self.checkpoints = tables, identity, checkpoints
+        self.last: Snapshot | None = None
 
     def on_train_begin(self, logs=None):
         """Starts the clock."""
-        self.last, self.first = time.monotonic(), True
+        self.seconds, self.first = time.monotonic(), True
 
     def on_epoch_begin(self, epoch, logs=None):
         """Keeps what the epoch before left; only now its row of the history is complete."""
-        if not self.first and self.checkpoints.chief:
-            self.checkpoints.hold(self.model, self.tables(epoch), self.identity)
-            if time.monotonic() - self.last >= self.checkpoints.seconds:
+        self.last = Snapshot.of(self.model, self.tables(epoch))
+        if not self.first and self._hold():
+            if time.monotonic() - self.seconds >= self.checkpoints.seconds:
                 self.checkpoints.save()
-                self.last = time.monotonic()
+                self.seconds = time.monotonic()
         self.first = False
 
     def on_train_end(self, logs=None):
         """Holds the finished training, for a signal that comes while it is evaluated."""
-        if self.checkpoints.chief:
-            tables = self.tables(self.params["epochs"])
-            self.checkpoints.hold(self.model, tables, self.identity)
+        self.last = Snapshot.of(self.model, self.tables(self.params["epochs"]))
+        self._hold()
+
+    def _hold(self) -> bool:
+        """Hands it to the checkpoints, where this process writes some."""
+        if self.checkpoints is None or not self.checkpoints.chief:
+            return False
+        self.checkpoints.hold(self.last, self.identity)
+        return True
 
 
 def history_table(rows: list[dict]) -> np.ndarray:

@@ -331,6 +331,12 @@ class TrainingConfig(Checked):
     gradient_clip_norm: float = option(
         5.0, "Largest norm of all gradients of a step together; 0 does not clip.", minimum=0
     )
+    divergence_retries: int = option(
+        2,
+        "How often a training in which a loss or gradient is not finite goes back to its last good "
+        "epoch, with half the learning rates, before it ends with an error.",
+        minimum=0,
+    )
     reversal_strength: float = option(
         1.0, "Factor that reversed gradients reach at the end of the training.", minimum=0
     )
@@ -516,6 +522,14 @@ class RunConfig:
         ------
         InputError : a section or a setting is unknown, or a value is out of its bounds.
         """
+        sections = values.values() if isinstance(values, dict) else [values]
+        if not all(isinstance(section, dict) for section in sections):
+            raise InputError(
+                what="The configuration is not one of this package.",
+                expected="a dictionary of settings for each section",
+                received=repr(values)[:300],
+                advice="Take a config.json that a run has written.",
+            )
         unknown = [name for name in values if name not in SECTIONS]
         for name, section in SECTIONS.items():
             known = {field.name for field in dataclasses.fields(section)}
@@ -537,4 +551,8 @@ class RunConfig:
     @classmethod
     def from_json(cls, text: str) -> RunConfig:
         """The inverse of `to_json`."""
-        return cls.from_dict(json.loads(text))
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = text  # which is refused as what it is
+        return cls.from_dict(values)

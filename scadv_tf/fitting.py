@@ -14,11 +14,18 @@ import pandas as pd
 
 from scadv_tf import __version__
 from scadv_tf.annotation import fit_readout, join_linear, probabilities
-from scadv_tf.checkpoints import Checkpoints, SavesTraining, history_rows, history_table
+from scadv_tf.checkpoints import (
+    Checkpoints,
+    KeepsTraining,
+    Snapshot,
+    history_rows,
+    history_table,
+)
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
 from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.errors import InputError
+from scadv_tf.evaluation.collapse import RATE_FACTOR
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models import optimizers
 from scadv_tf.models.callbacks import (
@@ -29,6 +36,7 @@ from scadv_tf.models.callbacks import (
     SoftLabelUpdate,
 )
 from scadv_tf.models.confidence import held_out_rows
+from scadv_tf.models.divergence import Diverged, WatchesNumbers
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.progress import training_progress
@@ -37,10 +45,19 @@ from scadv_tf.team import Team, alone
 logger = logging.getLogger(__name__)
 
 
-def _optimizer(config: TrainingConfig, name: str, learning_rate: float, steps: int):
-    rate = learning_rate
+# By which the learning rates are multiplied each time that the training has diverged.
+LOWERED = 0.5
+
+
+def _course(config: TrainingConfig, learning_rate: float, steps: int):
+    """A learning rate over the steps of the training."""
     if config.learning_rate_schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
+        return keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
+    return learning_rate
+
+
+def _optimizer(config: TrainingConfig, name: str, learning_rate: float, steps: int):
+    rate = _course(config, learning_rate, steps)
     settings = {"name": name, "global_clipnorm": config.gradient_clip_norm or None}
     if config.optimizer == "adam":
         return optimizers.Adam(rate, **settings)
@@ -161,36 +178,106 @@ class _Task:
         change = training.early_stopping_patience, training.early_stopping_change
         self.label_change = LabelChange(model, *change)
         self.earlier: list[dict] = []
+        self.times_lowered = 0
 
     def train(self, hooks, callbacks, checkpoints: Checkpoints | None) -> pd.DataFrame:
         """Trains to the end, from the beginning or from a checkpoint; returns the history."""
-        first = self._restore(checkpoints) if checkpoints else 0
+        tables = checkpoints.restore(self.model, self.identity) if checkpoints else {}
+        first = 0
+        if tables:
+            first = self._restore(tables)
+            logger.info("Going on after epoch %d of %s", first, checkpoints.path)
         self.team.check_alike("the epoch that they start from", first)
-        savers = []
-        if checkpoints:
-            savers = [SavesTraining(checkpoints, self._tables, self.identity)]
-        steps = self.one_pass.steps * len(self.model.phases)
-        with self.team.together():
-            self.model.fit(
-                self.team.distributed(self._batches(first)),
-                epochs=self.config.training.epochs,
-                initial_epoch=first,
-                steps_per_epoch=steps if self.team.endless else None,
-                callbacks=[
-                    PhaseSchedule(self.one_pass.steps),
-                    AtacPredictions(self._predict, [*self._label_hooks(), *hooks]),
-                    *callbacks,
-                    *savers,
-                    EpochSeconds(),
-                    training_progress(self.config.training.epochs, steps),
-                ],
-                shuffle=False,
-                verbose=0,
-            )
+        keeps = KeepsTraining(self._tables, self.identity, checkpoints)
+        done = False
+        while not done:
+            try:
+                self._fit(first, hooks, callbacks, keeps)
+                done = True
+            except Diverged as failure:
+                first = self._go_back(keeps.last, failure)
         table = pd.DataFrame(self._rows())
-        _check_finite(table[list(self.model.active)])
+        if RATE_FACTOR in table:
+            table = table.fillna({RATE_FACTOR: 1.0})
         table.insert(0, "epoch", np.arange(1, len(table) + 1))
         return table
+
+    def _fit(self, first: int, hooks, callbacks, keeps: KeepsTraining) -> None:
+        """Trains from an epoch on to the end.
+
+        Raises
+        ------
+        Diverged : a number is not finite.
+        """
+        epochs, steps = self.config.training.epochs, self.one_pass.steps * len(self.model.phases)
+        self.model.history = keras.callbacks.History()  # that of an earlier call is told already
+        watch, progress = WatchesNumbers(), training_progress(epochs, steps)
+        predictions = AtacPredictions(
+            lambda: watch.checked(self._predict()), [*self._label_hooks(), *hooks]
+        )
+        try:
+            with self.team.together():
+                self.model.fit(
+                    self.team.distributed(self._batches(first)),
+                    epochs=epochs,
+                    initial_epoch=first,
+                    steps_per_epoch=steps if self.team.endless else None,
+                    callbacks=[
+                        PhaseSchedule(self.one_pass.steps),
+                        watch,
+                        predictions,
+                        *callbacks,
+                        keeps,
+                        EpochSeconds(),
+                        progress,
+                    ],
+                    shuffle=False,
+                    verbose=0,
+                )
+        finally:
+            progress.on_train_end()
+
+    def _go_back(self, last: Snapshot, failure: Diverged) -> int:
+        """Sets the training as it was after its last good epoch, with lower learning rates.
+
+        Returns
+        -------
+        The epoch to go on with.
+
+        Raises
+        ------
+        InputError : it was done as often as is wanted.
+        """
+        times, most = self.times_lowered, self.config.training.divergence_retries
+        if times >= most:
+            raise InputError(
+                what="The training diverged: a loss or a gradient is not finite.",
+                expected="finite losses and gradients in every step",
+                received=f"{failure}"
+                + (f", with learning rates times {LOWERED**times:g}" if times else ""),
+                advice="Lower --learning_rate and --alignment_learning_rate, or set "
+                "--gradient_clip_norm.",
+            )
+        epoch = self._restore(last.restore(self.model))
+        self._lower_rates(times + 1)
+        logger.warning(
+            "%s: going back to the end of epoch %d, with learning rates times %g from now on",
+            *(failure, epoch, LOWERED**self.times_lowered),
+        )
+        return epoch
+
+    def _lower_rates(self, times: int) -> None:
+        """Sets the learning rates that hold after the training has diverged so often."""
+        training, self.times_lowered = self.config.training, times
+        steps = self.one_pass.steps * training.epochs
+        rates = {
+            "optimizer": training.learning_rate,
+            "alignment_optimizer": training.alignment_learning_rate,
+        }
+        for phase in self.model.phases:
+            rate = rates[phase.optimizer] * LOWERED**times
+            getattr(self.model, phase.optimizer).learning_rate = _course(training, rate, steps)
+        self.model.train_function = None  # which the former rates are compiled into
 
     def _batches(self, first_epoch: int):
         loss, model = self.config.loss, self.model
@@ -235,10 +322,10 @@ class _Task:
     def _rows(self) -> list[dict]:
         """The history so far, a row an epoch."""
         history = self.model.history.history
-        later = [
-            dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)
-        ]
-        return self.earlier + later
+        rows = [dict(zip(history, row, strict=True)) for row in zip(*history.values(), strict=True)]
+        if self.times_lowered:
+            rows = [row | {RATE_FACTOR: LOWERED**self.times_lowered} for row in rows]
+        return self.earlier + rows
 
     def _tables(self, epoch: int) -> dict[str, np.ndarray]:
         """What a checkpoint keeps beside the model, for a training that goes on with `epoch`."""
@@ -248,28 +335,28 @@ class _Task:
             "soft_labels": self.soft,
             "last_types": np.zeros(0, np.int64) if last is None else last,
             "calm_epochs": np.array(self.label_change.calm_epochs),
+            "times_lowered": np.array(self.times_lowered),
             "history": history_table(self._rows()),
         }
 
-    def _restore(self, checkpoints: Checkpoints) -> int:
-        """Goes back to a checkpoint, if there is one; returns the epoch to go on with."""
-        tables = checkpoints.restore(self.model, self.identity)
-        if not tables:
-            return 0
+    def _restore(self, tables: dict[str, np.ndarray]) -> int:
+        """Takes up what was kept beside the model; returns the epoch to go on with."""
         self.soft[:] = tables["soft_labels"]
         self.label_change.last = tables["last_types"] if len(tables["last_types"]) else None
         self.label_change.calm_epochs = int(tables["calm_epochs"])
         self.earlier = history_rows(tables["history"])
-        epoch = int(tables["epoch"])
-        logger.info("Going on after epoch %d of %s", epoch, checkpoints.path)
-        return epoch
+        if times := int(tables.get("times_lowered", 0)):  # which older checkpoints lack
+            self._lower_rates(times)
+        return int(tables["epoch"])
 
 
 def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: RunConfig) -> str:
     """A hash of what must be the same for workers to train together, or a training to go on."""
     settings = config.to_dict()
     del settings["output"]
-    settings["training"] = {k: v for k, v in settings["training"].items() if k != "strategy"}
+    # Neither who trains nor how long it is tried changes what comes of it.
+    left_out = "strategy", "divergence_retries"
+    settings["training"] = {k: v for k, v in settings["training"].items() if k not in left_out}
     # Files may lie elsewhere on another machine.
     settings["data"] = {k: v for k, v in settings["data"].items() if k not in ("rna", "atac")}
     sizes = [types, *(cells.cells(name) for name in MODALITIES)]
@@ -287,18 +374,6 @@ def _without_replicas(model: ScAdv) -> ScAdv:
     for variable, trained in zip(plain.weights, model.weights, strict=True):
         variable.assign(np.asarray(trained))
     return plain
-
-
-def _check_finite(losses: pd.DataFrame) -> None:
-    bad = losses.columns[~np.isfinite(losses).all()]
-    if len(bad):
-        raise InputError(
-            what="The training diverged: a loss is not a number or infinite.",
-            expected="finite losses in every epoch",
-            received=", ".join(f"{name}={losses[name].iloc[-1]}" for name in bad),
-            advice="Lower --learning_rate and --alignment_learning_rate, or set "
-            "--gradient_clip_norm.",
-        )
 
 
 def reporters(config: RunConfig, folder: Path) -> list[keras.callbacks.Callback]:

@@ -139,6 +139,8 @@ def training_progress(epochs: int, steps: int):
     class Progress(keras.callbacks.Callback):
         """Shows losses and the time left."""
 
+        bar = None
+
         def on_train_begin(self, logs=None):
             self.start, self.first = time.perf_counter(), True
             logger.info("  %d epochs of %d steps", epochs, steps)
@@ -161,7 +163,8 @@ def training_progress(epochs: int, steps: int):
             logger.info("  epoch %d/%d, %.0f s left: %s", done, epochs, left, _text(logs))
 
         def on_train_end(self, logs=None):
-            self.bar.close()
+            if self.bar is not None:  # it began
+                self.bar.close()
 
     return Progress()
 

@@ -18,6 +18,7 @@ from scadv_tf.data.emptiness import spread
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
+from scadv_tf.evaluation.collapse import collapse_warnings
 from scadv_tf.evaluation.diagnosis import Diagnosis
 from scadv_tf.evaluation.findings import calibration_warning, untold
 from scadv_tf.evaluation.report import (
@@ -179,7 +180,10 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
 
 def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
+    latents = {name: found.latent for name, found in results.annotation.answers.items()}
+    labels = (results.data.known_rna_types(), results.routes[HEADLINE]) if results.routes else ()
     return [
+        *collapse_warnings(results.history, latents, *labels),
         *results.diagnosis.texts,
         *calibration_warning(results.metrics.get("calibration_error")),
         *untold(results.data.matching.warnings),

@@ -12,7 +12,7 @@ import pytest
 from all_losses import ALL_LOSSES
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
-from scadv_tf.checkpoints import FILE, Checkpoints
+from scadv_tf.checkpoints import FILE, Checkpoints, Snapshot
 from scadv_tf.config import LossConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource
@@ -217,7 +217,7 @@ def rewritten(folder, change) -> None:
 
 def kept(folder, model, tables) -> None:
     checkpoints = Checkpoints(folder)
-    checkpoints.hold(model, tables, "me")
+    checkpoints.hold(Snapshot.of(model, tables), "me")
     checkpoints.save()
 
 

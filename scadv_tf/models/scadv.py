@@ -206,11 +206,14 @@ class ScAdv(keras.Model):
             total = tf.add_n([self.active[name] * value for name, value in values.items()])
         variables = self.variables_of(phase)
         gradients, values = _exchanged(tape.gradient(total, variables), values)
+        # In the words of Keras' clipping, so that TensorFlow computes it once for both.
+        squares = [keras.ops.sum(keras.ops.square(gradient)) for gradient in gradients]
+        norm = keras.ops.sqrt(keras.ops.sum(keras.ops.stack(squares)))
         getattr(self, phase.optimizer).apply(gradients, variables)
         self.steps_done.assign_add(1)
         for loss in phase.losses:
             loss.after_step(self)
-        self.means[phase.name].update_state(values)
+        self.means[phase.name].update_state(values, norm)
         return {}
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scadv_tf.models.loss_means import LossMeans
+from scadv_tf.models.loss_means import GRADIENT, LossMeans
 
 STEPS = [{"cycle": 2.0, "center": -1.0}, {"center": 5.0, "cycle": 4.0}, {"cycle": 9.0, "center": 2}]
 
@@ -56,3 +56,34 @@ def test_a_loss_that_is_not_a_number_is_not_hidden():
 def test_a_missing_loss_is_refused():
     with pytest.raises(KeyError, match="center"):
         LossMeans(["cycle", "center"]).update_state({"cycle": tf.constant(1.0)})
+
+
+BAD = [
+    (3, np.inf, 1.0, 1.0, {"cycle": np.inf}),
+    (2, 1.0, -np.inf, 1.0, {"center": -np.inf}),
+    (1, 1.0, 1.0, np.inf, {GRADIENT: np.inf}),
+    (2, 3e38, 3e38, 1.0, {"cycle": 3e38, "center": 3e38, GRADIENT: 1.0}),
+]
+
+
+@pytest.mark.parametrize("step, cycle, center, norm, expected", BAD)
+def test_the_first_step_that_is_not_finite_is_kept_with_what_was_not(
+    step, cycle, center, norm, expected
+):
+    means = LossMeans(["cycle", "center"])
+
+    def take(cycle, center, norm):
+        numbers = (tf.constant(number, tf.float32) for number in (cycle, center, norm))
+        cycle, center, norm = numbers
+        means.update_state({"cycle": cycle, "center": center}, norm)
+
+    for _ in range(step - 1):
+        take(1.0, 2.0, 3.0)
+    assert means.failure() is None
+    take(cycle, center, norm)
+    for later in (1.0, np.nan):
+        take(later, later, later)
+    found, numbers = means.failure()
+    assert found == step and numbers == pytest.approx(expected)
+    means.reset_state()
+    assert means.failure() is None

@@ -161,6 +161,12 @@ def exported_from(trained: Trained, folder: Path) -> Exported:
 
 
 @pytest.fixture(scope="session")
+def export_of():
+    """`exported_from`, for models that a module of tests trains by itself."""
+    return exported_from
+
+
+@pytest.fixture(scope="session")
 def exported(train, tmp_path_factory) -> Exported:
     """A model with all there is: types, peaks, averages, a generator."""
     return exported_from(train(), tmp_path_factory.mktemp("exported"))

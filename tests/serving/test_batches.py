@@ -38,10 +38,8 @@ def trained(tissue, train):
 
 
 @pytest.fixture(scope="module")
-def model(trained, tmp_path_factory):
-    from conftest import exported_from
-
-    return ExportedModel(exported_from(trained, tmp_path_factory.mktemp("batches")).version)
+def model(trained, export_of, tmp_path_factory):
+    return ExportedModel(export_of(trained, tmp_path_factory.mktemp("batches")).version)
 
 
 def test_the_manifest_names_the_batches_and_the_old_signatures_stay(model, exported):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -113,3 +116,37 @@ def cells(counts, genes):
         return AnnData(counts(number), var=pd.DataFrame(index=genes))
 
     return make
+
+
+@pytest.fixture
+def serve():
+    """A maker of servers that give these answers, as JSON or as they are; returns the address."""
+    servers = []
+
+    def start(answers: dict, code: int = 200) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def answer(self):
+                # What is left unread resets the connection, and the answer may be lost with it.
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                asked = "metadata" if self.path.endswith("metadata") else "status"
+                answer = answers["predict" if self.command == "POST" else asked]
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(code if self.command == "POST" else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = answer
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,27 @@
+"""Runs that are killed anywhere and go on: the same results to the last bit, and nothing left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
+KILLS = 20
+
+
+@pytest.mark.slow
+def test_kills_change_nothing_and_leave_nothing():
+    words = [sys.executable, PROGRAM, f"--kills={KILLS}", "--again=0.9"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    training, annotation = map(json.loads, done.stdout.splitlines())
+    for found in (training, annotation):
+        assert found["SIGKILL"] + found["SIGTERM"] == found["kills"] > 0
+        assert found["differences"] == found["leftovers"] == found["others"] == 0, done.stderr
+        assert found["finished"] >= 1 and sum(found["stages"].values()) == found["kills"]
+    assert training["kills"] + annotation["kills"] == KILLS
+    assert len(training["stages"]) >= 4  # they were spread
