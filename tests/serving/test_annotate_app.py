@@ -495,12 +495,13 @@ def test_the_program(exported, simulated, expected, tmp_path):
     done = run(tmp_path, "-m", "scadv_tf.annotate", *flags)
     assert done.returncode == 0, done.stderr
     assert_answer(anndata.read_h5ad(tmp_path / "new" / "out.h5ad"), expected["rna"])
-    first, second, *types = done.stdout.splitlines()
+    first, second, *types, last = done.stdout.splitlines()
     assert first.startswith("90 cells in ")
     number = expected["rna"].unknown.sum()
     assert second == f"{number} of them ({100 * number / 90:.1f} %) resemble no known type"
     found = {line.split()[0]: int(line.split()[1]) for line in types}
     assert found == pd.Series(expected["rna"].label).value_counts().to_dict()
+    assert last.startswith("diagnosis: ")
     assert str(exported.version) in done.stderr and "output: new/out.h5ad" in done.stderr
     for noise in ("TensorFlow/", "oneDNN", "cuda", "Warning", "Traceback"):
         assert noise not in done.stderr

@@ -234,7 +234,8 @@ def test_the_manifest_says_what_was_trained(exported, manifest):
     assert manifest["scores"] == background.scores
     assert manifest["versions"] == {"tensorflow": tf.__version__}
     assert manifest["trained_on_counts"] == {"rna": True, "atac": True}
-    assert len(manifest) == 19  # a new entry belongs here too
+    assert manifest["batches"] == {}
+    assert len(manifest) == 20  # a new entry belongs here too
 
 
 def test_the_manifest_has_a_hash_of_each_asset(exported, manifest):

@@ -322,6 +322,7 @@ class PlacedByHand(ReferenceCells):
         self.features = {"genes": tf.eye(6)}
         self.gene_scale = self.component_scale = self
         self.gene_components = tf.zeros((1, 1))
+        self.offsets = {}
 
     def transform_dense(self, logged):
         return tf.constant([[0, 0, 0.8, 0, 0.6]])
