@@ -18,12 +18,6 @@ import time
 import numpy as np
 from absl import app, flags
 
-flags.DEFINE_list("genes", ["2000", "8000"], "Numbers of genes.")
-flags.DEFINE_list("batch", ["256", "1024"], "Cells of each modality in a batch.")
-flags.DEFINE_list("projection", ["50", "0"], "Components that the encoder starts from; 0: genes.")
-flags.DEFINE_integer("types", 20, "Cell types.")
-flags.DEFINE_integer("repeats", 15, "Steps of which the median is taken.")
-
 # The document's losses that are off by default, at the weights of the comparison's systems.
 LOSSES = {"contrastive": 0.01, "interpolation": 0.1, "atac_adversarial": 0.1, "cycle": 0.1}
 
@@ -182,4 +176,11 @@ def main(_) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    flags.DEFINE_list("genes", ["2000", "8000"], "Numbers of genes.")
+    flags.DEFINE_list("batch", ["256", "1024"], "Cells of each modality in a batch.")
+    flags.DEFINE_list(
+        "projection", ["50", "0"], "Components that the encoder starts from; 0: genes."
+    )
+    flags.DEFINE_integer("types", 20, "Cell types.")
+    flags.DEFINE_integer("repeats", 15, "Steps of which the median is taken.")
     app.run(main)
