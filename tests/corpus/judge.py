@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve()
 TYPED, RIGHT = "typed error", "right result"
 MEMORY = 16 * 2**30  # bytes of address space, so that a huge size is refused and not swapped in
-PATIENCE = 60  # seconds of computing for one input, and twenty times as many by the clock
+PATIENCE = 15  # seconds of computing for one input, and twenty times as many by the clock
 
 
 def order(numbers: int) -> list[tuple[str, int]]:
@@ -103,9 +103,10 @@ def _read(way, path: Path, modality: str):
 
 def _open(path: Path, modality: str):
     from scadv_tf.data.cell_files import open_cells
-    from scadv_tf.data.stored_cells import Called, Counting
+    from scadv_tf.data.stored_cells import Called, Choices, Counting
 
-    return open_cells(path, modality, called=Called.of(modality), counting=_counting(Counting))
+    choices = Choices(_counting(Counting))
+    return open_cells(path, modality, called=Called.of(modality), choices=choices)
 
 
 def _counting(kind):

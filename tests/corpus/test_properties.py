@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from damaged_inputs import ODD_TEXTS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from judge import RIGHT, TYPED
 from scipy import sparse
@@ -234,6 +234,7 @@ def test_a_list_of_barcodes_is_refused_or_names_cells(tmp_path, content):
 
 @settings(max_examples=150)
 @given(TABLES | st.binary(max_size=60))
+@example(b"chr1\t5\t9\n")
 def test_a_table_of_peaks_is_refused_or_holds_intervals(tmp_path, content):
     (tmp_path / "peaks.bed").write_bytes(content)
     try:
@@ -247,6 +248,7 @@ def test_a_table_of_peaks_is_refused_or_holds_intervals(tmp_path, content):
 
 @settings(max_examples=150)
 @given(TABLES | st.binary(max_size=60), st.sampled_from(["genes.bed", "genes.gtf"]))
+@example(b"chr1\t5\t9\tCD4\t.\t+\n", "genes.bed")
 def test_a_table_of_genes_is_refused_or_holds_intervals(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
     try:
