@@ -32,7 +32,7 @@ def test_the_site_builds_without_a_warning_and_every_tutorial_runs(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     for name in TUTORIALS:
         page = (tmp_path / "tutorials" / f"{name}.html").read_text("utf-8")
-        assert page.count("cell_output") >= 3
+        assert page.count("cell_output") >= 2
     first = (tmp_path / "tutorials" / "first.html").read_text("utf-8")
     assert float(re.search(r"([\d.]+)% of the cells are right", first)[1]) > 95
     assert "<img" in first
