@@ -21,6 +21,8 @@ DEFAULT_UPSTREAM = DataConfig.upstream
 # chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2, chr1:1..2; chromosome names may themselves hold - and _.
 # Positions of more digits are on no chromosome.
 _INTERVAL = r"^(?P<chrom>.+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\d{1,12})$"
+# chr1:1_000-2_000, which would pass for positions on a chromosome called chr1:1_000-2.
+_THOUSANDS = r"(?<=:)\d{1,3}(?:_\d{3})*-\d{1,3}(?:_\d{3})*$"
 # What R and Python make of such names, and what they were.
 _SPOILT = {
     r"^\s+|\s+$": "",
@@ -210,11 +212,11 @@ def _without_labels(chrom: pd.Series) -> pd.Series:
 
 def _mended(names: pd.Series) -> pd.Series:
     """The names in which those that are no intervals as they are were made so, if possible."""
+    names = names.str.replace(_THOUSANDS, lambda ends: ends[0].replace("_", ""), regex=True)
     odd = ~names.str.match(_INTERVAL)
     mended = names[odd]
     for spoilt, right in _SPOILT.items():
         mended = mended.str.replace(spoilt, right, regex=True)
-    names = names.copy()
     names[odd] = mended.to_numpy()
     return names
 
