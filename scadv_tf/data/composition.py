@@ -19,7 +19,10 @@ from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.rows import Rows
 
 ROUNDS = 3  # later ones change little
-SMALLEST_SHARE = 1e-4  # of a type among the ATAC cells: a guess cannot tell it from none
+# A share of which this many cells are expected may by chance have none (the rule of three: with
+# 5 %), so a smaller one is not told from it. Shares closer to 0 would make so large factors of few
+# cells that types fade from the components, to where undecided cells of all types lie.
+FEWEST_CELLS = 3
 LARGEST_FACTOR = 20.0  # of a weight: few cells must not stand for a whole type
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
@@ -43,14 +46,21 @@ class Composition:
     atac_factors: np.ndarray
 
     @classmethod
-    def of(cls, rna_shares: np.ndarray, atac_shares: np.ndarray) -> Composition:
+    def of(
+        cls, rna_shares: np.ndarray, atac_shares: np.ndarray, rna_cells: int, atac_cells: int
+    ) -> Composition:
         """Factors that bring the shares on both sides to their geometric mean.
 
         So a type that one side lacks fades on the other. Where shares differ by less than the error
         of a guess, they stay as they are.
+
+        Parameters
+        ----------
+        rna_shares, atac_shares : of the K types [K].
+        rna_cells, atac_cells : of how many cells.
         """
-        atac = np.maximum(atac_shares, SMALLEST_SHARE)
-        rna = np.maximum(rna_shares, SMALLEST_SHARE)
+        atac = np.maximum(atac_shares, FEWEST_CELLS / atac_cells)
+        rna = np.maximum(rna_shares, FEWEST_CELLS / rna_cells)
         ratio = np.log(atac / rna)
         trust = (np.abs(ratio) - np.log(TRUSTED_RATIO)) / np.log(SURE_RATIO / TRUSTED_RATIO)
         half = ratio * np.clip(trust, 0, 1) / 2
@@ -127,6 +137,7 @@ def balanced(
         probabilities = Discriminant.fit(rna, rna_labels, types)(atac)
         guessed = probabilities if guessed is None else (guessed + probabilities) / 2
         smooth = neighbor_mean(guessed, neighbors)
-        composition = Composition.of(rna_shares, smooth.mean(axis=0, dtype=np.float64))
+        atac_shares = smooth.mean(axis=0, dtype=np.float64)
+        composition = Composition.of(rna_shares, atac_shares, len(rna_labels), atac_cells)
         weights = composition.weights(rna_labels, smooth)
     return composition, weights

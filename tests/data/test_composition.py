@@ -10,8 +10,8 @@ from preprocessing_twins import settings
 from scipy import sparse
 
 from scadv_tf.data.composition import (
+    FEWEST_CELLS,
     LARGEST_FACTOR,
-    SMALLEST_SHARE,
     SURE_RATIO,
     TRUSTED_RATIO,
     Balance,
@@ -28,8 +28,12 @@ from scadv_tf.modalities import MODALITIES
 # Factors, by hand.
 
 
-def of(rna, atac) -> Composition:
-    return Composition.of(np.array(rna, float), np.array(atac, float))
+CELLS = 30_000
+SMALLEST_SHARE = 1e-4  # that so many cells tell from none
+
+
+def of(rna, atac, rna_cells=CELLS, atac_cells=CELLS) -> Composition:
+    return Composition.of(np.array(rna, float), np.array(atac, float), rna_cells, atac_cells)
 
 
 def unit_sum(values: np.ndarray) -> np.ndarray:
@@ -99,6 +103,27 @@ def test_a_share_below_the_smallest_is_as_good_as_none():
     np.testing.assert_allclose(
         of([0.99, 0.01], [1, SMALLEST_SHARE / 50]).rna_factors, of([0.99, 0.01], [1, 0]).rna_factors
     )
+
+
+def test_few_cells_do_not_tell_a_rare_type_from_an_absent_one():
+    # 3 of 100 ATAC cells may be none by chance: a share of .04 in RNA is no sure difference.
+    rna, atac = [0.96, 0.04], [1, 0]
+    np.testing.assert_allclose(of(rna, atac, 1000, 100).rna_factors, 1)
+    # 3 of 1,000 are 13 times less: in full, both sides meet at the root.
+    found = of(rna, atac, 1000, 1000)
+    np.testing.assert_allclose(found.rna_factors, [1, np.sqrt(0.003 / 0.04)])
+    np.testing.assert_allclose(found.atac_factors, [1, np.sqrt(0.04 / 0.003)])
+    # Nor do few RNA cells tell it: 1 of 50 may as well be 3.
+    np.testing.assert_allclose(of([0.98, 0.02], [0.92, 0.08], 50, 1000).rna_factors, 1)
+    assert FEWEST_CELLS == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_more_cells_the_further_apart_shares_can_be_told(seed):
+    rna, atac = np.random.default_rng(seed).dirichlet(np.full(6, 0.2), size=2)
+    sizes = [of(rna, atac, n, n).atac_factors for n in (30, 300, 3000)]
+    spreads = [np.abs(np.log(factors)) for factors in sizes]
+    assert np.all(spreads[0] <= spreads[1] + 1e-9) and np.all(spreads[1] <= spreads[2] + 1e-9)
 
 
 def test_weights_by_hand():
