@@ -135,12 +135,15 @@ class PreprocessingConfig(Checked):
         15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2
     )
     neighbor_pca_size: int = option(
-        50, "Joint principal components of the genes, for neighbours.", minimum=2
+        50,
+        "Joint principal components of the genes, for neighbours, at most: see projection_size.",
+        minimum=2,
     )
     projection_size: int = option(
         50,
-        "Joint principal components that the encoder's first, fixed layer projects on; 0 leaves "
-        "that layer out, as in the document.",
+        "Joint principal components that the encoder's first, fixed layer projects on, at most: "
+        "one for each 10 cells of the smaller modality, 20 or more; 0 leaves that layer out, as in "
+        "the document.",
         minimum=0,
     )
 

@@ -14,7 +14,14 @@ from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.batch_offsets import Design, without_offsets
-from scadv_tf.data.normalization import Scale, covariance, joint_components, project, unit_rows
+from scadv_tf.data.normalization import (
+    Scale,
+    covariance,
+    joint_components,
+    number_of_components,
+    project,
+    unit_rows,
+)
 from scadv_tf.data.semantic_index import SemanticIndex
 
 
@@ -55,8 +62,10 @@ class NeighborSpace:
         peaks : counts [A, P], or None.
         """
         rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
+        cells = min(rna.shape[0], atac.shape[0])
         components = joint_components(
-            [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size
+            [covariance(rna, rna_scale), covariance(atac, atac_scale)],
+            number_of_components(cells, config.neighbor_pca_size),
         )
         counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
         indices = {kind: SemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}

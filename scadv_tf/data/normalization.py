@@ -10,6 +10,7 @@ from scipy import sparse
 COUNTS_PER_CELL = 1e4
 LARGEST_VALUE = 10.0  # standard deviations; one outlying cell must not own a gene
 CHUNK = 2048  # cells that are made dense at a time
+CELLS_A_COMPONENT, FEWEST_COMPONENTS = 10, 20  # the later components of few cells are noise
 DENSE_SHARE = 0.3  # of values that are not zero, from which a matrix is kept dense
 
 
@@ -111,6 +112,14 @@ def _shares(cells: int, weights: np.ndarray | None) -> np.ndarray:
     if weights is None:
         return np.full(cells, 1 / cells)
     return weights.astype(np.float64) / weights.sum(dtype=np.float64)
+
+
+def number_of_components(cells: int, most: int) -> int:
+    """How many joint components are learned where the smaller modality has so many cells.
+
+    One for each 10 cells: from 20 to the `most` that are wanted.
+    """
+    return min(most, max(FEWEST_COMPONENTS, cells // CELLS_A_COMPONENT))
 
 
 def joint_components(covariances: list[np.ndarray], size: int) -> np.ndarray:

@@ -35,6 +35,7 @@ from scadv_tf.data.normalization import (
     joint_components,
     log_normalize,
     measured_genes,
+    number_of_components,
     variable_genes,
 )
 from scadv_tf.data.pairing import PairedData
@@ -405,7 +406,9 @@ def _space(
     if not config.projection_size:
         return scales, None
     covariances = [covariance(values[m], scales[m], weights[m]) for m in MODALITIES]
-    return scales, joint_components(covariances, config.projection_size)
+    cells = min(values[m].shape[0] for m in MODALITIES)
+    size = number_of_components(cells, config.projection_size)
+    return scales, joint_components(covariances, size)
 
 
 def _with_data(
