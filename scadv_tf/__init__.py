@@ -36,7 +36,7 @@ _HOMES = {
 __all__ = sorted([*_HOMES, "pl"])
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name == "pl":
         return importlib.import_module("scadv_tf.pl")
     if name not in _HOMES:

@@ -30,7 +30,10 @@ from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from scadv_tf.client.exported import ExportedModel
+    from scadv_tf.client.input_columns import InputColumns
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
     from scadv_tf.data.answers import CellAnswers
     from scadv_tf.data.cell_files import CellFile
@@ -197,7 +200,12 @@ def annotate_file(config: AnnotateConfig) -> Summary:
 
 
 def _annotate(
-    source: CellFile, columns, model: ExportedModel, config, path: Path, batches
+    source: CellFile,
+    columns: InputColumns,
+    model: ExportedModel,
+    config: AnnotateConfig,
+    path: Path,
+    batches: np.ndarray | None,
 ) -> Summary:
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress

@@ -7,10 +7,12 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from scadv_tf import __version__
 from scadv_tf.annotation import fit_readout, join_linear, probabilities
@@ -45,18 +47,22 @@ from scadv_tf.team import Team, alone
 logger = logging.getLogger(__name__)
 
 
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+
 # By which the learning rates are multiplied each time that the training has diverged.
 LOWERED = 0.5
 
 
-def _course(config: TrainingConfig, learning_rate: float, steps: int):
+def _course(config: TrainingConfig, learning_rate: float, steps: int) -> Rate:
     """A learning rate over the steps of the training."""
     if config.learning_rate_schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
     return learning_rate
 
 
-def _optimizer(config: TrainingConfig, name: str, learning_rate: float, steps: int):
+def _optimizer(
+    config: TrainingConfig, name: str, learning_rate: float, steps: int
+) -> keras.optimizers.Optimizer:
     rate = _course(config, learning_rate, steps)
     settings = {"name": name, "global_clipnorm": config.gradient_clip_norm or None}
     if config.optimizer == "adam":
@@ -180,7 +186,12 @@ class _Task:
         self.earlier: list[dict] = []
         self.times_lowered = 0
 
-    def train(self, hooks, callbacks, checkpoints: Checkpoints | None) -> pd.DataFrame:
+    def train(
+        self,
+        hooks: Sequence[Hook],
+        callbacks: Sequence[keras.callbacks.Callback],
+        checkpoints: Checkpoints | None,
+    ) -> pd.DataFrame:
         """Trains to the end, from the beginning or from a checkpoint; returns the history."""
         tables = checkpoints.restore(self.model, self.identity) if checkpoints else {}
         first = 0
@@ -202,7 +213,13 @@ class _Task:
         table.insert(0, "epoch", np.arange(1, len(table) + 1))
         return table
 
-    def _fit(self, first: int, hooks, callbacks, keeps: KeepsTraining) -> None:
+    def _fit(
+        self,
+        first: int,
+        hooks: Sequence[Hook],
+        callbacks: Sequence[keras.callbacks.Callback],
+        keeps: KeepsTraining,
+    ) -> None:
         """Trains from an epoch on to the end.
 
         Raises
@@ -279,7 +296,7 @@ class _Task:
             getattr(self.model, phase.optimizer).learning_rate = _course(training, rate, steps)
         self.model.train_function = None  # which the former rates are compiled into
 
-    def _batches(self, first_epoch: int):
+    def _batches(self, first_epoch: int) -> tf.data.Dataset:
         loss, model = self.config.loss, self.model
         return training_batches(
             self.cells,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -93,7 +93,7 @@ def _given(section: type, flag_values: flags.FlagValues) -> dict:
     }
 
 
-def _value(field: dataclasses.Field, value):
+def _value(field: dataclasses.Field, value: Any) -> Any:
     if not isinstance(field.default, tuple):
         return value
     numbers = bool(field.default)  # a tuple with a default holds layer widths, else names

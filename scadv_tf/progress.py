@@ -13,6 +13,10 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +130,7 @@ def _megabytes(peak: int) -> float:
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
-def training_progress(epochs: int, steps: int):
+def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
     """A Keras callback: a bar on a terminal, a line every few epochs elsewhere.
 
     Parameters
@@ -197,7 +201,7 @@ class CellProgress:
     def __enter__(self) -> CellProgress:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
 

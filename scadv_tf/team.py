@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class Team:
         """Replicas of the model, of all workers."""
         return self.strategy.num_replicas_in_sync
 
-    def distributed(self, batches: tf.data.Dataset):
+    def distributed(self, batches: tf.data.Dataset) -> Iterable:
         """This worker's batches, dealt to its replicas; an epoch's, or without an end.
 
         Keras counts elements, and each replica takes one: where a worker of several has several

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,14 @@ from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from scadv_tf.config import RunConfig
 
 
-def target_of(given, modality: str, copy: bool) -> AnnData | None:
+def target_of(
+    given: str | os.PathLike | AnnData | MuData, modality: str, copy: bool
+) -> AnnData | None:
     """The AnnData itself, or its copy in memory; None of a path, which has none.
 
     Parameters

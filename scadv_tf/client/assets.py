@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class Assets:
                 raise ValueError(f"{name}.txt has {found}, and {MANIFEST} says {told}")
 
 
-def assets_of(genes) -> Assets:
+def assets_of(genes: str | os.PathLike | Iterable[str]) -> Assets:
     """What is known of a model by its genes.
 
     Parameters
@@ -206,7 +207,7 @@ def _plain_file(path: Path) -> Path:
     return path
 
 
-def _lines(names) -> str:
+def _lines(names: Iterable[str]) -> str:
     return "".join(f"{name}\n" for name in names)
 
 

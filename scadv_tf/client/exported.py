@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
 from scadv_tf.client.assets import OF_BATCHES, Assets, damaged
 from scadv_tf.client.batches import (
+    Matrix,
     batch_codes,
     check_modality,
     check_signature,
@@ -20,6 +22,9 @@ from scadv_tf.client.batches import (
 )
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 CELLS_AT_ONCE = 1000
 FIRST_VERSION, LAST_VERSION = 1, 2**63 - 1  # TF Serving holds them in 64 bits
@@ -116,7 +121,13 @@ class ExportedModel:
         return self._asked(name, modality, counts, None, dense_inputs, batches)
 
     def _asked(
-        self, name: str, modality: str, counts, peaks, inputs: Callable, batches
+        self,
+        name: str,
+        modality: str,
+        counts: Matrix,
+        peaks: Matrix | None,
+        inputs: Callable,
+        batches: Sequence[str] | None,
     ) -> CellAnswers:
         check_modality(modality)
         check_signature(name, self.assets.signatures)
@@ -208,13 +219,13 @@ def _content(folder: Path) -> str:
     return "holds " + (", ".join(sorted(e.name for e in folder.iterdir())[:5]) or "nothing")
 
 
-def _answer(function, given: dict) -> dict[str, np.ndarray]:
+def _answer(function: Callable, given: dict) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     tensors = {name: tf.constant(value) for name, value in given.items()}
     return {name: _numpy(tensor) for name, tensor in function(**tensors).items()}
 
 
-def _numpy(tensor) -> np.ndarray:
+def _numpy(tensor: tf.Tensor) -> np.ndarray:
     values = tensor.numpy()
     return np.char.decode(values.astype(bytes), "utf-8") if values.dtype == object else values

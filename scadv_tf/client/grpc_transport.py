@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import grpc
 import numpy as np
 import tensorflow as tf
@@ -23,6 +25,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
+Request = TypeVar("Request")  # a message with a model_spec
 _SIGNATURES = "signature_def"  # the only metadata that TF Serving knows
 
 
@@ -87,7 +90,7 @@ class GrpcTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _addressed(self, request, version: int | None = None):
+    def _addressed(self, request: Request, version: int | None = None) -> Request:
         request.model_spec.name = self._model
         if version is not None:
             request.model_spec.version.value = version
@@ -100,7 +103,7 @@ class GrpcTransport:
             raise RequestFailed(error.code().name, error.details() or "") from error
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: tf.TensorProto) -> np.ndarray:
     values = tf.make_ndarray(tensor)
     if values.dtype != object:
         return values

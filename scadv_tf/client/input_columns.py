@@ -255,7 +255,7 @@ def _same(peaks: pd.DataFrame, known: pd.DataFrame) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (pairs["row"], pairs["column"])), (len(peaks), len(known)))
 
 
-def _ordered(counts) -> sparse.csr_matrix:
+def _ordered(counts: sparse.spmatrix) -> sparse.csr_matrix:
     found = sparse.csr_matrix(counts, dtype=np.float32)
     found.sort_indices()
     return found

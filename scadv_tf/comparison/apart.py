@@ -12,10 +12,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.errors import InputError
 from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_start
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ def _start_unheeding(process: multiprocessing.Process) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def _serve(connection) -> None:
+def _serve(connection: Connection) -> None:
     """In the new process: import, receive, call, answer."""
     # So that what the function cleans up at its end, it also cleans up when it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -89,7 +89,7 @@ def _ours(given: Given, config: RunConfig) -> Taken:
     cells, types = given.cells, given.types
     watched = []
 
-    def watch(epoch, probabilities, logs) -> None:
+    def watch(epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         watched.append(probabilities.argmax(axis=1).astype(np.int16))
 
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])

@@ -6,9 +6,9 @@ Nothing of it is changed: what is handed on is copied.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     var = adata.raw.var if chosen is places.get("raw") else adata.var
     names = np.asarray(adata.obs_names, dtype=object)
 
-    def stored(place) -> StoredMatrix:
+    def stored(place: Callable[[], Any]) -> StoredMatrix:
         return _stored(place(), asked)
 
     def table() -> pd.DataFrame:
@@ -110,7 +110,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     )
 
 
-def _stored(matrix, asked: Asked) -> StoredMatrix:
+def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
     import h5py
 
     if hasattr(matrix, "group"):  # sparse, in the file of a backed AnnData

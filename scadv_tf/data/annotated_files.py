@@ -46,7 +46,7 @@ class AnnotatedTable:
     def __enter__(self) -> AnnotatedTable:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
 
@@ -106,7 +106,13 @@ class AnnotatedH5ad:
         if kind is None and self._written != self._cells:
             raise ValueError(f"expected {self._cells} cells; received {self._written}")
 
-    def _skeleton(self, types, latent_size, notes, obs) -> dict[str, h5py.Dataset]:
+    def _skeleton(
+        self,
+        types: tuple[str, ...],
+        latent_size: int,
+        notes: dict[str, str],
+        obs: h5py.Group | None,
+    ) -> dict[str, h5py.Dataset]:
         """Writes all but the answers; returns the arrays that these go to."""
         from anndata.io import write_elem
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from scadv_tf.data.rows import Rows
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Column = np.ndarray | pd.Categorical
+Column: TypeAlias = np.ndarray | pd.Categorical
 
 HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 PREFIX = "scadv_"  # of columns in a table of cells that has others too

@@ -94,7 +94,7 @@ class CellFile:
     def __enter__(self) -> CellFile:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def chunks(self, size: int) -> Iterator[Chunk]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scadv_tf.data.rows import SpreadRows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
@@ -31,6 +30,7 @@ UNFILTERED = "the likely cause is an unfiltered matrix of barcodes: give the fil
 FEWEST_GENES = 2  # less has no direction
 FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
 
+Record = TypeVar("Record")  # a dataclass
 OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
 
 
@@ -105,7 +105,7 @@ def rows_of(counts: Counts, kept: np.ndarray) -> Counts:
     return counts.chosen(rows) if isinstance(counts, StoredCounts) else counts[rows]
 
 
-def spread(values, kept: np.ndarray, fill):
+def spread(values: Any, kept: np.ndarray, fill: object) -> Any:
     """Values of the kept cells [n, …] at their places among all cells; `fill` for the others.
 
     Parameters
@@ -125,7 +125,7 @@ def spread(values, kept: np.ndarray, fill):
     return found
 
 
-def spread_fields(record, kept: np.ndarray, fills: dict):
+def spread_fields(record: Record, kept: np.ndarray, fills: dict[str, object]) -> Record:
     """A record of the kept cells as one of all: `spread` of some of its fields.
 
     Parameters
@@ -187,7 +187,7 @@ def check_genes(measured: int, genes: int) -> None:
         )  # fmt: skip
 
 
-def warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, peaks) -> list[str]:
+def warnings(rna: Counts, atac: Counts, peaks: Counts | None) -> list[str]:
     """What to tell of cells without data, in plain language."""
     found = []
     for name, kept in with_data(opened(rna, atac, peaks)).items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import h5py
+    from typing_extensions import Buffer
 
 
 @contextmanager
@@ -57,7 +58,7 @@ class _Disk:
             place = self._raw.seek(max([place, *ends]))
         return place
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if self._error is None:
             return self._raw.readinto(buffer)
         view, start = memoryview(buffer).cast("B"), self.tell()
@@ -71,7 +72,7 @@ class _Disk:
         self._raw.seek(start + size)
         return size
 
-    def write(self, content) -> int:
+    def write(self, content: Buffer) -> int:
         left, start = memoryview(content).cast("B"), self.tell()
         if not self._try(lambda: self._write_all(left)):
             self._kept.append((start, bytes(left)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
+Counts: TypeAlias = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
 RARE_TYPE_CELLS = 10
 MOST_NAMES = 5  # in a sentence

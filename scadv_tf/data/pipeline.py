@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -158,7 +159,7 @@ class _AtacBatches:
         return np.where((drawn < 0)[:, None], rows["features"], self.everyone[drawn])
 
 
-def _adds_mixing_weight(alpha: float, size: int, shard: Shard):
+def _adds_mixing_weight(alpha: float, size: int, shard: Shard) -> Callable:
     """Turns ``mixing_seed`` into ``mixing_weight`` ~ Beta(alpha, alpha), one a cell."""
     import tensorflow_probability as tfp
 

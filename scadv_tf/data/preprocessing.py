@@ -8,7 +8,7 @@ modality's own mean and deviation, of cells weighed so that both modalities have
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -324,7 +324,14 @@ def _joined(parts: Iterable[np.ndarray], folder: Path | None, name: str) -> Rows
     return table
 
 
-def _check_streamed(data, config, streamed, scratch, memory_cells) -> None:
+def _check_streamed(
+    data: PairedData,
+    config: PreprocessingConfig,
+    streamed: Collection[str],
+    scratch: Path | None,
+    memory_cells: int,
+) -> None:
+
     if scratch is None:
         raise InputError(
             what="More cells are to be preprocessed than may be held in memory.",

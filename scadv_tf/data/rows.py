@@ -10,9 +10,10 @@ import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 BLOCK_BYTES = 1 << 24  # 16 MB: long reads, yet small beside what a run holds anyway
 
@@ -40,7 +41,7 @@ class DiskRows:
     dtype : of the numbers.
     """
 
-    def __init__(self, path: str | Path, width: int, dtype=np.float32):
+    def __init__(self, path: str | Path, width: int, dtype: DTypeLike = np.float32):
         self.dtype = np.dtype(dtype)
         self._width, self._rows = int(width), 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -148,7 +149,7 @@ class SpreadRows:
         return block
 
 
-def as_rows(table) -> Rows:
+def as_rows(table: Any) -> Rows:
     """What can be read by parts as it is; anything else, such as a list, as an array."""
     by_parts = hasattr(table, "shape") and not hasattr(table, "__array__")
     return table if by_parts else np.asarray(table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import pandas as pd
@@ -152,7 +152,7 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
             raise ValueError(f"{path.name} says it has {expected} entries, and has {found}")
 
 
-def _head(file) -> tuple[int, int, int, dict[str, type]]:
+def _head(file: TextIO) -> tuple[int, int, int, dict[str, type]]:
     """Reads to the end of the line of sizes: rows, columns, entries, and what a line then holds."""
     kind = file.readline().casefold().split()
     known = kind[:3] == ["%%matrixmarket", "matrix", "coordinate"]

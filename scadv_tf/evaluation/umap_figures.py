@@ -183,7 +183,9 @@ def _modality_colors(modality: np.ndarray) -> dict[str, str]:
     return type_colors(modality) | {"RNA": PALETTE[0], "ATAC": PALETTE[5]}
 
 
-def _draw_cells(ax: Axes, title: str, coordinates: np.ndarray, small: bool = False):
+def _draw_cells(
+    ax: Axes, title: str, coordinates: np.ndarray, small: bool = False
+) -> tuple[np.ndarray, dict]:
     """Prepare an empty UMAP panel; return the order of drawing and the options of a scatter."""
     ax.set(title=title, xticks=[], yticks=[])
     if not small:

@@ -84,7 +84,7 @@ class LabelChange:
     threshold : the share of cells that counts as almost none.
     """
 
-    def __init__(self, model, patience: int = 0, threshold: float = 0.0):
+    def __init__(self, model: keras.Model, patience: int = 0, threshold: float = 0.0):
         self.model = model
         self.patience = patience
         self.threshold = threshold

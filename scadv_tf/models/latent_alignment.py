@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -33,7 +35,7 @@ class LatentAlignment(keras.layers.Layer):
     latent_size : width Z of the latent vectors.
     """
 
-    def __init__(self, types: int, latent_size: int, **kwargs):
+    def __init__(self, types: int, latent_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.types = types
         self.latent_size = latent_size
@@ -101,7 +103,7 @@ class LatentAlignment(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def _fitted(rna_latent, atac_latent, shares: list, weights: tuple) -> tuple:
+def _fitted(rna_latent: np.ndarray, atac_latent: np.ndarray, shares: list, weights: tuple) -> tuple:
     """Maps by each cell's shares of the groups, times what it weighs."""
     rna, atac = (
         share if weight is None else share * weight[:, None]

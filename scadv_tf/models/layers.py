@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -52,7 +54,7 @@ class ModalityBatchNormalization(keras.layers.Layer):
     epsilon : added to the variance.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
@@ -111,7 +113,7 @@ class ModalityBatchNormalization(keras.layers.Layer):
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def uses_batch(modality, training: bool) -> bool:
+def uses_batch(modality: str | None, training: bool) -> bool:
     """Whether cells are normalised by their batch, not by moving statistics."""
     return training or modality is None
 

@@ -13,7 +13,7 @@ from scadv_tf.models.replicas import own_first, replica_count, summed
 LARGEST_EXPONENT = 40.0  # its exponential is far from the largest float32
 
 
-def cross_entropy(labels, logits, label_smoothing: float = 0.0):
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
     """Mean cross-entropy of the classifier on labelled RNA cells.
 
     Parameters
@@ -28,7 +28,7 @@ def cross_entropy(labels, logits, label_smoothing: float = 0.0):
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
 
-def contrastive(first, second, temperature: float = 0.1):
+def contrastive(first: tf.Tensor, second: tf.Tensor, temperature: float = 0.1) -> tf.Tensor:
     """NT-Xent: two copies of a cell find each other among all copies (Chen et al. 2020).
 
     ``l(i, j) = -log(exp(cos(z_i, z_j) / t) / sum_{k != i} exp(cos(z_i, z_k) / t))``, the standard
@@ -46,7 +46,7 @@ def contrastive(first, second, temperature: float = 0.1):
     return tf.reduce_mean(others) - tf.reduce_mean(with_partner)
 
 
-def log_sum_of_others(rows, columns, largest: float):
+def log_sum_of_others(rows: tf.Tensor, columns: tf.Tensor, largest: float) -> tf.Tensor:
     """``log sum_{k != i} exp(x_i . y_k)`` [M] of rows x [M, Z] and columns y [N, Z].
 
     Its gradient in closed form needs the matrix [M, N] of exponentials once, where automatic

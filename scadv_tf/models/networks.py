@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -61,7 +62,7 @@ class Encoder(keras.layers.Layer):
     projection_size : width D of the fixed projection; 0 leaves it out.
     """
 
-    def __init__(self, sizes: Sequence[int] = (1024, 128), projection_size: int = 0, **kwargs):
+    def __init__(self, sizes: Sequence[int] = (1024, 128), projection_size: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.sizes = tuple(sizes)
         self.projection_size = projection_size
@@ -195,7 +196,7 @@ class DenseNetwork(keras.layers.Layer):
     hidden : widths of the hidden layers.
     """
 
-    def __init__(self, outputs: int, hidden: Sequence[int] = (), **kwargs):
+    def __init__(self, outputs: int, hidden: Sequence[int] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.outputs_width = outputs
         self.hidden = tuple(hidden)

@@ -44,7 +44,7 @@ class Step:
         return self.model.generator(self.latents["rna"])
 
 
-def _nothing(*_) -> dict:
+def _nothing(*_: object) -> dict:
     return {}
 
 

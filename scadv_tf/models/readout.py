@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -40,7 +42,7 @@ class Readout(keras.layers.Layer):
     feature_size : number D of components (or genes) that the trained layers start from.
     """
 
-    def __init__(self, types: int, latent_size: int, feature_size: int, **kwargs):
+    def __init__(self, types: int, latent_size: int, feature_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.types = types
         self.latent_size = latent_size

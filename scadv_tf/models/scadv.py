@@ -6,8 +6,10 @@ The milestone-2 model and the ablations are choices of loss weights, not other c
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from scadv_tf.config import LossConfig, NetworkConfig
@@ -16,6 +18,7 @@ from scadv_tf.models.layers import STATE, GradientReversal
 from scadv_tf.models.loss_means import LossMeans
 from scadv_tf.models.networks import DenseNetwork, Encoder, built
 from scadv_tf.models.optimizers import SummedGradients
+from scadv_tf.models.phases import Phase
 from scadv_tf.models.readout import Readout
 from scadv_tf.models.replicas import replica_count, summed
 from scadv_tf.models.representation import REPRESENTATION
@@ -52,7 +55,7 @@ class ScAdv(keras.Model):
         reversal_strength: float = 1.0,
         seed: int = 0,
         name: str = "scadv",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         self.genes, self.types = genes, types
@@ -104,11 +107,13 @@ class ScAdv(keras.Model):
         """Width Z of the latent vectors."""
         return self.network.encoder_sizes[-1]
 
-    def new_state(self, shape, name: str, dtype: str = "float32"):
+    def new_state(
+        self, shape: tuple[int, ...], name: str, dtype: str = "float32"
+    ) -> keras.Variable:
         """A variable of zeros that no gradient moves, such as a counter or a running mean."""
         return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", name=name, **STATE)
 
-    def set_projection(self, components) -> None:
+    def set_projection(self, components: np.ndarray) -> None:
         """Sets the encoder's fixed first layer to components [G, D]."""
         self.encoder.projection.set_weights([components])
 
@@ -155,7 +160,7 @@ class ScAdv(keras.Model):
         for phase in self.phases:
             getattr(self, phase.optimizer).build(self.variables_of(phase))
 
-    def variables_of(self, phase) -> list:
+    def variables_of(self, phase: Phase) -> list:
         """The trainable variables that a phase moves: those of its losses' networks."""
         networks = [getattr(self, name) for name in phase.networks]
         return [variable for network in networks for variable in network.trainable_variables]

@@ -65,7 +65,12 @@ class ReferenceCells(tf.Module):
         """The number P of peaks that tell cells apart; 0 if the training had none."""
         return self.indices["peaks"].size if "peaks" in self.indices else 0
 
-    def neighbors(self, logged, open_peaks=None, members=None) -> Neighbors:
+    def neighbors(
+        self,
+        logged: tf.Tensor,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> Neighbors:
         """The kept training cells nearest to new ones.
 
         Parameters

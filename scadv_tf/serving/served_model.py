@@ -37,7 +37,7 @@ class Untracked:
 
     # Nearly every signature asks for it: traced once a modality, it takes an export less time.
     @tf.function(autograph=False)
-    def answer(self, features, modality: str) -> dict:
+    def answer(self, features: tf.Tensor, modality: str) -> dict:
         """What `Readout` says of features [B, D]."""
         latent = self.encoder.encode(features, modality=modality)
         logits = self.classifier(latent)
@@ -95,7 +95,13 @@ class ServedModel(tf.Module):
         answers = atac.probabilities[reference.rows], atac.novelty[reference.rows]
         return ReferenceCells(reference, answers)
 
-    def annotate(self, counts, modality: str, open_peaks=None, members=None) -> dict:
+    def annotate(
+        self,
+        counts: tf.Tensor,
+        modality: str,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> dict:
         """The answer for cells, each by itself; one without data is unknown and of any type alike.
 
         Parameters
@@ -131,12 +137,12 @@ class ServedModel(tf.Module):
             "unknown": unknown | ~has_data,
         }
 
-    def embed(self, counts, modality: str, members=None) -> dict:
+    def embed(self, counts: tf.Tensor, modality: str, members: tf.Tensor | None = None) -> dict:
         """``latent`` [B, Z] of cells, as `annotate` gives it."""
         features, _ = self._features(counts, modality, members=members)
         return {"latent": self.model.answer(features, modality)["latent"]}
 
-    def translate(self, counts) -> dict:
+    def translate(self, counts: tf.Tensor) -> dict:
         """``accessibility`` [B, G]: what the generator makes of RNA cells.
 
         In the units of the ATAC cells' averaged genes: log(1 + counts per 10,000), at least 0.
@@ -147,11 +153,13 @@ class ServedModel(tf.Module):
         generated = self.scales["atac"].undo(genes)
         return {"accessibility": tf.nn.relu(generated)}
 
-    def encoded(self, expression, modality: str) -> dict:
+    def encoded(self, expression: tf.Tensor, modality: str) -> dict:
         """The answer of `Readout` for cells preprocessed as in training [B, G]."""
         return self.model.answer(self.model.encoder.project(expression), modality)
 
-    def _has_data(self, counts, modality: str, open_peaks=None):
+    def _has_data(
+        self, counts: tf.Tensor, modality: str, open_peaks: tf.SparseTensor | None = None
+    ) -> tf.Tensor:
         """Which cells have as many open features as in training a cell with data had, bool [B]."""
         opened, kind = tf.math.count_nonzero(counts, axis=1, dtype=tf.float32), modality
         if open_peaks is not None and "peaks" in self.least_open:
@@ -159,7 +167,13 @@ class ServedModel(tf.Module):
             kind = "peaks"
         return opened >= self.least_open.get(kind, 1)
 
-    def _features(self, counts, modality: str, open_peaks=None, members=None) -> tuple:
+    def _features(
+        self,
+        counts: tf.Tensor,
+        modality: str,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> tuple:
         """What the trained layers start from [B, D], and the neighbours of ATAC cells."""
         assert modality in MODALITIES
         logged, scale = log_normalized(counts), self.scales[modality]

@@ -69,7 +69,7 @@ def _batch(batches: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec((None,), tf.int64, "batch")] * bool(batches)
 
 
-def _members(batch: tuple, cells, batches: int) -> dict:
+def _members(batch: tuple[tf.Tensor, ...], cells: tf.Tensor, batches: int) -> dict:
     """The argument of the model that says of which batches the cells are; none without."""
     return {"members": checked_batches(*batch, cells, batches)} if batches else {}
 
@@ -126,7 +126,13 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
     return signature
 
 
-def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cells):
+def _densified(
+    model: ServedModel,
+    cell_index: tf.Tensor,
+    gene_index: tf.Tensor,
+    count: tf.Tensor,
+    number_of_cells: tf.Tensor,
+) -> tf.Tensor:
     entries = cell_index, gene_index, count, number_of_cells
     cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
     places = tf.stack([cells, genes], axis=1)

@@ -43,7 +43,7 @@ def write_warmup_requests(export: Path, functions: dict[str, Callable]) -> Path 
     return path
 
 
-def _example(spec: tf.TensorSpec, export: Path) -> np.ndarray:
+def _example(spec: tf.TensorSpec, export: Path) -> np.ndarray | np.int64:
     """A value for an input: the same few counts whatever the model."""
     if spec.name == "number_of_cells":
         return np.int64(CELLS)
