@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,7 +82,9 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     """
     adata = anndata_of(given, asked.modality)
     # Read when asked for: of a backed AnnData that takes time.
-    places = {name: (lambda name=name: adata.layers[name]) for name in adata.layers}
+    places: dict[str, Callable[[], Any]] = {
+        name: partial(adata.layers.__getitem__, name) for name in adata.layers
+    }
     if adata.X is not None:
         places["X"] = lambda: adata.X
     if adata.raw is not None:

@@ -35,7 +35,7 @@ class AnnotatedTable:
 
     def write(self, cells: np.ndarray, answers: CellAnswers) -> None:
         """Adds cells: their names [n], and what is said of them."""
-        vectors = enumerate(answers.latent.T, start=1)
+        vectors = enumerate(answers.latent[:].T, start=1)
         table = answers.table() or {f"{PREFIX}{number}": values for number, values in vectors}
         write_rows(pd.DataFrame({"cell": cells} | table), self._file, self._head)
         self._head = False

@@ -18,6 +18,8 @@ from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from scadv_tf.data.pairing import Counts, PairedData
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ UNFILTERED = "the likely cause is an unfiltered matrix of barcodes: give the fil
 FEWEST_GENES = 2  # less has no direction
 FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
 
-Record = TypeVar("Record")  # a dataclass
+Record = TypeVar("Record", bound="DataclassInstance")
 OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
 
 
@@ -88,7 +90,7 @@ def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[
 
 def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
     """The same data with these cells' counts, taught labels and batches; names and tables stay."""
-    counts = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    counts: dict[str, Any] = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
     counts["batches"] = {name: batches[kept[name]] for name, batches in data.batches.items()}
     if data.rna_labels is not None and not kept["rna"].all():
         counts["rna_labels"] = data.rna_labels[kept["rna"]]

@@ -147,7 +147,7 @@ class AtacTruth:
         """Of the kept cells alone, bool [A]."""
         return replace(self, labels=self.labels[kept])
 
-    def coarsen(self, predicted_types: Sequence[str]) -> np.ndarray:
+    def coarsen(self, predicted_types: Sequence[str] | np.ndarray) -> np.ndarray:
         """RNA types [A] named at the level of the ATAC labels; other names stay as they are."""
         names = map(str, predicted_types)
         return np.array([self.level.get(name, name) for name in names], dtype=str)

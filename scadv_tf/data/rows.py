@@ -24,6 +24,8 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    def __len__(self) -> int: ...
+
     def __getitem__(self, part: slice) -> np.ndarray: ...
 
 
@@ -58,7 +60,7 @@ class DiskRows:
     def __getitem__(self, part: slice) -> np.ndarray:
         start, stop = _bounds(part, self._rows)
         block = np.empty((max(stop - start, 0), self._width), dtype=self.dtype)
-        left, place = memoryview(block).cast("B") if block.size else b"", start * self._row_bytes
+        left, place = block.data.cast("B") if block.size else b"", start * self._row_bytes
         while len(left):
             read = os.preadv(self._file, [left], place)
             if not read:
@@ -72,7 +74,7 @@ class DiskRows:
         if block.shape != (stop - start, self._width):
             expected = (stop - start, self._width)
             raise ValueError(f"expected a block of shape {expected}; received {block.shape}")
-        left, place = memoryview(block).cast("B") if block.size else b"", start * self._row_bytes
+        left, place = block.data.cast("B") if block.size else b"", start * self._row_bytes
         while len(left):
             written = os.pwrite(self._file, left, place)
             left, place = left[written:], place + written

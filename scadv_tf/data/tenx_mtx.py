@@ -162,5 +162,7 @@ def _head(file: TextIO) -> tuple[int, int, int, dict[str, type]]:
     while line.startswith("%") or (line and not line.strip()):
         line = file.readline()
     rows, columns, entries = map(int, line.split())
-    values = {} if kind[3] == "pattern" else {"value": np.float64}  # a pattern has places alone
-    return rows, columns, entries, {"row": np.int64, "column": np.int64} | values
+    kinds: dict[str, type] = {"row": np.int64, "column": np.int64}
+    if kind[3] != "pattern":  # which has places alone
+        kinds["value"] = np.float64
+    return rows, columns, entries, kinds
