@@ -83,7 +83,9 @@ class Assets:
     @property
     def peaks(self) -> int:
         """The number of peaks P by which neighbours are found; 0 without peaks or types."""
-        return len(self.intervals.peaks) if "annotate_atac_peaks" in self.signatures else 0
+        if self.intervals is None or "annotate_atac_peaks" not in self.signatures:
+            return 0
+        return len(self.intervals.peaks)
 
     def texts(self) -> dict[str, str]:
         """Name of each file -> its content; the manifest holds a hash of each of the others."""

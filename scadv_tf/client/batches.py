@@ -82,7 +82,7 @@ def check_signature(name: str, there: Iterable[str]) -> None:
         )
 
 
-def batch_codes(names: Sequence[str], cells: int, known: Sequence[str]) -> np.ndarray:
+def batch_codes(names: Sequence[str] | np.ndarray, cells: int, known: Sequence[str]) -> np.ndarray:
     """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
 
     Raises

@@ -92,7 +92,7 @@ class ExportedModel:
         counts: sparse.csr_matrix,
         modality: str,
         peaks: sparse.csr_matrix | None = None,
-        batches: Sequence[str] | None = None,
+        batches: Sequence[str] | np.ndarray | None = None,
     ) -> CellAnswers:
         """Types of cells, each by itself.
 
@@ -114,7 +114,10 @@ class ExportedModel:
         return self._asked(name, modality, counts, peaks, sparse_inputs, batches)
 
     def embed(
-        self, counts: sparse.csr_matrix, modality: str, batches: Sequence[str] | None = None
+        self,
+        counts: sparse.csr_matrix,
+        modality: str,
+        batches: Sequence[str] | np.ndarray | None = None,
     ) -> CellAnswers:
         """Latent vectors alone, which models without types give too; see `annotate`."""
         name = f"embed_{modality}"
@@ -127,7 +130,7 @@ class ExportedModel:
         counts: Matrix,
         peaks: Matrix | None,
         inputs: Callable,
-        batches: Sequence[str] | None,
+        batches: Sequence[str] | np.ndarray | None,
     ) -> CellAnswers:
         check_modality(modality)
         check_signature(name, self.assets.signatures)

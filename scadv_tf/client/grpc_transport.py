@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import grpc
 import numpy as np
@@ -25,7 +25,6 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
-Request = TypeVar("Request")  # a message with a model_spec
 _SIGNATURES = "signature_def"  # the only metadata that TF Serving knows
 
 
@@ -90,7 +89,7 @@ class GrpcTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _addressed(self, request: Request, version: int | None = None) -> Request:
+    def _addressed(self, request: Any, version: int | None = None) -> Any:
         request.model_spec.name = self._model
         if version is not None:
             request.model_spec.version.value = version

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.client.assets import FORMAT
 
@@ -67,7 +66,7 @@ def manifest(background: Background, functions: dict, sizes: dict, version: int)
     }
 
 
-def _signature(function: Callable) -> dict:
+def _signature(function: Any) -> dict:
     inputs = {spec.name: _described(spec) for spec in function.structured_input_signature[0]}
     outputs = {n: _described(t) for n, t in sorted(function.structured_outputs.items())}
     return {"inputs": inputs, "outputs": outputs}

@@ -11,6 +11,7 @@ from scadv_tf.data.normalization import COUNTS_PER_CELL
 from scadv_tf.data.preprocessing import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
+from scadv_tf.present import present
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 from scadv_tf.serving.reference import ReferenceCells
 
@@ -92,7 +93,7 @@ class ServedModel(tf.Module):
             return None
         if not (served.types or reference.levels):
             return None  # no label to vote on, and no average
-        answers = atac.probabilities[reference.rows], atac.novelty[reference.rows]
+        answers = present(atac.probabilities)[reference.rows], present(atac.novelty)[reference.rows]
         return ReferenceCells(reference, answers)
 
     def annotate(
@@ -119,7 +120,7 @@ class ServedModel(tf.Module):
         features, neighbors = self._features(counts, modality, open_peaks, members)
         answer = self.model.answer(features, modality)
         probabilities, novelty = answer["probabilities"], answer["novelty"]
-        if neighbors is not None:
+        if neighbors is not None and self.reference is not None:
             voted = neighbors.mean(probabilities, self.reference.probabilities)
             probabilities = (1 - self.vote) * probabilities + self.vote * voted
             others = self.reference.novelty[:, None]
@@ -180,7 +181,7 @@ class ServedModel(tf.Module):
         offsets, neighbors = self.offsets.get(modality), None
         if modality == "atac" and self.reference is not None:
             neighbors = self.reference.neighbors(logged, open_peaks, members)
-        if neighbors is None or not self.reference.levels:
+        if self.reference is None or neighbors is None or not self.reference.levels:
             features = self.model.encoder.project(scale.apply(logged))
             return without_offsets(features, members, offsets), neighbors
         # Averages of a cell's own genes and of others' are as good after a linear projection as

@@ -34,7 +34,7 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
     """
     # Traced once a modality, whatever form the counts come in.
     annotate = tf.function(model.annotate, autograph=False)
-    found = {}
+    found: dict[str, Callable] = {}
     for modality in MODALITIES:
         found |= _of_modality(model, annotate, modality)
         if batches := len(model.batches.get(modality, ())):
@@ -69,9 +69,9 @@ def _batch(batches: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec((None,), tf.int64, "batch")] * bool(batches)
 
 
-def _members(batch: tuple[tf.Tensor, ...], cells: tf.Tensor, batches: int) -> dict:
+def _members(batch: tuple, cells: tf.Tensor, batches: int) -> dict:
     """The argument of the model that says of which batches the cells are; none without."""
-    return {"members": checked_batches(*batch, cells, batches)} if batches else {}
+    return {"members": checked_batches(batch[0], cells, batches)} if batches else {}
 
 
 def _dense(model: ServedModel, method: Callable, *modality: str, batches: int = 0) -> Callable:
