@@ -114,11 +114,11 @@ class Summary:
         from scadv_tf.evaluation.findings import LOW_CONFIDENCE
 
         self.cells += len(answers.latent)
-        if answers.label is not None:
-            self.unknown += int(answers.unknown.sum())
+        unknown, probabilities = answers.unknown, answers.probabilities
+        if answers.label is not None and unknown is not None and probabilities is not None:
+            self.unknown += int(unknown.sum())
             # Nothing but a cell without data is of any type alike.
-            alike = answers.confidence == answers.probabilities.min(axis=1)
-            empty = alike & answers.unknown
+            empty = (answers.confidence == probabilities.min(axis=1)) & unknown
             self.empty += int(empty.sum())
             self.unsure += int((~empty & (answers.confidence < LOW_CONFIDENCE)).sum())
             self.types.update(answers.label.tolist())
@@ -170,7 +170,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
-    counting = counting_of(model, config.barcodes, config.min_fragments)
+    counting = counting_of(model.assets, config.barcodes, config.min_fragments)
     choices = Choices(counting, config.genome_group)
     with (
         _room_for(output) as scratch,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -139,7 +140,8 @@ class Checkpoints:
     def save(self) -> None:
         """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, **self._held["training"].tables)
+            tables: dict[str, Any] = self._held["training"].tables
+            np.savez(file, **tables)
 
     @contextmanager
     def through_a_stop(self) -> Iterator[None]:
@@ -215,8 +217,9 @@ class KeepsTraining(keras.callbacks.Callback):
 
     def _hold(self) -> bool:
         """Hands it to the checkpoints, where this process writes some."""
-        if self.checkpoints is None or not self.checkpoints.chief:
+        if self.last is None or self.checkpoints is None or not self.checkpoints.chief:
             return False
+
         self.checkpoints.hold(self.last, self.identity)
         return True
 

@@ -456,11 +456,11 @@ class RunConfig:
     """
 
     data: DataConfig = DataConfig()
-    preprocessing: PreprocessingConfig = None  # by the mode
+    preprocessing: PreprocessingConfig = None  # type: ignore[assignment]  # None is: by the mode
     network: NetworkConfig = NetworkConfig()
-    loss: LossConfig = None  # by the mode and the denoising
+    loss: LossConfig = None  # type: ignore[assignment]  # by the mode and the denoising
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = None  # by the denoising
+    evaluation: EvaluationConfig = None  # type: ignore[assignment]  # by the denoising
     output: OutputConfig = OutputConfig()
 
     def __post_init__(self):
@@ -552,7 +552,7 @@ class RunConfig:
     def from_json(cls, text: str) -> RunConfig:
         """The inverse of `to_json`."""
         try:
-            values = json.loads(text)
+            values: Any = json.loads(text)
         except ValueError:
             values = text  # which is refused as what it is
         return cls.from_dict(values)

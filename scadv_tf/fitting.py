@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -41,6 +41,7 @@ from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.divergence import Diverged, WatchesNumbers
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
+from scadv_tf.present import present
 from scadv_tf.progress import training_progress
 from scadv_tf.team import Team, alone
 
@@ -101,7 +102,7 @@ def new_model(genes: int, types: int, projection_size: int, steps: int, config: 
     steps : of the whole training, in each phase.
     """
     training = config.training
-    shape = {
+    shape: dict[str, Any] = {
         "genes": genes,
         "types": types,
         "projection_size": projection_size,
@@ -156,7 +157,7 @@ def fit(
     if not training.supervised:
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
     else:
-        rna_labels = cells.chosen("rna", rna_labels)
+        rna_labels = cells.chosen("rna", present(rna_labels))
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
     identity = _identity(cells, rna_labels, types, config)
@@ -195,7 +196,7 @@ class _Task:
         """Trains to the end, from the beginning or from a checkpoint; returns the history."""
         tables = checkpoints.restore(self.model, self.identity) if checkpoints else {}
         first = 0
-        if tables:
+        if checkpoints and tables:
             first = self._restore(tables)
             logger.info("Going on after epoch %d of %s", first, checkpoints.path)
         self.team.check_alike("the epoch that they start from", first)
@@ -206,7 +207,7 @@ class _Task:
                 self._fit(first, hooks, callbacks, keeps)
                 done = True
             except Diverged as failure:
-                first = self._go_back(keeps.last, failure)
+                first = self._go_back(present(keeps.last), failure)
         table = pd.DataFrame(self._rows())
         if RATE_FACTOR in table:
             table = table.fillna({RATE_FACTOR: 1.0})
