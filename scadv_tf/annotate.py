@@ -71,7 +71,7 @@ class AnnotateConfig(Checked):
     )
     batch_size: int = option(1000, "Cells to read at a time.", minimum=1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("model", "input", "modality", "output"):
             require(

@@ -197,20 +197,20 @@ class KeepsTraining(keras.callbacks.Callback):
         self.tables, self.identity, self.checkpoints = tables, identity, checkpoints
         self.last: Snapshot | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts the clock."""
         self.seconds, self.first = time.monotonic(), True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps what the epoch before left; only now its row of the history is complete."""
         self.last = Snapshot.of(self.model, self.tables(epoch))
-        if not self.first and self._hold():
+        if not self.first and self._hold() and self.checkpoints is not None:
             if time.monotonic() - self.seconds >= self.checkpoints.seconds:
                 self.checkpoints.save()
                 self.seconds = time.monotonic()
         self.first = False
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Holds the finished training, for a signal that comes while it is evaluated."""
         self.last = Snapshot.of(self.model, self.tables(self.params["epochs"]))
         self._hold()

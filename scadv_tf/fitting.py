@@ -176,7 +176,16 @@ def fit(
 class _Task:
     """A training: model, batches, soft labels and what has been learned so far."""
 
-    def __init__(self, cells, rna_rows, rna_labels, config, model, team, identity):
+    def __init__(
+        self,
+        cells: TrainingCells,
+        rna_rows: np.ndarray,
+        rna_labels: np.ndarray,
+        config: RunConfig,
+        model: ScAdv,
+        team: Team,
+        identity: str,
+    ):
         self.cells, self.rna_rows, self.rna_labels = cells, rna_rows, rna_labels
         self.config, self.model, self.team, self.identity = config, model, team, identity
         training = config.training

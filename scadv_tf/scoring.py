@@ -44,7 +44,7 @@ SCORES = (
 def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth) -> Callable:
     """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
 
-    def log(epoch, probabilities, logs):
+    def log(epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth)
 
     return log

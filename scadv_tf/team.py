@@ -104,13 +104,13 @@ class Team:
         """Arrays of one shape of all workers, one below the other."""
         first = self.replicas_of_worker * self.worker.index
 
-        def own():
+        def own() -> tf.Tensor:
             # Of a worker's replicas, the first one hands on.
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
             return tf.constant(values)[: tf.where(number == first, len(values), 0)]
 
         @tf.function
-        def gather():
+        def gather() -> tf.Tensor:
             return self.strategy.gather(self.strategy.run(own), axis=0)
 
         return gather().numpy()

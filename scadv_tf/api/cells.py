@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ def texts(lines: list[str]) -> np.ndarray:
     return np.array(lines, dtype=object)
 
 
-def _storable(value):
+def _storable(value: Any) -> Any:
     if not isinstance(value, tuple):
         return value
     numbers = bool(value) and not isinstance(value[0], str)

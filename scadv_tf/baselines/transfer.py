@@ -38,7 +38,7 @@ class Transfer:
     history: pd.DataFrame | None = None
     unknown: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if HEADLINE not in self.routes:
             raise ValueError(f"Expected a route '{HEADLINE}'; received routes={list(self.routes)}")
 

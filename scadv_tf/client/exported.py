@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -148,7 +148,7 @@ class ExportedModel:
         return CellAnswers.from_outputs((_answer(function, each) for each in given), self.types)
 
     @cached_property
-    def _model(self):
+    def _model(self) -> Any:
         import tensorflow as tf
 
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -95,7 +96,7 @@ class GrpcTransport:
             request.model_spec.version.value = version
         return request
 
-    def _call(self, method, request):
+    def _call(self, method: Callable, request: Any) -> Any:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:

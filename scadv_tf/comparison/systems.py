@@ -145,7 +145,7 @@ class ComparisonConfig(Checked):
     seeds: int = option(3, "How many seeds: --seed and those that follow it.", minimum=1)
     rerun: bool = option(False, "Run all rows anew; else finished ones in the folder are kept.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         names = tuple(dict.fromkeys(name.strip() for name in self.systems))
         object.__setattr__(self, "systems", names)

@@ -136,7 +136,7 @@ def spread_fields(record: Record, kept: np.ndarray, fills: dict[str, object]) ->
     fills : name of a field -> what the other cells get.
     """
 
-    def full(values, fill):
+    def full(values: Any, fill: object) -> Any:
         if isinstance(values, dict):
             return {name: full(each, fill) for name, each in values.items()}
         return None if values is None else spread(values, kept, fill)

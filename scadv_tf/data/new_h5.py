@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,9 @@ class _Disk:
     would take whatever lies there for its own.
     """
 
-    def __init__(self, raw):
-        self._raw, self._error = raw, None
+    def __init__(self, raw: FileIO):
+        self._raw = raw
+        self._error: OSError | None = None
         self._kept: list[tuple[int, bytes]] = []  # where, and what, since the error
         # `read` is what h5py knows a file by.
         self.read, self.tell = raw.read, raw.tell

@@ -12,7 +12,7 @@ from typing import TextIO
 try:
     from isal import isal_zlib as zlib  # three times as fast
 except ImportError:
-    import zlib  # type: ignore[no-redef]  # has the same functions
+    import zlib
 
 BLOCK_BYTES = 1 << 20  # of text: the tables that it becomes stay in the cache of a processor
 _PIECE_BYTES = 1 << 18  # of the file

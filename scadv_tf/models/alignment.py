@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scadv_tf.models.scadv import ScAdv
 
 
-def reversal_factor(model):
+def reversal_factor(model: ScAdv) -> tf.Tensor:
     """``2 / (1 + exp(-10 p)) - 1`` of the share p of training done (Ganin et al. 2016)."""
     return model.reversal_strength * (2.0 / (1.0 + tf.exp(-10.0 * model.training_fraction())) - 1.0)
 
@@ -28,7 +28,7 @@ def _modality_adversarial(step: Step) -> tf.Tensor:
     return losses.adversarial(*logits)
 
 
-def _modality_logits(model, latent):
+def _modality_logits(model: ScAdv, latent: tf.Tensor) -> tf.Tensor:
     reversed_latent = model.reversal(latent, strength=reversal_factor(model))
     if model.network.discriminator_condition == "types":
         # The outer product with the predicted types (Long et al. 2018): a discriminator a type.

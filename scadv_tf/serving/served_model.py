@@ -193,7 +193,7 @@ class ServedModel(tf.Module):
         return features, neighbors
 
 
-def log_normalized(counts):
+def log_normalized(counts: tf.Tensor) -> tf.Tensor:
     """log(1 + counts per 10,000) [B, G]; cells without counts stay zero."""
     depth = tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1e-12)
     return tf.math.log1p(counts * (COUNTS_PER_CELL / depth))
