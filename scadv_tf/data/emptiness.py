@@ -7,6 +7,7 @@ with a handful of stray counts each. They would be most of the statistics and of
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -127,7 +128,7 @@ def spread(values: Any, kept: np.ndarray, fill: object) -> Any:
     return found
 
 
-def spread_fields(record: Record, kept: np.ndarray, fills: dict[str, object]) -> Record:
+def spread_fields(record: Record, kept: np.ndarray, fills: Mapping[str, object]) -> Record:
     """A record of the kept cells as one of all: `spread` of some of its fields.
 
     Parameters
