@@ -1,4 +1,4 @@
-"""What decodes the chunks of zarr, made safe; import it where it is needed, as zarr is optional."""
+"""What decodes the chunks of zarr, made safe; import it where it is needed: zarr takes a while."""
 
 from __future__ import annotations
 
