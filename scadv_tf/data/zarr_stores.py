@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scadv_tf.errors import InputError
-
 if TYPE_CHECKING:
     import zarr
 
