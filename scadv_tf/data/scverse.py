@@ -133,7 +133,12 @@ def _matrices(group: h5py.Group) -> dict[str, str]:
     """The matrices of an AnnData group: what the user calls them -> where they are."""
     found = {name: f"layers/{name}" for name in group.get("layers", ())}
     found |= {"X": "X", "raw": "raw/X"}
-    return {name: place for name, place in found.items() if place in group}
+    return {name: place for name, place in found.items() if place in group and _holds(group[place])}
+
+
+def _holds(element: h5py.Group | h5py.Dataset) -> bool:
+    """Whether anything is there: anndata 0.12.0 writes a matrix that is none, too."""
+    return element.attrs.get("encoding-type") != "null"
 
 
 def modality_in(parts: Mapping[str, Place], modality: str, name: str) -> Place:
