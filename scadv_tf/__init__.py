@@ -6,6 +6,31 @@ Names are imported when they are first used, so that ``import scadv_tf`` does no
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for checkers and editors: the names below, with their hints
+    from scadv_tf import pl as pl
+    from scadv_tf.annotation import annotate_cells as annotate_cells
+    from scadv_tf.annotation import encode as encode
+    from scadv_tf.api.activity import gene_activity as gene_activity
+    from scadv_tf.api.integration import integrate as integrate
+    from scadv_tf.api.models import load as load
+    from scadv_tf.client.client import Client as Client
+    from scadv_tf.client.exported import ExportedModel as ExportedModel
+    from scadv_tf.config import RunConfig as RunConfig
+    from scadv_tf.data.answers import CellAnswers as CellAnswers
+    from scadv_tf.data.datasets import DatasetSource as DatasetSource
+    from scadv_tf.data.datasets import load_dataset as load_dataset
+    from scadv_tf.data.pairing import AtacTruth as AtacTruth
+    from scadv_tf.data.pairing import PairedData as PairedData
+    from scadv_tf.data.preprocessing import Preprocessor as Preprocessor
+    from scadv_tf.data.spreadsheets import read_predictions as read_predictions
+    from scadv_tf.data.synthetic import simulate as simulate
+    from scadv_tf.errors import InputError as InputError
+    from scadv_tf.fitting import fit as fit
+    from scadv_tf.models.scadv import ScAdv as ScAdv
+    from scadv_tf.serving.export import export as export
+    from scadv_tf.training import run as run
 
 __version__ = "0.1.0"
 
@@ -36,7 +61,7 @@ _HOMES = {
 __all__ = sorted([*_HOMES, "pl"])
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "pl":
         return importlib.import_module("scadv_tf.pl")
     if name not in _HOMES:

@@ -30,7 +30,10 @@ from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from scadv_tf.client.exported import ExportedModel
+    from scadv_tf.client.input_columns import InputColumns
     from scadv_tf.data.annotated_files import AnnotatedH5ad, AnnotatedTable
     from scadv_tf.data.answers import CellAnswers
     from scadv_tf.data.cell_files import CellFile
@@ -68,7 +71,7 @@ class AnnotateConfig(Checked):
     )
     batch_size: int = option(1000, "Cells to read at a time.", minimum=1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("model", "input", "modality", "output"):
             require(
@@ -111,11 +114,11 @@ class Summary:
         from scadv_tf.evaluation.findings import LOW_CONFIDENCE
 
         self.cells += len(answers.latent)
-        if answers.label is not None:
-            self.unknown += int(answers.unknown.sum())
+        unknown, probabilities = answers.unknown, answers.probabilities
+        if answers.label is not None and unknown is not None and probabilities is not None:
+            self.unknown += int(unknown.sum())
             # Nothing but a cell without data is of any type alike.
-            alike = answers.confidence == answers.probabilities.min(axis=1)
-            empty = alike & answers.unknown
+            empty = (answers.confidence == probabilities.min(axis=1)) & unknown
             self.empty += int(empty.sum())
             self.unsure += int((~empty & (answers.confidence < LOW_CONFIDENCE)).sum())
             self.types.update(answers.label.tolist())
@@ -167,7 +170,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
-    counting = counting_of(model, config.barcodes, config.min_fragments)
+    counting = counting_of(model.assets, config.barcodes, config.min_fragments)
     choices = Choices(counting, config.genome_group)
     with (
         _room_for(output) as scratch,
@@ -197,7 +200,12 @@ def annotate_file(config: AnnotateConfig) -> Summary:
 
 
 def _annotate(
-    source: CellFile, columns, model: ExportedModel, config, path: Path, batches
+    source: CellFile,
+    columns: InputColumns,
+    model: ExportedModel,
+    config: AnnotateConfig,
+    path: Path,
+    batches: np.ndarray | None,
 ) -> Summary:
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.data.neighbor_lists import neighbor_mean
 from scadv_tf.data.preprocessing import TrainingCells
-from scadv_tf.data.rows import JoinedRows, Rows, blocks, take
+from scadv_tf.data.rows import DiskRows, JoinedRows, Rows, blocks, take
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.models.soft_labels import final_probabilities
+from scadv_tf.present import present
 
 CELLS_AT_ONCE = 2048
 READOUT_CELLS = 50_000  # more move neither quantiles nor covariances
@@ -49,8 +51,8 @@ class Annotation:
     def latent(self) -> Rows:
         """RNA cells first [R + A, Z]."""
         parts = self.rna.latent, self.atac.latent
-        held = all(isinstance(part, np.ndarray) for part in parts)
-        return np.concatenate(parts) if held else JoinedRows(*parts)
+        held = [part for part in parts if isinstance(part, np.ndarray)]
+        return np.concatenate(held) if len(held) == len(parts) else JoinedRows(*parts)
 
     def of_all(self, with_data: dict[str, np.ndarray]) -> Annotation:
         """Also of the cells without data: see `CellAnswers.of_all`, `TrainingCells.with_data`."""
@@ -79,7 +81,7 @@ def encode(
     model: ScAdv,
     features: Rows,
     modality: str,
-    latent: Rows | None = None,
+    latent: DiskRows | np.ndarray | None = None,
     types: tuple[str, ...] = (),
 ) -> CellAnswers:
     """What the model says of cells, each by itself.
@@ -93,7 +95,7 @@ def encode(
     cells = features.shape[0]
     if latent is None:
         latent = np.empty((cells, model.latent_size), dtype=np.float32)
-    each = {
+    each: dict[str, Any] = {
         name: np.empty((cells, *shape), dtype=np.float32)
         for name, shape in {"probabilities": (model.types,), **dict.fromkeys(NUMBERS, ())}.items()
     }
@@ -136,8 +138,8 @@ def _voted(
 ) -> CellAnswers:
     """The ATAC cells with the vote of their neighbours; `linear` is the linear guess of them."""
     vote, neighbors = config.evaluation.neighbor_vote, cells.neighbors
-    probabilities = final_probabilities(alone.probabilities, neighbors, vote)
-    novelty = neighbor_mean(alone.novelty, neighbors)
+    probabilities = final_probabilities(present(alone.probabilities), neighbors, vote)
+    novelty = neighbor_mean(present(alone.novelty), neighbors)
     unknown = novelty > float(model.readout.unknown_threshold)
     routes = {}
     if types and cells.balance is not None:
@@ -193,11 +195,12 @@ def fit_readout(
     readout.temperature.assign(temperature)
     rna, atac = (encode(model, features[name], name) for name in MODALITIES)
     reference = encode(model, held_out_features, "rna") if len(held_out) else rna
-    readout.uncertainty_knots.assign(quantile_knots(reference.uncertainty))
-    readout.distance_knots.assign([quantile_knots(rna.distance), quantile_knots(atac.distance)])
+    readout.uncertainty_knots.assign(quantile_knots(present(reference.uncertainty)))
+    distances = [quantile_knots(present(found.distance)) for found in (rna, atac)]
+    readout.distance_knots.assign(distances)
     novelty = encode(model, held_out_features, "rna").novelty
     share = config.evaluation.unknown_share
-    readout.unknown_threshold.assign(unknown_threshold(novelty, share))
+    readout.unknown_threshold.assign(unknown_threshold(present(novelty), share))
     if config.evaluation.align_latent:
         weights = tuple(_weights(cells, name, rows[name]) for name in MODALITIES)
         spaces = rna.latent, labels, atac.latent, atac.probabilities

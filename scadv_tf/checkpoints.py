@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -139,7 +140,8 @@ class Checkpoints:
     def save(self) -> None:
         """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            np.savez(file, **self._held["training"].tables)
+            tables: dict[str, Any] = self._held["training"].tables
+            np.savez(file, **tables)
 
     @contextmanager
     def through_a_stop(self) -> Iterator[None]:
@@ -195,28 +197,29 @@ class KeepsTraining(keras.callbacks.Callback):
         self.tables, self.identity, self.checkpoints = tables, identity, checkpoints
         self.last: Snapshot | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts the clock."""
         self.seconds, self.first = time.monotonic(), True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps what the epoch before left; only now its row of the history is complete."""
         self.last = Snapshot.of(self.model, self.tables(epoch))
-        if not self.first and self._hold():
+        if not self.first and self._hold() and self.checkpoints is not None:
             if time.monotonic() - self.seconds >= self.checkpoints.seconds:
                 self.checkpoints.save()
                 self.seconds = time.monotonic()
         self.first = False
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         """Holds the finished training, for a signal that comes while it is evaluated."""
         self.last = Snapshot.of(self.model, self.tables(self.params["epochs"]))
         self._hold()
 
     def _hold(self) -> bool:
         """Hands it to the checkpoints, where this process writes some."""
-        if self.checkpoints is None or not self.checkpoints.chief:
+        if self.last is None or self.checkpoints is None or not self.checkpoints.chief:
             return False
+
         self.checkpoints.hold(self.last, self.identity)
         return True
 

@@ -74,7 +74,7 @@ def _start(name: str, *words: str) -> None:
     sys.argv = [f"scadv {name}", *words]
     program = importlib.import_module(COMMANDS[name].module)
     # absl begins its help with it.
-    sys.modules["__main__"].__doc__ = _called_so(program.__doc__)
+    sys.modules["__main__"].__doc__ = _called_so(program.__doc__ or "")
     program.start()
 
 

@@ -153,7 +153,7 @@ class PreprocessingConfig(Checked):
         "be guessed, wherever one is compared with the other as a whole; false: all cells alike.",
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(
             self.variable_genes != 1,
@@ -182,7 +182,7 @@ class NetworkConfig(Checked):
         choices=("none", "types"),
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(
             bool(self.encoder_sizes),
@@ -276,7 +276,7 @@ class LossConfig(Checked):
         1.0, "Power to which soft labels are raised before they are renormalised.", minimum=1
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         weights = self.weights()
         require(
@@ -367,7 +367,7 @@ class TrainingConfig(Checked):
     )
     seed: int = option(0, "Seed of everything random.", minimum=0, maximum=2**32 - 1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(
             self.supervised or not self.early_stopping_patience,
@@ -459,14 +459,14 @@ class RunConfig:
     """
 
     data: DataConfig = DataConfig()
-    preprocessing: PreprocessingConfig = None  # by the mode
+    preprocessing: PreprocessingConfig = None  # type: ignore[assignment]  # None is: by the mode
     network: NetworkConfig = NetworkConfig()
-    loss: LossConfig = None  # by the mode and the denoising
+    loss: LossConfig = None  # type: ignore[assignment]  # by the mode and the denoising
     training: TrainingConfig = TrainingConfig()
-    evaluation: EvaluationConfig = None  # by the denoising
+    evaluation: EvaluationConfig = None  # type: ignore[assignment]  # by the denoising
     output: OutputConfig = OutputConfig()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = self.preprocessing
         hops = None if given is None else given.smoothing_hops
         defaults = defaults_of(self.training.mode, hops)
@@ -474,7 +474,8 @@ class RunConfig:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, SECTIONS[name](**defaults.get(name, {})))
         if not self.training.supervised:
-            weights = dict.fromkeys(LossConfig.weight_names(needs_labels=True), 0.0)
+            names = LossConfig.weight_names(needs_labels=True)
+            weights: dict[str, Any] = dict.fromkeys(names, 0.0)
             object.__setattr__(self, "loss", dataclasses.replace(self.loss, **weights))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -555,7 +556,7 @@ class RunConfig:
     def from_json(cls, text: str) -> RunConfig:
         """The inverse of `to_json`."""
         try:
-            values = json.loads(text)
+            values: Any = json.loads(text)
         except ValueError:
             values = text  # which is refused as what it is
         return cls.from_dict(values)

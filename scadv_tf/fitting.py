@@ -7,10 +7,12 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from scadv_tf import __version__
 from scadv_tf.annotation import fit_readout, join_linear, probabilities
@@ -39,24 +41,29 @@ from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.divergence import Diverged, WatchesNumbers
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.scadv import ScAdv
+from scadv_tf.present import present
 from scadv_tf.progress import training_progress
 from scadv_tf.team import Team, alone
 
 logger = logging.getLogger(__name__)
 
 
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
+
 # By which the learning rates are multiplied each time that the training has diverged.
 LOWERED = 0.5
 
 
-def _course(config: TrainingConfig, learning_rate: float, steps: int):
+def _course(config: TrainingConfig, learning_rate: float, steps: int) -> Rate:
     """A learning rate over the steps of the training."""
     if config.learning_rate_schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps))
     return learning_rate
 
 
-def _optimizer(config: TrainingConfig, name: str, learning_rate: float, steps: int):
+def _optimizer(
+    config: TrainingConfig, name: str, learning_rate: float, steps: int
+) -> keras.optimizers.Optimizer:
     rate = _course(config, learning_rate, steps)
     settings = {"name": name, "global_clipnorm": config.gradient_clip_norm or None}
     if config.optimizer == "adam":
@@ -95,7 +102,7 @@ def new_model(genes: int, types: int, projection_size: int, steps: int, config: 
     steps : of the whole training, in each phase.
     """
     training = config.training
-    shape = {
+    shape: dict[str, Any] = {
         "genes": genes,
         "types": types,
         "projection_size": projection_size,
@@ -150,7 +157,7 @@ def fit(
     if not training.supervised:
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
     else:
-        rna_labels = cells.chosen("rna", rna_labels)
+        rna_labels = cells.chosen("rna", present(rna_labels))
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
     identity = _identity(cells, rna_labels, types, config)
@@ -169,7 +176,16 @@ def fit(
 class _Task:
     """A training: model, batches, soft labels and what has been learned so far."""
 
-    def __init__(self, cells, rna_rows, rna_labels, config, model, team, identity):
+    def __init__(
+        self,
+        cells: TrainingCells,
+        rna_rows: np.ndarray,
+        rna_labels: np.ndarray,
+        config: RunConfig,
+        model: ScAdv,
+        team: Team,
+        identity: str,
+    ):
         self.cells, self.rna_rows, self.rna_labels = cells, rna_rows, rna_labels
         self.config, self.model, self.team, self.identity = config, model, team, identity
         training = config.training
@@ -180,11 +196,16 @@ class _Task:
         self.earlier: list[dict] = []
         self.times_lowered = 0
 
-    def train(self, hooks, callbacks, checkpoints: Checkpoints | None) -> pd.DataFrame:
+    def train(
+        self,
+        hooks: Sequence[Hook],
+        callbacks: Sequence[keras.callbacks.Callback],
+        checkpoints: Checkpoints | None,
+    ) -> pd.DataFrame:
         """Trains to the end, from the beginning or from a checkpoint; returns the history."""
         tables = checkpoints.restore(self.model, self.identity) if checkpoints else {}
         first = 0
-        if tables:
+        if checkpoints and tables:
             first = self._restore(tables)
             logger.info("Going on after epoch %d of %s", first, checkpoints.path)
         self.team.check_alike("the epoch that they start from", first)
@@ -195,14 +216,20 @@ class _Task:
                 self._fit(first, hooks, callbacks, keeps)
                 done = True
             except Diverged as failure:
-                first = self._go_back(keeps.last, failure)
+                first = self._go_back(present(keeps.last), failure)
         table = pd.DataFrame(self._rows())
         if RATE_FACTOR in table:
             table = table.fillna({RATE_FACTOR: 1.0})
         table.insert(0, "epoch", np.arange(1, len(table) + 1))
         return table
 
-    def _fit(self, first: int, hooks, callbacks, keeps: KeepsTraining) -> None:
+    def _fit(
+        self,
+        first: int,
+        hooks: Sequence[Hook],
+        callbacks: Sequence[keras.callbacks.Callback],
+        keeps: KeepsTraining,
+    ) -> None:
         """Trains from an epoch on to the end.
 
         Raises
@@ -279,7 +306,7 @@ class _Task:
             getattr(self.model, phase.optimizer).learning_rate = _course(training, rate, steps)
         self.model.train_function = None  # which the former rates are compiled into
 
-    def _batches(self, first_epoch: int):
+    def _batches(self, first_epoch: int) -> tf.data.Dataset:
         loss, model = self.config.loss, self.model
         return training_batches(
             self.cells,

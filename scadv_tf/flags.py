@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -43,19 +43,19 @@ def define_section(
 
 def _define_one(field: dataclasses.Field, sentence: str, flag_values: flags.FlagValues) -> None:
     # Those of the program's own module are the flags that --help shows.
-    settings = {"flag_values": flag_values, "module_name": sys.argv[0]}
+    settings: dict[str, Any] = {"flag_values": flag_values, "module_name": sys.argv[0]}
     choices = field.metadata["choices"]
+    default: Any = field.default
     if choices:
-        flags.DEFINE_enum(field.name, field.default, choices, sentence, **settings)
+        flags.DEFINE_enum(field.name, default, choices, sentence, **settings)
         return
-    definers = {
+    definers: dict[type, Callable] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
         str: flags.DEFINE_string,
         tuple: flags.DEFINE_list,
     }
-    default = field.default
     if isinstance(default, tuple):
         default = [str(item) for item in default]
     definers[type(field.default)](field.name, default, sentence, **settings)
@@ -93,7 +93,7 @@ def _given(section: type, flag_values: flags.FlagValues) -> dict:
     }
 
 
-def _value(field: dataclasses.Field, value):
+def _value(field: dataclasses.Field, value: Any) -> Any:
     if not isinstance(field.default, tuple):
         return value
     numbers = bool(field.default)  # a tuple with a default holds layer widths, else names

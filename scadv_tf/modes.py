@@ -7,7 +7,7 @@ from typing import Any
 # Defaults of the unsupervised mode. Denoised ATAC cells lie too close together to be mixed with RNA
 # cells where no label says which belong together; the contrastive losses do that work instead.
 # Nor may labels that the cells have all the same weigh them.
-UNSUPERVISED = {
+UNSUPERVISED: dict[str, dict[str, Any]] = {
     "preprocessing": {"smoothing_hops": 0, "balance": False},
     "loss": {
         "contrastive": 3.0,

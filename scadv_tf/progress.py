@@ -13,6 +13,11 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +35,7 @@ class Stages:
     resident_mb : stage -> the resident memory at its end, megabytes.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.memory_mb: dict[str, float] = {}
         self.resident_mb: dict[str, float] = {}
@@ -126,7 +131,7 @@ def _megabytes(peak: int) -> float:
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
-def training_progress(epochs: int, steps: int):
+def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
     """A Keras callback: a bar on a terminal, a line every few epochs elsewhere.
 
     Parameters
@@ -139,15 +144,15 @@ def training_progress(epochs: int, steps: int):
     class Progress(keras.callbacks.Callback):
         """Shows losses and the time left."""
 
-        bar = None
+        bar: Any = None
 
-        def on_train_begin(self, logs=None):
+        def on_train_begin(self, logs: dict | None = None) -> None:
             self.start, self.first = time.perf_counter(), True
             logger.info("  %d epochs of %d steps", epochs, steps)
             logger.debug("  %s", MODEL_BUILT)
             self.bar = _bar(total=epochs * steps, unit="step", desc="training")
 
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             if self.first:  # it takes long, since functions are traced then
                 logger.debug("  %s", FIRST_STEP)
                 self.first = False
@@ -155,14 +160,14 @@ def training_progress(epochs: int, steps: int):
             if not self.bar.disable and (batch == 0 or (batch + 1) % 10 == 0):
                 self.bar.set_postfix_str(_text(self.model.get_metrics_result()))
 
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
             done = epoch + 1
             if not self.bar.disable or done % max(1, epochs // 10):
                 return
             left = (time.perf_counter() - self.start) / done * (epochs - done)
             logger.info("  epoch %d/%d, %.0f s left: %s", done, epochs, left, _text(logs))
 
-        def on_train_end(self, logs=None):
+        def on_train_end(self, logs: dict | None = None) -> None:
             if self.bar is not None:  # it began
                 self.bar.close()
 
@@ -197,11 +202,11 @@ class CellProgress:
     def __enter__(self) -> CellProgress:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
 
-def _bar(**options):
+def _bar(**options: Any) -> tqdm:
     """A bar on a terminal where information is logged, or in a notebook; else it is not seen."""
     with warnings.catch_warnings():  # that a notebook has no widgets: then the bar is text
         warnings.filterwarnings("ignore", "IProgress not found")

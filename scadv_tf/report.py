@@ -22,7 +22,7 @@ class ReportConfig(Checked):
 
     output_dir: str = option("", "Folder of the results of a run, as scadv train wrote it.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require(
             bool(self.output_dir), "--output_dir is missing.", "--output_dir=DIR", "no --output_dir"

@@ -30,6 +30,7 @@ from scadv_tf.evaluation.report import (
 )
 from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
+from scadv_tf.present import present
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
 
@@ -136,7 +137,7 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
     found = of_all.annotation.answers
-    notes = {"diagnosis": results.diagnosis.to_uns()}
+    notes = {"diagnosis": present(results.diagnosis).to_uns()}
     write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap, notes)
     pictures = write_figures(folder / FIGURES, results)
     write_json(folder / CONTENT, report_content(results, pictures).to_dict())
@@ -160,13 +161,13 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
     rows : the cells that are wanted; the columns are the same for any.
     """
     answers = results.answers
-    probabilities = answers.probabilities[rows]
+    probabilities = present(answers.probabilities)[rows]
     second = np.argsort(-probabilities, axis=1, kind="stable")[:, 1:2]
     second_confidence = np.take_along_axis(probabilities, second, axis=1)[:, 0]
     table = {
         "cell": results.data.atac_cells[rows],
         **answers.table(rows),
-        "second_label": answers.label.categories[second[:, 0]],
+        "second_label": present(answers.label).categories[second[:, 0]],
         "second_confidence": second_confidence.round(DIGITS),
         **{name: labels[rows] for name, labels in answers.other_routes.items()},
     }
@@ -184,7 +185,7 @@ def warnings_of(results: Results) -> list[str]:
     labels = (results.data.known_rna_types(), results.routes[HEADLINE]) if results.routes else ()
     return [
         *collapse_warnings(results.history, latents, *labels),
-        *results.diagnosis.texts,
+        *present(results.diagnosis).texts,
         *calibration_warning(results.metrics.get("calibration_error")),
         *untold(results.data.matching.warnings),
     ]
@@ -208,7 +209,7 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         settings=results.config.to_dict(),
         figures=pictures,
         warnings=warnings_of(results),
-        diagnosis=results.diagnosis.to_dict(),
+        diagnosis=present(results.diagnosis).to_dict(),
         cells=_cell_points(results),
         versions=versions(),
         files=files,

@@ -13,6 +13,7 @@ from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion
 from scadv_tf.evaluation.style import save
 from scadv_tf.evaluation.umap_figures import umap_panels
+from scadv_tf.present import present
 from scadv_tf.scoring import at_level, known_types
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def _confidence(results: Results) -> Figure:
         return figures.confidence_histogram(results.answers.confidence)
     labelled = results.truth.labels != ""
     coarse = at_level(results.truth, results.routes["label_transfer"])
-    confidence = results.truth.confidence(results.answers.probabilities, results.data.types)
+    confidence = results.truth.confidence(
+        present(results.answers.probabilities), results.data.types
+    )
     correct = coarse == results.truth.labels
     return figures.confidence_histogram(confidence[labelled], correct[labelled])

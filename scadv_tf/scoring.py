@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from scadv_tf.evaluation.metrics import (
     silhouette,
 )
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.present import present
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation
@@ -43,7 +44,7 @@ SCORES = (
 def learning_curve_hook(types: tuple[str, ...], truth: AtacTruth) -> Callable:
     """A hook that logs the classifier's macro F1 after each epoch; it only watches."""
 
-    def log(epoch, probabilities, logs):
+    def log(epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         logs["macro_f1"] = epoch_macro_f1(probabilities.argmax(axis=1), types, truth)
 
     return log
@@ -69,7 +70,7 @@ def transfer(annotation: Annotation, rna_labels: np.ndarray, config: RunConfig) 
     rna_labels : type codes of the RNA cells [R].
     """
     voted, alone, seed = annotation.voted, annotation.atac, config.training.seed
-    rna_types = np.asarray(voted.label.categories, dtype=object)[rna_labels]
+    rna_types = np.asarray(present(voted.label).categories, dtype=object)[rna_labels]
     given = annotation.rna.latent, rna_types, alone.latent
     neighbors = config.evaluation.knn_neighbors
     routes = {
@@ -82,9 +83,9 @@ def transfer(annotation: Annotation, rna_labels: np.ndarray, config: RunConfig) 
 
 def type_shares(answers: CellAnswers, rna_labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Type -> its share of the RNA cells, and what is estimated of the ATAC cells."""
-    types = answers.label.categories
+    types = present(answers.label).categories
     rna = np.bincount(rna_labels, minlength=len(types)) / len(rna_labels)
-    atac = answers.probabilities.mean(axis=0, dtype=np.float64)
+    atac = present(answers.probabilities).mean(axis=0, dtype=np.float64)
     return {
         name: {"rna": round(float(r), 6), "atac": round(float(a), 6)}
         for name, r, a in zip(types, rna, atac, strict=True)
@@ -180,7 +181,9 @@ def _against_truth(
     types: tuple[str, ...],
 ) -> dict:
     coarse = {name: at_level(truth, labels) for name, labels in routes.items()}
-    found = {name: label_scores(truth.labels, labels) for name, labels in coarse.items()}
+    found: dict[str, Any] = {
+        name: label_scores(truth.labels, labels) for name, labels in coarse.items()
+    }
     labelled, right = truth.labels != "", coarse[HEADLINE] == truth.labels
     if probabilities is not None:
         found["calibration_error"] = expected_calibration_error(

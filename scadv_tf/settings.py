@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LARGEST = 2**63 - 1  # whole number that NumPy and TensorFlow hold
 
@@ -28,7 +31,7 @@ def option(
 class Checked:
     """Checks each field against the bounds and choices in its metadata."""
 
-    def __post_init__(self):
+    def __post_init__(self: DataclassInstance) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, list):

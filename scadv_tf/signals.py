@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 # Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -36,7 +37,7 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     """
     heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
 
-    def stop(number: int, _) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
         for each in heard:
             signal.signal(each, _nothing)
         raise Stopped(number)
@@ -50,7 +51,7 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     threading.Thread(target=_end_in_time, args=(heard_there, give_up), daemon=True).start()
 
 
-def _nothing(*_) -> None:
+def _nothing(*_: object) -> None:
     """The process ends already. A handler, since a child would inherit that it is ignored."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class Team:
         """Replicas of the model, of all workers."""
         return self.strategy.num_replicas_in_sync
 
-    def distributed(self, batches: tf.data.Dataset):
+    def distributed(self, batches: tf.data.Dataset) -> Iterable:
         """This worker's batches, dealt to its replicas; an epoch's, or without an end.
 
         Keras counts elements, and each replica takes one: where a worker of several has several
@@ -104,13 +104,13 @@ class Team:
         """Arrays of one shape of all workers, one below the other."""
         first = self.replicas_of_worker * self.worker.index
 
-        def own():
+        def own() -> tf.Tensor:
             # Of a worker's replicas, the first one hands on.
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
             return tf.constant(values)[: tf.where(number == first, len(values), 0)]
 
         @tf.function
-        def gather():
+        def gather() -> tf.Tensor:
             return self.strategy.gather(self.strategy.run(own), axis=0)
 
         return gather().numpy()

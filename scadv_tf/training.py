@@ -27,6 +27,7 @@ from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.present import present
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import METRICS, Results, versions, warnings_of, write_json, write_results
 from scadv_tf.scoring import (
@@ -183,8 +184,7 @@ def train(
     data, truth = _of_cells(cells, *everything)
     data.matching.warnings.extend(batch_warnings(cells, data))
     with stages.stage("train", "Training"):
-        watch = data.types and truth is not None
-        hooks = [learning_curve_hook(data.types, truth)] if watch else []
+        hooks = [learning_curve_hook(data.types, truth)] if data.types and truth else []
         given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
         model, history = fitting.fit(*given, team, kept)
     return Trained(model, history, cells, data, truth, *everything)
@@ -206,7 +206,7 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
     with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
         annotation = annotate_cells(trained.model, trained.cells, config, data.types)
         if data.types:
-            answers = transfer(annotation, data.rna_labels, config)
+            answers = transfer(annotation, present(data.rna_labels), config)
             annotation = dataclasses.replace(annotation, voted=answers)
     with stages.stage("umap", "Drawing the UMAP"):
         umap = umap_2d(annotation.latent, seed, config.evaluation.umap_neighbors)
@@ -217,7 +217,7 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
         else:
             routes, given = answers.routes, (*spaces, data, truth, seed, answers.unknown)
             metrics = score(routes, answers.probabilities, *given)
-            shares = type_shares(answers, data.rna_labels)
+            shares = type_shares(answers, present(data.rna_labels))
             metrics |= {"type_shares": shares, "agreement": agreement(routes)}
     with stages.stage("diagnose", "Looking for marker genes"):
         found = diagnosis_of(trained, annotation, metrics, seed)
@@ -230,7 +230,7 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
     data, answers = trained.data, annotation.voted
     called, labels = None, {}
     if data.types:
-        called = np.asarray(answers.label.codes)
+        called = np.asarray(present(answers.label).codes)
         labels = {
             "rna_labels": data.known_rna_types(),
             "predicted": answers.routes[HEADLINE],
@@ -250,7 +250,7 @@ def of_all(trained: Trained, results: Results) -> Results:
     """The results of all cells, those without data too, whose share of unknown cells is told."""
     found = results.of_all(trained.everything, trained.truth_of_all, trained.cells.with_data)
     if results.metrics["unknown_share"] is not None:
-        results.metrics["unknown_share"] = float(found.annotation.voted.unknown.mean())
+        results.metrics["unknown_share"] = float(present(found.annotation.voted.unknown).mean())
     return found
 
 
@@ -284,7 +284,7 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
         metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results, of_all)
     write_json(folder / METRICS, metrics)
-    for line in summary(metrics, warnings_of(results), folder, export):
+    for line in summary(metrics, warnings_of(results), folder, present(export)):
         logger.info("%s", line)
 
 

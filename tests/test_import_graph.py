@@ -13,7 +13,7 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "modalities", "modes", "progress", "signals"),
+    ("errors", "files", "modalities", "modes", "present", "progress", "signals"),
     ("folders", "outages", "settings"),
     ("config", "console"),
     ("data", "flags"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,14 @@ from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
     from scadv_tf.config import RunConfig
 
 
-def target_of(given, modality: str, copy: bool) -> AnnData | None:
+def target_of(
+    given: str | os.PathLike | AnnData | MuData, modality: str, copy: bool
+) -> AnnData | None:
     """The AnnData itself, or its copy in memory; None of a path, which has none.
 
     Parameters
@@ -79,7 +83,7 @@ def texts(lines: list[str]) -> np.ndarray:
     return np.array(lines, dtype=object)
 
 
-def _storable(value):
+def _storable(value: Any) -> Any:
     if not isinstance(value, tuple):
         return value
     numbers = bool(value) and not isinstance(value[0], str)

@@ -7,7 +7,7 @@ import os
 import tempfile
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from scadv_tf.data.emptiness import spread
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.present import present
 from scadv_tf.progress import Stages
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def integrate(
         answers, notes = _answers(of_all, given), _notes(results, warnings)
         results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
         for modality, (found, umap) in answers.items():
-            adata = targets.setdefault(modality, _without_counts(of_all.data, modality))
+            adata = targets.get(modality)
+            if adata is None:
+                adata = targets[modality] = _without_counts(of_all.data, modality)
             write_into(adata, found)
             adata.obsm[UMAP] = umap
             adata.uns["scadv"] = deepcopy(notes) | {"modality": modality}
@@ -133,7 +136,7 @@ def _configured(settings: dict) -> RunConfig:
     return config
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     if is_path(value):
         return os.fspath(value)
     return value.item() if isinstance(value, np.generic) else value
@@ -184,6 +187,6 @@ def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
         "scores": uns_of_scores(metrics),
         "history": results.history,
         "warnings": texts(warnings),
-        "diagnosis": results.diagnosis.to_uns(),
+        "diagnosis": present(results.diagnosis).to_uns(),
     }
     return notes if shares is None else notes | {"type_shares": by_type(shares)}

@@ -42,7 +42,12 @@ class AnnotationModel:
     """
 
     def __init__(self, exported: ExportedModel):
-        self.exported = exported
+        self._exported = exported
+
+    @property
+    def exported(self) -> ExportedModel:
+        """The export, for counts without a table of genes."""
+        return self._exported
 
     @property
     def types(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def installed_version() -> str | None:
         return None
 
 
-def _cells_first(result, components: np.ndarray) -> np.ndarray:
+def _cells_first(result: Any, components: np.ndarray) -> np.ndarray:
     """The corrected components [N, D]: up to harmonypy 0.1 they came as [D, N]."""
     corrected, original = np.asarray(result.Z_corr), np.asarray(result.Z_orig)
     if components.shape[0] == components.shape[1]:

@@ -13,6 +13,7 @@ from scadv_tf.baselines.transfer import Transfer, joint_components
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.rows import Rows
 from scadv_tf.evaluation.label_transfer import svm_transfer
 from scadv_tf.evaluation.metrics import check_lengths
 
@@ -121,7 +122,7 @@ def _components(name: str, cells: TrainingCells, rna_types: np.ndarray) -> tuple
 
 
 def _regression(
-    rna: np.ndarray, rna_types: np.ndarray, atac: np.ndarray, inverse_penalty: float, latent
+    rna: np.ndarray, rna_types: np.ndarray, atac: np.ndarray, inverse_penalty: float, latent: Rows
 ) -> Transfer:
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits

@@ -86,7 +86,7 @@ def check_installed() -> str:
     InputError : if one of them is missing.
     """
     rscript = shutil.which("Rscript")
-    if installed_version():
+    if rscript is not None and installed_version():
         return rscript
     raise InputError(
         what="The baseline 'seurat' needs R and its package Seurat.",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scadv_tf.data.preprocessing import TrainingCells
+    from scadv_tf.data.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +34,11 @@ class Transfer:
 
     routes: dict[str, np.ndarray]
     probabilities: np.ndarray | None
-    latent: np.ndarray | None
+    latent: Rows | None
     history: pd.DataFrame | None = None
     unknown: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if HEADLINE not in self.routes:
             raise ValueError(f"Expected a route '{HEADLINE}'; received routes={list(self.routes)}")
 

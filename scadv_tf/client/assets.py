@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +83,9 @@ class Assets:
     @property
     def peaks(self) -> int:
         """The number of peaks P by which neighbours are found; 0 without peaks or types."""
-        return len(self.intervals.peaks) if "annotate_atac_peaks" in self.signatures else 0
+        if self.intervals is None or "annotate_atac_peaks" not in self.signatures:
+            return 0
+        return len(self.intervals.peaks)
 
     def texts(self) -> dict[str, str]:
         """Name of each file -> its content; the manifest holds a hash of each of the others."""
@@ -111,7 +114,7 @@ class Assets:
                 raise ValueError(f"{name}.txt has {found}, and {MANIFEST} says {told}")
 
 
-def assets_of(genes) -> Assets:
+def assets_of(genes: str | os.PathLike | Iterable[str]) -> Assets:
     """What is known of a model by its genes.
 
     Parameters
@@ -206,7 +209,7 @@ def _plain_file(path: Path) -> Path:
     return path
 
 
-def _lines(names) -> str:
+def _lines(names: Iterable[str]) -> str:
     return "".join(f"{name}\n" for name in names)
 
 

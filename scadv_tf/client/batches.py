@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,16 @@ from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
 if TYPE_CHECKING:
+    import h5py
     from anndata import AnnData
+    from anndata.abc import CSCDataset, CSRDataset
 
 BYTES_OF_VALUE = 4  # a float32
 BYTES_OF_ENTRY = 8 + 8 + 4  # two int64 and a float32
+
+Matrix: TypeAlias = (
+    "np.ndarray | sparse.spmatrix | sparse.sparray | h5py.Dataset | CSRDataset | CSCDataset"
+)
 
 # Counts [B, G] and, where neighbours are found by them, positive values at open peaks [B, P].
 Batch = tuple[sparse.csr_matrix, sparse.csr_matrix | None]
@@ -76,7 +82,7 @@ def check_signature(name: str, there: Iterable[str]) -> None:
         )
 
 
-def batch_codes(names: Sequence[str], cells: int, known: Sequence[str]) -> np.ndarray:
+def batch_codes(names: Sequence[str] | np.ndarray, cells: int, known: Sequence[str]) -> np.ndarray:
     """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
 
     Raises
@@ -93,7 +99,9 @@ def batch_codes(names: Sequence[str], cells: int, known: Sequence[str]) -> np.nd
     return pd.Index(known).get_indexer(np.asarray(names, dtype=object)).astype(np.int64)
 
 
-def model_batches(counts, peaks, assets: Assets, size: int) -> Iterator[Batch]:
+def model_batches(
+    counts: Matrix, peaks: Matrix | None, assets: Assets, size: int
+) -> Iterator[Batch]:
     """Cells whose columns are the model's, so many at a time; see `batches_of`.
 
     Parameters
@@ -124,7 +132,7 @@ def model_batches(counts, peaks, assets: Assets, size: int) -> Iterator[Batch]:
     return zip(batches_of(counts, size), batches_of(peaks, size), strict=True)
 
 
-def _check_width(matrix, kind: str, width: int) -> None:
+def _check_width(matrix: Matrix, kind: str, width: int) -> None:
     if len(matrix.shape) != 2 or matrix.shape[1] != width:
         raise _misfit(kind, f"{width:,}", matrix.shape[-1])
 
@@ -138,7 +146,7 @@ def _misfit(kind: str, expected: str, received: int) -> InputError:
     )
 
 
-def batches_of(matrix, size: int) -> Iterator[sparse.csr_matrix]:
+def batches_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
     """Rows of a matrix (dense, sparse, or in a file), so many at a time; float32 CSR.
 
     Raises
@@ -156,7 +164,7 @@ def batches_of(matrix, size: int) -> Iterator[sparse.csr_matrix]:
         yield rows
 
 
-def counts_of(adata: AnnData, layer: str | None):
+def counts_of(adata: AnnData, layer: str | None) -> Matrix:
     """The matrix of counts [N, F] of cells, wherever it is.
 
     Raises

@@ -7,6 +7,7 @@ client.annotate(adata, "rna")
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from scadv_tf.client.batches import (
 from scadv_tf.client.failures import explained, missing_extra
 from scadv_tf.client.input_columns import input_columns
 from scadv_tf.client.outputs import expected_outputs, misfit
-from scadv_tf.client.transport import AVAILABLE, RequestFailed, Retries, Transport
+from scadv_tf.client.transport import AVAILABLE, Answer, RequestFailed, Retries, Transport
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.errors import InputError
 
@@ -68,7 +69,7 @@ class Client:
         self,
         address: str,
         model: str,
-        genes,
+        genes: str | os.PathLike | Iterable[str],
         *,
         version: int | None = None,
         batch_size: int = 512,
@@ -100,7 +101,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -217,7 +218,7 @@ class Client:
                 advice=f"give the genes.txt of version {version}",
             )
 
-    def _ask(self, request: Callable):
+    def _ask(self, request: Callable[[], Answer]) -> Answer:
         try:
             return self.retries.answer(request)
         except RequestFailed as failure:

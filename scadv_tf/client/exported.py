@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
 from scadv_tf.client.assets import OF_BATCHES, Assets, damaged
 from scadv_tf.client.batches import (
+    Matrix,
     batch_codes,
     check_modality,
     check_signature,
@@ -20,6 +22,9 @@ from scadv_tf.client.batches import (
 )
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 CELLS_AT_ONCE = 1000
 FIRST_VERSION, LAST_VERSION = 1, 2**63 - 1  # TF Serving holds them in 64 bits
@@ -87,7 +92,7 @@ class ExportedModel:
         counts: sparse.csr_matrix,
         modality: str,
         peaks: sparse.csr_matrix | None = None,
-        batches: Sequence[str] | None = None,
+        batches: Sequence[str] | np.ndarray | None = None,
     ) -> CellAnswers:
         """Types of cells, each by itself.
 
@@ -109,14 +114,23 @@ class ExportedModel:
         return self._asked(name, modality, counts, peaks, sparse_inputs, batches)
 
     def embed(
-        self, counts: sparse.csr_matrix, modality: str, batches: Sequence[str] | None = None
+        self,
+        counts: sparse.csr_matrix,
+        modality: str,
+        batches: Sequence[str] | np.ndarray | None = None,
     ) -> CellAnswers:
         """Latent vectors alone, which models without types give too; see `annotate`."""
         name = f"embed_{modality}"
         return self._asked(name, modality, counts, None, dense_inputs, batches)
 
     def _asked(
-        self, name: str, modality: str, counts, peaks, inputs: Callable, batches
+        self,
+        name: str,
+        modality: str,
+        counts: Matrix,
+        peaks: Matrix | None,
+        inputs: Callable,
+        batches: Sequence[str] | np.ndarray | None,
     ) -> CellAnswers:
         check_modality(modality)
         check_signature(name, self.assets.signatures)
@@ -134,7 +148,7 @@ class ExportedModel:
         return CellAnswers.from_outputs((_answer(function, each) for each in given), self.types)
 
     @cached_property
-    def _model(self):
+    def _model(self) -> Any:
         import tensorflow as tf
 
         try:
@@ -208,13 +222,13 @@ def _content(folder: Path) -> str:
     return "holds " + (", ".join(sorted(e.name for e in folder.iterdir())[:5]) or "nothing")
 
 
-def _answer(function, given: dict) -> dict[str, np.ndarray]:
+def _answer(function: Callable, given: dict) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     tensors = {name: tf.constant(value) for name, value in given.items()}
     return {name: _numpy(tensor) for name, tensor in function(**tensors).items()}
 
 
-def _numpy(tensor) -> np.ndarray:
+def _numpy(tensor: tf.Tensor) -> np.ndarray:
     values = tensor.numpy()
     return np.char.decode(values.astype(bytes), "utf-8") if values.dtype == object else values

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import grpc
 import numpy as np
 import tensorflow as tf
@@ -87,20 +90,20 @@ class GrpcTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _addressed(self, request, version: int | None = None):
+    def _addressed(self, request: Any, version: int | None = None) -> Any:
         request.model_spec.name = self._model
         if version is not None:
             request.model_spec.version.value = version
         return request
 
-    def _call(self, method, request):
+    def _call(self, method: Callable, request: Any) -> Any:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise RequestFailed(error.code().name, error.details() or "") from error
 
 
-def _array(tensor) -> np.ndarray:
+def _array(tensor: tf.TensorProto) -> np.ndarray:
     values = tf.make_ndarray(tensor)
     if values.dtype != object:
         return values

@@ -14,8 +14,10 @@ from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
 from scadv_tf.data.matching_report import in_steps
+from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.stored_cells import Counting
 from scadv_tf.errors import InputError
+from scadv_tf.present import present
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
     ----------
     var : table of the F features.
     modality : 'rna' or 'atac'.
-    model : what stands beside it, or an `ExportedModel`.
+    model : what stands beside it.
 
     Raises
     ------
@@ -83,7 +85,7 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
         return InputColumns(_columns(match), matched_how=match.matched_how)
     if model.intervals is None or model.intervals.genes is None:
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
-    links, match = _activity(peaks, model)
+    links, match = _activity(peaks, model.intervals, model.genes)
     to_genes = sparse.csr_matrix(links @ _columns(match))
     return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how)
 
@@ -183,9 +185,10 @@ def _rna_match(var: pd.DataFrame, model: Assets) -> GeneMatch:
     )
 
 
-def _activity(peaks: pd.DataFrame, model: Assets) -> tuple[sparse.csr_matrix, GeneMatch]:
+def _activity(
+    peaks: pd.DataFrame, intervals: Intervals, genes: np.ndarray
+) -> tuple[sparse.csr_matrix, GeneMatch]:
     """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
-    intervals = model.intervals
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
     measured = _reached(links)
@@ -196,13 +199,13 @@ def _activity(peaks: pd.DataFrame, model: Assets) -> tuple[sparse.csr_matrix, Ge
             received=_examples(peaks),
             advice="give peaks of the genome that the model was trained with",
         )
-    names = pd.Index(intervals.genes["gene"].to_numpy()[measured], dtype=object)
-    return links[:, measured], gene_match(pd.DataFrame(index=names), model.genes)
+    names = pd.Index(present(intervals.genes)["gene"].to_numpy()[measured], dtype=object)
+    return links[:, measured], gene_match(pd.DataFrame(index=names), genes)
 
 
 def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None:
     """Which of P' peaks stand for which of the model's P, CSR [P', P]; None if too few do."""
-    if not model.peaks:
+    if not model.peaks or model.intervals is None:
         return None
     known = model.intervals.peaks
     same = _same(peaks, known)
@@ -255,7 +258,7 @@ def _same(peaks: pd.DataFrame, known: pd.DataFrame) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, (pairs["row"], pairs["column"])), (len(peaks), len(known)))
 
 
-def _ordered(counts) -> sparse.csr_matrix:
+def _ordered(counts: sparse.spmatrix) -> sparse.csr_matrix:
     found = sparse.csr_matrix(counts, dtype=np.float32)
     found.sort_indices()
     return found

@@ -126,7 +126,7 @@ class RestTransport:
         return done[0]
 
 
-def _error(response) -> str:
+def _error(response: requests.Response) -> str:
     try:
         return _text(response.json()["error"])
     except (ValueError, LookupError, TypeError, RecursionError):  # an older TF Serving, or a proxy
@@ -150,7 +150,7 @@ def _text(value: object) -> str:
     return value
 
 
-def _plain(values: np.ndarray):
+def _plain(values: np.ndarray) -> list:
     """Lists of numbers; whole ones without a decimal point, which is a third fewer characters."""
     values = np.asarray(values)
     if values.dtype.kind == "f" and np.all(values == np.rint(values)):
@@ -162,7 +162,7 @@ def _digits(numbers: np.ndarray) -> int:
     return int(np.sum(np.floor(np.log10(np.maximum(numbers, 1))) + 1))
 
 
-def _array(values) -> np.ndarray:
+def _array(values: list) -> np.ndarray:
     array = np.array(values)
     if array.dtype == object:  # TF Serving encodes texts so if the output's name ends in _bytes
         coded = [value[_BASE64] for value in array.ravel()]

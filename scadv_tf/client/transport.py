@@ -106,7 +106,7 @@ class Retries:
     first_wait: float = 0.5
     longest_wait: float = 8.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.attempts < 1 or self.first_wait < 0 or self.longest_wait < 0:
             raise ValueError(f"attempts must be 1 or more, waits 0 or more; received {self}")
 

@@ -12,10 +12,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.errors import InputError
 from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_start
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +83,7 @@ def run_apart(function: Callable, *arguments: Any, imports: Sequence[str] = ()) 
     return Outcome(**outcome, outside_seconds=max(0.0, passed - outcome["seconds"]))
 
 
-def _start_unheeding(process: multiprocessing.Process) -> None:
+def _start_unheeding(process: SpawnProcess) -> None:
     """Starts a process that does not hear Ctrl-C, which its terminal sends to all: we end it."""
     resource_tracker.ensure_running()  # its start would let the signal through again
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -89,7 +93,7 @@ def _start_unheeding(process: multiprocessing.Process) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def _serve(connection) -> None:
+def _serve(connection: Connection) -> None:
     """In the new process: import, receive, call, answer."""
     # So that what the function cleans up at its end, it also cleans up when it is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -113,7 +117,7 @@ def _quiet_libraries() -> None:
 
 def _call(function: Callable, arguments: tuple) -> dict:
     start = time.perf_counter()
-    answer = {"value": None, "error": None}
+    answer: dict[str, Any] = {"value": None, "error": None}
     try:
         answer["value"] = function(*arguments)
     except InputError as error:
@@ -134,7 +138,7 @@ def _last_words(exit_code: int | None) -> str:
     return f"Its process was ended by {name}{reason}."
 
 
-def _end(process: multiprocessing.Process) -> None:
+def _end(process: SpawnProcess) -> None:
     """See to it that the process is gone."""
     for step in (lambda: None, process.terminate, process.kill):
         step()

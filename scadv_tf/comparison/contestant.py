@@ -33,7 +33,7 @@ class Given:
     cells: TrainingCells | None
     raw: PairedData | None
     types: tuple[str, ...]
-    rna_labels: np.ndarray
+    rna_labels: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +77,7 @@ def run_system(system: str, given: Given, config: RunConfig) -> Taken:
     seed = config.training.seed
     if chosen.raw:
         return Taken(function(given.raw, seed))
+    assert given.cells is not None and given.rna_labels is not None  # `raw` alone goes without
     labels = given.cells.chosen("rna", given.rna_labels)
     found = function(given.cells, np.array(given.types)[labels], seed)
     return Taken(_of_all(found, given.cells))
@@ -87,9 +88,10 @@ def _ours(given: Given, config: RunConfig) -> Taken:
     from scadv_tf.annotation import annotate_cells
 
     cells, types = given.cells, given.types
+    assert cells is not None and given.rna_labels is not None
     watched = []
 
-    def watch(epoch, probabilities, logs) -> None:
+    def watch(epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         watched.append(probabilities.argmax(axis=1).astype(np.int16))
 
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])

@@ -153,7 +153,7 @@ def _curves(systems: list[str], rows: list[Row]) -> Figure | None:
 def _umaps(
     systems: list[str], rows: list[Row], data: PairedData, truth: AtacTruth | None
 ) -> Figure | None:
-    first = {}
+    first: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row.content["seed"]):
         if row.umap is not None:
             first.setdefault(row.content["system"], row)

@@ -18,6 +18,7 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.rows import Rows
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.progress import quiet_start
@@ -106,7 +107,7 @@ class RowRunner:
         if found.history is not None:
             metrics["epochs_trained"] = len(found.history)
         curve = self._learning_curve(taken)
-        if curve is not None:
+        if curve is not None and found.history is not None:
             # The rest of the fit comes after the last epoch.
             passed = prepare + outcome.outside_seconds + np.cumsum(found.history["seconds"])
             epochs = {"seconds": passed.round(2).tolist(), "scores": curve.round(4).tolist()}
@@ -115,9 +116,7 @@ class RowRunner:
         predicted = np.asarray(found.routes[HEADLINE], dtype=str)
         return Row(content, predicted, umap, curve)
 
-    def _umap(
-        self, latent: np.ndarray | None, config: RunConfig
-    ) -> tuple[np.ndarray | None, float]:
+    def _umap(self, latent: Rows | None, config: RunConfig) -> tuple[np.ndarray | None, float]:
         """The UMAP, if there is a latent space and it is wanted, and its seconds."""
         if latent is None or not self._draws:
             return None, 0.0

@@ -8,6 +8,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +58,8 @@ class RowStore:
         """Keeps a row; the JSON comes last, as the sign that the row is whole."""
         system, seed = row.content["system"], row.content["seed"]
         self.forget(system, seed)
-        arrays = {"predicted": row.predicted, "umap": row.umap, "macro_f1": row.macro_f1}
-        arrays = {name: found for name, found in arrays.items() if found is not None}
+        kept = {"predicted": row.predicted, "umap": row.umap, "macro_f1": row.macro_f1}
+        arrays: dict[str, Any] = {n: found for n, found in kept.items() if found is not None}
         packed = io.BytesIO()
         np.savez_compressed(packed, **arrays)
         write_whole(self._path(system, seed, "npz"), packed.getvalue())

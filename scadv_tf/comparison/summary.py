@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def values_of(rows: Iterable[Mapping], system: str, score: str) -> list[float]:
 
 
 def _look_up(row: Mapping, score: str) -> float | None:
-    value = row
+    value: Any = row
     for name in score.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from scadv_tf.config import EvaluationConfig, LossConfig, PreprocessingConfig, RunConfig
 from scadv_tf.settings import Checked, option, require
@@ -72,7 +73,7 @@ def _ours(sentence: str, *losses: str) -> System:
     return System(sentence, "scadv_tf.fitting", "fit", losses, denoised=True)
 
 
-def _baseline(sentence: str, home: str, function: str, **choices: bool) -> System:
+def _baseline(sentence: str, home: str, function: str, **choices: Any) -> System:
     return System(sentence, f"scadv_tf.baselines.{home}", function, **choices)
 
 
@@ -144,7 +145,7 @@ class ComparisonConfig(Checked):
     seeds: int = option(3, "How many seeds: --seed and those that follow it.", minimum=1)
     rerun: bool = option(False, "Run all rows anew; else finished ones in the folder are kept.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         names = tuple(dict.fromkeys(name.strip() for name in self.systems))
         object.__setattr__(self, "systems", names)
@@ -208,7 +209,9 @@ def _with_components(config: PreprocessingConfig, chosen: System) -> Preprocessi
 
 
 def _weighted(config: LossConfig, kept: tuple[str, ...]) -> LossConfig:
-    weights = {name: getattr(config, name) if name in kept else 0.0 for name in WEIGHTS}
+    weights: dict[str, Any] = {
+        name: getattr(config, name) if name in kept else 0.0 for name in WEIGHTS
+    }
     if kept != WEIGHTS:
         for name in DOCUMENT_WEIGHTS.keys() & kept:
             weights[name] = weights[name] or DOCUMENT_WEIGHTS[name]

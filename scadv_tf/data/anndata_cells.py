@@ -6,9 +6,9 @@ Nothing of it is changed: what is handed on is copied.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,9 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     """
     adata = anndata_of(given, asked.modality)
     # Read when asked for: of a backed AnnData that takes time.
-    places = {name: (lambda name=name: adata.layers[name]) for name in adata.layers}
+    places: dict[str, Callable[[], Any]] = {
+        name: partial(adata.layers.__getitem__, name) for name in adata.layers
+    }
     if adata.X is not None:
         places["X"] = lambda: adata.X
     if adata.raw is not None:
@@ -91,7 +93,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     var = adata.raw.var if chosen is places.get("raw") else adata.var
     names = np.asarray(adata.obs_names, dtype=object)
 
-    def stored(place) -> StoredMatrix:
+    def stored(place: Callable[[], Any]) -> StoredMatrix:
         return _stored(place(), asked)
 
     def table() -> pd.DataFrame:
@@ -110,7 +112,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     )
 
 
-def _stored(matrix, asked: Asked) -> StoredMatrix:
+def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
     import h5py
 
     if hasattr(matrix, "group"):  # sparse, in the file of a backed AnnData

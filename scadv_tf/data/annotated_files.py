@@ -35,7 +35,7 @@ class AnnotatedTable:
 
     def write(self, cells: np.ndarray, answers: CellAnswers) -> None:
         """Adds cells: their names [n], and what is said of them."""
-        vectors = enumerate(answers.latent.T, start=1)
+        vectors = enumerate(answers.latent[:].T, start=1)
         table = answers.table() or {f"{PREFIX}{number}": values for number, values in vectors}
         write_rows(pd.DataFrame({"cell": cells} | table), self._file, self._head)
         self._head = False
@@ -46,7 +46,7 @@ class AnnotatedTable:
     def __enter__(self) -> AnnotatedTable:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
 
@@ -106,7 +106,13 @@ class AnnotatedH5ad:
         if kind is None and self._written != self._cells:
             raise ValueError(f"expected {self._cells} cells; received {self._written}")
 
-    def _skeleton(self, types, latent_size, notes, obs) -> dict[str, h5py.Dataset]:
+    def _skeleton(
+        self,
+        types: tuple[str, ...],
+        latent_size: int,
+        notes: dict[str, str],
+        obs: h5py.Group | None,
+    ) -> dict[str, h5py.Dataset]:
         """Writes all but the answers; returns the arrays that these go to."""
         from anndata.io import write_elem
 

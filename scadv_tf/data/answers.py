@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from scadv_tf.data.rows import Rows
 if TYPE_CHECKING:
     from anndata import AnnData
 
-Column = np.ndarray | pd.Categorical
+Column: TypeAlias = np.ndarray | pd.Categorical
 
 HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 PREFIX = "scadv_"  # of columns in a table of cells that has others too
@@ -80,7 +80,9 @@ class CellAnswers:
         label = whole.get("label")
         return cls(
             whole["latent"],
-            *(whole.get(name) for name in ("probabilities", "novelty", "unknown")),
+            whole.get("probabilities"),
+            whole.get("novelty"),
+            whole.get("unknown"),
             None if label is None else pd.Categorical(label.astype(object), types),
             version=version,
         )
@@ -88,11 +90,13 @@ class CellAnswers:
     @property
     def confidence(self) -> np.ndarray:
         """Probability of the label [N]."""
+        assert self.probabilities is not None  # asked for where there are labels
         return self.probabilities.max(axis=1)
 
     @property
     def accepted_label(self) -> pd.Categorical:
         """The label [N], 'unknown' where a cell resembles no type."""
+        assert self.label is not None  # asked for where there are labels
         names = self.label.categories.union([UNKNOWN], sort=False)
         found = self.label.set_categories(names)
         found[self.unknown] = UNKNOWN
@@ -109,7 +113,7 @@ class CellAnswers:
         """The columns of some of the cells, of all by default; none without labels."""
         if self.label is None:
             return {}
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         held = {name: v for name, v in held.items() if isinstance(v, np.ndarray | pd.Categorical)}
         part = replace(self, **{name: values[cells] for name, values in held.items()})
         return {name: column(part) for name, column in COLUMNS.items()}

@@ -36,7 +36,7 @@ def batch_warnings(cells: TrainingCells, data: PairedData) -> list[str]:
             column: share_between(cells, data, name, batches)
             for column, batches in _candidates(getattr(data, f"{name}_obs")).items()
         }
-        column = max(shares, key=shares.get, default=None)
+        column = max(shares, key=shares.__getitem__, default=None)
         if column is not None and shares[column] > STRONG:
             found.append(
                 f"the {name.upper()} cells differ strongly by their column '{column}': it explains "

@@ -94,7 +94,7 @@ class CellFile:
     def __enter__(self) -> CellFile:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def chunks(self, size: int) -> Iterator[Chunk]:
@@ -193,8 +193,9 @@ def open_cells(
     try:
         with readable(path, _format_of(path) if named else "AnnData"):
             stored = _stored_in(asked, stack) if named else read_anndata(asked, given)
-            if 0 in stored.matrix.shape:
-                raise no_counts(path, stored.matrix.shape)
+            cells, features = stored.matrix.shape
+            if not (cells and features):
+                raise no_counts(path, (cells, features))
             tell_of_logs(asked, stored)
         return CellFile(asked, stored, stack)
     except BaseException:
@@ -208,8 +209,7 @@ def _stored_in(asked: Asked, stack: contextlib.ExitStack) -> StoredCells:
     file = open_zarr(path, stack) if is_zarr(path) else _hdf5(path, stack)
     found = (read(asked, file) for read in FORMATS)
     stored = next((cells for cells in found if cells is not None), None)
-    _check_format(asked, file, stored)
-    return stored
+    return _of_known_format(asked, file, stored)
 
 
 def _format_of(path: Path) -> str:
@@ -247,7 +247,10 @@ def _content(file: h5py.File | None) -> str:
     return f", {kind} with {', '.join(sorted(file)) or 'nothing'}"
 
 
-def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | None) -> None:
+def _of_known_format(
+    asked: Asked, file: h5py.File | None, stored: StoredCells | None
+) -> StoredCells:
+    """The cells, of a format that is known and has what is asked for."""
     called = asked.called
     if stored is None:
         other = other_file(asked.path, file)
@@ -287,3 +290,4 @@ def _check_format(asked: Asked, file: h5py.File | None, stored: StoredCells | No
             received=asked.layer,
             advice=f"leave {called.layer_flag} out",
         )
+    return stored

@@ -131,7 +131,7 @@ def balanced(
     """
     rna_shares = np.bincount(rna_labels, minlength=types) / len(rna_labels)
     weights = {"rna": np.ones(len(rna_labels), np.float32), "atac": np.ones(atac_cells, np.float32)}
-    guessed = composition = None
+    guessed, composition = None, Composition.of(rna_shares, rna_shares)
     for _ in range(ROUNDS):
         rna, atac = features_of(weights)
         probabilities = Discriminant.fit(rna, rna_labels, types)(atac)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -146,8 +146,8 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     rna = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
-        of_rna = source.rna_labels, rna.obs_names, "--rna_labels", source.label_key
-        rna.obs[source.label_key] = labels_from(*of_rna)
+        key = source.label_key
+        rna.obs[key] = labels_from(source.rna_labels, rna.obs_names, "--rna_labels", key)
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
@@ -254,7 +254,8 @@ def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
     """The recipe of a data set that is downloaded."""
 
     def load_published(source: DatasetSource) -> LabelledPair:
-        files = {modality: str(path) for modality, path in data.ready(source.data_dir).items()}
+        ready = data.ready(source.data_dir)
+        files: dict[str, Any] = {modality: str(path) for modality, path in ready.items()}
         return load(replace(source, **files, genome=source.genome or data.genome))
 
     return load_published

@@ -124,7 +124,7 @@ def _download(file: PublicFile, folder: Path, digest: str, missing: list[PublicF
     pooch.get_logger().setLevel(logging.WARNING)
     logger.info("downloading %s to %s", file.address, folder)
 
-    def by_parts(address: str, path: str, _) -> None:
+    def by_parts(address: str, path: str, _: object) -> None:
         part = folder / f".part-{file.name}"
         download(address, part)
         os.replace(part, path)

@@ -7,18 +7,20 @@ with a handful of stray counts each. They would be most of the statistics and of
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scadv_tf.data.rows import SpreadRows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from scadv_tf.data.pairing import Counts, PairedData
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ UNFILTERED = "the likely cause is an unfiltered matrix of barcodes: give the fil
 FEWEST_GENES = 2  # less has no direction
 FEWEST_CELLS = 3  # where others are left out; a small data set of full cells is the user's choice
 
+Record = TypeVar("Record", bound="DataclassInstance")
 OpenFeatures = dict[str, np.ndarray]  # kind of features -> how many are open in each cell
 
 
@@ -88,7 +91,7 @@ def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[
 
 def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
     """The same data with these cells' counts, taught labels and batches; names and tables stay."""
-    counts = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    counts: dict[str, Any] = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
     counts["batches"] = {name: batches[kept[name]] for name, batches in data.batches.items()}
     if data.rna_labels is not None and not kept["rna"].all():
         counts["rna_labels"] = data.rna_labels[kept["rna"]]
@@ -105,7 +108,7 @@ def rows_of(counts: Counts, kept: np.ndarray) -> Counts:
     return counts.chosen(rows) if isinstance(counts, StoredCounts) else counts[rows]
 
 
-def spread(values, kept: np.ndarray, fill):
+def spread(values: Any, kept: np.ndarray, fill: object) -> Any:
     """Values of the kept cells [n, …] at their places among all cells; `fill` for the others.
 
     Parameters
@@ -125,7 +128,7 @@ def spread(values, kept: np.ndarray, fill):
     return found
 
 
-def spread_fields(record, kept: np.ndarray, fills: dict):
+def spread_fields(record: Record, kept: np.ndarray, fills: Mapping[str, object]) -> Record:
     """A record of the kept cells as one of all: `spread` of some of its fields.
 
     Parameters
@@ -134,7 +137,7 @@ def spread_fields(record, kept: np.ndarray, fills: dict):
     fills : name of a field -> what the other cells get.
     """
 
-    def full(values, fill):
+    def full(values: Any, fill: object) -> Any:
         if isinstance(values, dict):
             return {name: full(each, fill) for name, each in values.items()}
         return None if values is None else spread(values, kept, fill)
@@ -187,7 +190,7 @@ def check_genes(measured: int, genes: int) -> None:
         )  # fmt: skip
 
 
-def warnings(rna: sparse.csr_matrix, atac: sparse.csr_matrix, peaks) -> list[str]:
+def warnings(rna: Counts, atac: Counts, peaks: Counts | None) -> list[str]:
     """What to tell of cells without data, in plain language."""
     found = []
     for name, kept in with_data(opened(rna, atac, peaks)).items():

@@ -8,6 +8,8 @@ Import it where it is needed: numba takes its time, and a second more to compile
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -35,7 +37,7 @@ class Names:
     names : text, by code.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.names: list[str] = []
         self._uses = np.empty(0, np.int64)
         self._hashes = np.empty((0, 2), np.uint64)
@@ -135,7 +137,7 @@ def parse(
 
 
 @numba.njit(nogil=True)
-def _number(text, place):
+def _number(text: np.ndarray, place: int) -> tuple[int | np.int64, int]:
     """The number behind a tab, -1 if there is none, and where it ends."""
     if text[place] != _TAB:
         return -1, place
@@ -150,7 +152,7 @@ def _number(text, place):
 
 
 @numba.njit(nogil=True)
-def _name(text, place, key):
+def _name(text: np.ndarray, place: int, key: Any) -> int:
     """Where a name ends: before a tab, an end of the line or another control character."""
     key.start = place
     hashed = other = _SEED
@@ -164,12 +166,21 @@ def _name(text, place, key):
 
 
 @numba.njit(nogil=True)
-def _is_named(key):
+def _is_named(key: Any) -> bool:
     return key.stop > key.start
 
 
 @numba.njit(nogil=True)
-def _look_up(keys, text, codes, slots, hashes, uses, known, new):
+def _look_up(
+    keys: np.ndarray,
+    text: np.ndarray,
+    codes: np.ndarray,
+    slots: np.ndarray,
+    hashes: np.ndarray,
+    uses: np.ndarray,
+    known: int,
+    new: np.ndarray,
+) -> int:
     """How much of `new` was filled with the text of new names, a line each."""
     size = 0
     for number in range(len(keys)):
@@ -191,7 +202,7 @@ def _look_up(keys, text, codes, slots, hashes, uses, known, new):
 
 
 @numba.njit(nogil=True)
-def _slot(slots, hashes, hashed, other):
+def _slot(slots: np.ndarray, hashes: np.ndarray, hashed: int, other: int) -> np.int64:
     """Where a name is, or would be: the first free slot from the one that its hash names."""
     last = len(slots) - 1
     slot = np.int64(hashed >> np.uint64(24)) & last
@@ -203,6 +214,6 @@ def _slot(slots, hashes, hashed, other):
 
 
 @numba.njit(nogil=True)
-def _fill(slots, hashes, known):
+def _fill(slots: np.ndarray, hashes: np.ndarray, known: int) -> None:
     for code in range(known):
         slots[_slot(slots, hashes, hashes[code, 0], hashes[code, 1])] = code

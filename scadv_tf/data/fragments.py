@@ -92,7 +92,8 @@ class CountedFragments:
         self._row = np.full(len(table.barcodes) + 1, -1, np.int32)  # the last is that of code -1
         self._row[codes] = np.arange(len(codes))
         self._row[-1] = -1
-        self._lock, self._sorted = threading.Lock(), None
+        self._lock = threading.Lock()
+        self._sorted: SortedOnDisk | None = None
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
@@ -100,7 +101,8 @@ class CountedFragments:
             if self._sorted is None:
                 self._folder.mkdir()
                 self._sorted = SortedOnDisk(self._entries(), self.shape, self._folder, BUCKET_CELLS)
-        return self._sorted.rows(start, stop)
+            found = self._sorted
+        return found.rows(start, stop)
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""

@@ -7,7 +7,7 @@ one column is held beside the inputs: a million texts are some 100 MB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from scadv_tf.data.h5ad_parts import lengthened
 if TYPE_CHECKING:
     import h5py
 
-    Column = np.ndarray | pd.api.extensions.ExtensionArray
+    Column: TypeAlias = np.ndarray | pd.api.extensions.ExtensionArray
 
 TEXTS_AT_ONCE = 100_000
 # A column with more different texts is no category, and would take minutes to be made one.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from scadv_tf.data.name_tables import read_rows
@@ -13,8 +15,10 @@ from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index
 
-def labels_from(path: str, cells: Sequence[str], flag: str, key: str = "") -> pd.Categorical:
+
+def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categorical:
     """The labels of cells by a table of cell,label; missing where it has none.
 
     Parameters
@@ -53,7 +57,9 @@ def labels_from(path: str, cells: Sequence[str], flag: str, key: str = "") -> pd
     return pd.Categorical(found)
 
 
-def _read(path: str, cells: Sequence[str], flag: str, key: str) -> pd.DataFrame:
+def _read(
+    path: str, cells: Sequence[str] | np.ndarray | pd.Index, flag: str, key: str
+) -> pd.DataFrame:
     """Names and labels, columns 0 and 1."""
     try:
         table = read_rows(Path(path).expanduser())

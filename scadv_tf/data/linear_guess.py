@@ -85,7 +85,8 @@ class LinearGuess:
     def fit(cls, features: np.ndarray, labels: np.ndarray, types: int) -> LinearGuess:
         """Learns from RNA cells [R, D] of known types [R], of K in all."""
         views = features, unit_rows(features)
-        return cls(tuple(Discriminant.fit(view, labels, types) for view in views))
+        first, second = (Discriminant.fit(view, labels, types) for view in views)
+        return cls((first, second))
 
     def __call__(self, features: Rows) -> np.ndarray:
         """Probabilities of the types, float32 [cells, K]."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.data.rows import Rows
+from scadv_tf.data.rows import DiskRows, Rows
 
 CELLS_AT_ONCE = 4096
 FLAG_BYTES = 1 << 23  # 8 MB, which caches hold; a byte for each pair of some cells and all
@@ -33,7 +33,10 @@ class NeighborLists:
 
     @classmethod
     def of(
-        cls, neighbors: np.ndarray, rows: Rows | None = None, weights: Rows | None = None
+        cls,
+        neighbors: np.ndarray,
+        rows: DiskRows | np.ndarray | None = None,
+        weights: DiskRows | np.ndarray | None = None,
     ) -> NeighborLists:
         """Weights by the Jaccard index of both cells' sets of neighbours (Levine et al. 2015).
 

@@ -105,6 +105,7 @@ class Neighborhood:
 
     def members(self, cells: CellBlocks, rows: np.ndarray) -> np.ndarray:
         """Share of each batch in the averages of some cells, float32 [M, B], ascending rows."""
+        assert cells.members is not None  # there are batches
         return mixed(cells.members, self.lists, self.hops)[rows]
 
     def features(

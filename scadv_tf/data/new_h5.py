@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import h5py
+    from typing_extensions import Buffer
 
 
 @contextmanager
@@ -44,8 +46,9 @@ class _Disk:
     would take whatever lies there for its own.
     """
 
-    def __init__(self, raw):
-        self._raw, self._error = raw, None
+    def __init__(self, raw: FileIO):
+        self._raw = raw
+        self._error: OSError | None = None
         self._kept: list[tuple[int, bytes]] = []  # where, and what, since the error
         # `read` is what h5py knows a file by.
         self.read, self.tell = raw.read, raw.tell
@@ -57,7 +60,7 @@ class _Disk:
             place = self._raw.seek(max([place, *ends]))
         return place
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if self._error is None:
             return self._raw.readinto(buffer)
         view, start = memoryview(buffer).cast("B"), self.tell()
@@ -71,7 +74,7 @@ class _Disk:
         self._raw.seek(start + size)
         return size
 
-    def write(self, content) -> int:
+    def write(self, content: Buffer) -> int:
         left, start = memoryview(content).cast("B"), self.tell()
         if not self._try(lambda: self._write_all(left)):
             self._kept.append((start, bytes(left)))

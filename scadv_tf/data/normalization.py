@@ -92,7 +92,7 @@ def moments(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each column, of cells of equal or given weights [cells]."""
     shares = _shares(values.shape[0], weights)
-    if not sparse.issparse(values):
+    if isinstance(values, np.ndarray):
         return _dense_moments(values, shares)
     mean = shares @ values
     square = shares @ values.multiply(values)
@@ -102,8 +102,9 @@ def moments(
 def _dense_moments(values: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same in double precision, a chunk of cells at a time: a copy would be twice as large."""
     parts = chunks(len(values))
-    mean = sum(shares[part] @ values[part].astype(np.float64) for part in parts)
-    squares = sum(shares[part] @ np.square(values[part] - mean) for part in parts)
+    none = np.zeros(values.shape[1])
+    mean = sum((shares[part] @ values[part].astype(np.float64) for part in parts), none)
+    squares = sum((shares[part] @ np.square(values[part] - mean) for part in parts), none)
     return mean, np.sqrt(squares)
 
 
@@ -197,7 +198,7 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
 
 def dense(values: sparse.csr_matrix | np.ndarray) -> np.ndarray:
     """The same values as an array."""
-    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+    return values if isinstance(values, np.ndarray) else values.toarray()
 
 
 def chunks(cells: int) -> list[slice]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Counts = sparse.csr_matrix | StoredCounts  # in memory or on disk
+Counts: TypeAlias = sparse.csr_matrix | StoredCounts  # in memory or on disk
 
 RARE_TYPE_CELLS = 10
 MOST_NAMES = 5  # in a sentence
@@ -147,7 +147,7 @@ class AtacTruth:
         """Of the kept cells alone, bool [A]."""
         return replace(self, labels=self.labels[kept])
 
-    def coarsen(self, predicted_types: Sequence[str]) -> np.ndarray:
+    def coarsen(self, predicted_types: Sequence[str] | np.ndarray) -> np.ndarray:
         """RNA types [A] named at the level of the ATAC labels; other names stay as they are."""
         names = map(str, predicted_types)
         return np.array([self.level.get(name, name) for name in names], dtype=str)

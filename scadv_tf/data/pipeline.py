@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
@@ -92,7 +93,7 @@ def training_batches(
     ]
     epochs = count(first_epoch)
 
-    def batches():
+    def batches() -> Iterator[Batch]:
         epoch = next(epochs)
         for number in range(passes):
             sides = [
@@ -158,13 +159,13 @@ class _AtacBatches:
         return np.where((drawn < 0)[:, None], rows["features"], self.everyone[drawn])
 
 
-def _adds_mixing_weight(alpha: float, size: int, shard: Shard):
+def _adds_mixing_weight(alpha: float, size: int, shard: Shard) -> Callable:
     """Turns ``mixing_seed`` into ``mixing_weight`` ~ Beta(alpha, alpha), one a cell."""
     import tensorflow_probability as tfp
 
     beta = tfp.distributions.Beta(alpha, alpha)
 
-    def add(batch):
+    def add(batch: dict) -> dict:
         seed = batch.pop("mixing_seed")
         # All workers draw for all cells: so the weights do not depend on how many there are.
         return batch | {"mixing_weight": beta.sample((shard.count, size, 1), seed)[shard.index]}

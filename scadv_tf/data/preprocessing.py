@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ class TrainingCells:
     def values(self, modality: str) -> sparse.csr_matrix | np.ndarray:
         """Log-normalised (for ATAC: averaged) genes of held cells, CSR or dense [cells, G]."""
         genes = self.held[modality].genes()
-        if modality == "rna" or not self.preprocessor.averages:
+        if modality == "rna" or self.neighbors is None or not self.preprocessor.averages:
             return genes
         return averaged(genes, self.neighbors, self.preprocessor.averages)
 
@@ -156,7 +157,7 @@ class TrainingCells:
         """Standardised genes of held cells, float32 [cells, G]."""
         return self.preprocessor.scale(self.values(modality), modality)
 
-    def table(self, name: str, cells: int, width: int) -> Rows:
+    def table(self, name: str, cells: int, width: int) -> DiskRows | np.ndarray:
         """Room for float32 numbers of each cell [cells, width]: in memory, or on disk."""
         if self.scratch is None:
             return np.empty((cells, width), dtype=np.float32)
@@ -198,7 +199,7 @@ def fit(
     cells = {
         name: CellBlocks(data, name, chosen, least, rows[name][kept[name]]) for name in MODALITIES
     }
-    folder = Path(scratch) if streamed else None
+    folder = Path(scratch) if streamed and scratch is not None else None
     folders = {name: folder if name in streamed else None for name in MODALITIES}
     preprocessor, neighborhood, balance = _learn(sample, chosen, cells, config, folders["atac"])
     batches = {name: tuple(found.categories) for name, found in data.batches.items()}
@@ -216,7 +217,8 @@ def fit(
         features[name] = _joined(parts, folders[name], f"{name}_features")
     lists = neighborhood.lists if neighborhood else None
     with_data = {name: cells[name].with_data for name in MODALITIES}
-    if balance and any(len(c.taught) < features[name].shape[0] for name, c in cells.items()):
+    sampled = any(len(c.taught) < features[name].shape[0] for name, c in cells.items())
+    if balance and data.rna_labels is not None and sampled:
         balance = balance.of_all(data.rna_labels[with_data["rna"]], features["atac"], lists)
     held = {name: cells[name] for name in MODALITIES if name not in streamed}
     return TrainingCells(preprocessor, features, lists, held, folder, balance, with_data, mark)
@@ -300,6 +302,7 @@ def _guessed_types(
         first = Preprocessor(np.empty(0), *_space(means, config), hops)
         preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
         features = preprocessor.features(means["atac"], "atac", shares)
+        assert balance is not None  # there are labels and components
         guessed = balance.guess.voted(features, lists)
         types = guessed if types is None else (types + guessed) / 2
     return types
@@ -317,15 +320,21 @@ def _joined(parts: Iterable[np.ndarray], folder: Path | None, name: str) -> Rows
     """Blocks of rows as one table: in memory, or in a folder."""
     if folder is None:
         return np.concatenate(list(parts))
-    table = None
-    for part in parts:
-        if table is None:
-            table = DiskRows(folder / name, part.shape[1])
+    blocks = iter(parts)
+    first = next(blocks)
+    table = DiskRows(folder / name, first.shape[1])
+    for part in chain([first], blocks):
         table[len(table) : len(table) + len(part)] = part
     return table
 
 
-def _check_streamed(data, config, streamed, scratch, memory_cells) -> None:
+def _check_streamed(
+    data: PairedData,
+    config: PreprocessingConfig,
+    streamed: tuple[str, ...],
+    scratch: str | Path | None,
+    memory_cells: int,
+) -> None:
     if scratch is None:
         raise InputError(
             what="More cells are to be preprocessed than may be held in memory.",
@@ -371,7 +380,8 @@ def _balanced(
         # The components stay: they cost far more than scales, and it is these that shares move.
         scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
         weighed = _without_batches(replace(first, scales=scales), values, designs)
-        return tuple(_features(weighed, values, designs, name) for name in MODALITIES)
+        rna, atac = (_features(weighed, values, designs, name) for name in MODALITIES)
+        return rna, atac
 
     composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
     scales, components = _space(values, config, weights)
@@ -426,7 +436,9 @@ def _with_data(
     part = emptiness.part_of(data, first)
     emptiness.check_genes(len(measured_genes(part.rna, part.atac)), part.rna.shape[1])
     chosen = variable_genes(part.rna, part.atac, config.variable_genes)
-    found = emptiness.opened(data.rna[:, chosen], data.atac[:, chosen], peaks)
+    rna, atac = (getattr(data, name)[:, chosen] for name in MODALITIES)
+    found = emptiness.opened(rna, atac, peaks)
+
     least = {
         kind: emptiness.least_open(cells[first["rna" if kind == "rna" else "atac"]])
         for kind, cells in found.items()

@@ -76,6 +76,13 @@ def readable(path: Path, file_format: str) -> Iterator[None]:
         yield
     except (InputError, MemoryError):
         raise
+    except ImportError as error:
+        raise InputError(
+            what=f"{path} could not be read, as a package that reads it does not load",
+            expected="installed packages of versions that fit each other",
+            received=f"{type(error).__name__}: {error}",
+            advice="pip install -U anndata zarr numcodecs h5py, or install scadv_tf anew",
+        ) from error
     except Exception as error:  # HDF5, zlib and anndata raise many kinds
         received = f"{type(error).__name__}: {error}"
         for cause in _CAUSES:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def _version(answer: requests.Response) -> str:
 
 
 @contextlib.contextmanager
-def _answer(address: str, headers: dict[str, str]):
+def _answer(address: str, headers: dict[str, str]) -> Iterator[requests.Response]:
     """The server's answer, of which the content is still to be read."""
     import requests
     import urllib3

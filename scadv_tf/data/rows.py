@@ -10,9 +10,10 @@ import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 BLOCK_BYTES = 1 << 24  # 16 MB: long reads, yet small beside what a run holds anyway
 
@@ -22,6 +23,8 @@ class Rows(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice) -> np.ndarray: ...
 
@@ -40,7 +43,7 @@ class DiskRows:
     dtype : of the numbers.
     """
 
-    def __init__(self, path: str | Path, width: int, dtype=np.float32):
+    def __init__(self, path: str | Path, width: int, dtype: DTypeLike = np.float32):
         self.dtype = np.dtype(dtype)
         self._width, self._rows = int(width), 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -57,7 +60,7 @@ class DiskRows:
     def __getitem__(self, part: slice) -> np.ndarray:
         start, stop = _bounds(part, self._rows)
         block = np.empty((max(stop - start, 0), self._width), dtype=self.dtype)
-        left, place = memoryview(block).cast("B") if block.size else b"", start * self._row_bytes
+        left, place = block.data.cast("B") if block.size else b"", start * self._row_bytes
         while len(left):
             read = os.preadv(self._file, [left], place)
             if not read:
@@ -71,7 +74,7 @@ class DiskRows:
         if block.shape != (stop - start, self._width):
             expected = (stop - start, self._width)
             raise ValueError(f"expected a block of shape {expected}; received {block.shape}")
-        left, place = memoryview(block).cast("B") if block.size else b"", start * self._row_bytes
+        left, place = block.data.cast("B") if block.size else b"", start * self._row_bytes
         while len(left):
             written = os.pwrite(self._file, left, place)
             left, place = left[written:], place + written
@@ -148,7 +151,7 @@ class SpreadRows:
         return block
 
 
-def as_rows(table) -> Rows:
+def as_rows(table: Any) -> Rows:
     """What can be read by parts as it is; anything else, such as a list, as an array."""
     by_parts = hasattr(table, "shape") and not hasattr(table, "__array__")
     return table if by_parts else np.asarray(table)

@@ -31,13 +31,15 @@ _OF_SNAPATAC2 = ("fragment_paired", "fragment_single", "insertion", "contact")
 
 def read_h5ad(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     """The cells of an .h5ad; None where the file is none."""
-    return _cells(asked, file, _format(file, ".h5ad")) if "obs" in (file or ()) else None
+    if file is None or "obs" not in file:
+        return None
+    return _cells(asked, file, _format(file, ".h5ad"))
 
 
 def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     """The cells of one modality of an .h5mu, with the columns of the file-wide table that they
     lack; None where the file is none."""
-    if "mod" not in (file or ()):
+    if file is None or "mod" not in file:
         return None
     group = modality_in(file["mod"], asked.modality, asked.path.name)
     found = _cells(asked, group, _format(file, ".h5mu"))
@@ -131,7 +133,12 @@ def _matrices(group: h5py.Group) -> dict[str, str]:
     """The matrices of an AnnData group: what the user calls them -> where they are."""
     found = {name: f"layers/{name}" for name in group.get("layers", ())}
     found |= {"X": "X", "raw": "raw/X"}
-    return {name: place for name, place in found.items() if place in group}
+    return {name: place for name, place in found.items() if place in group and _holds(group[place])}
+
+
+def _holds(element: h5py.Group | h5py.Dataset) -> bool:
+    """Whether anything is there: anndata 0.12.0 writes a matrix that is none, too."""
+    return element.attrs.get("encoding-type") != "null"
 
 
 def modality_in(parts: Mapping[str, Place], modality: str, name: str) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -106,7 +107,7 @@ class Table:
         if self.weights is not None:
             rows = np.repeat(rows, times(self.weights, shared))
         if self.held:
-            yield Window(self.columns, shared.permutation(rows))
+            yield Window(cast(Batch, self.columns), shared.permutation(rows))
             return
         blocks = np.array_split(rows, max(shard.count, len(rows) // BLOCK_ROWS))
         dealt = shared.permutation(len(blocks))[shard.index :: shard.count]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,8 @@ def plain_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def bad_value(
     matrix: sparse.csr_matrix,
-    cells: Sequence[str],
-    features: Sequence[str],
+    cells: np.ndarray,
+    features: np.ndarray,
     asked: Asked,
     others: Mapping[str, StoredMatrix],
 ) -> InputError:

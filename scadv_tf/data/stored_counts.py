@@ -19,7 +19,7 @@ CELLS_AT_ONCE = 4096
 class Account:
     """What one look at all counts tells, whatever the blocks in which they come."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._opened: list[np.ndarray] = []
         self._rows, self._columns = 0, 0
         self._parts = [hashlib.sha256() for _ in range(3)]

@@ -34,7 +34,8 @@ DENSE_ROWS_AT_ONCE = 1024
 class StoredMatrix(Protocol):
     """A matrix that is read in parts; ValueError where it is damaged."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """The rows from `start` up to `stop`, float32; for any thread."""
@@ -105,7 +106,8 @@ class UnsortedEntries:
         scratch: Callable[[], Path],
     ):
         self._entries, self.shape, self._scratch = entries, shape, scratch
-        self._lock, self._sorted = threading.Lock(), None
+        self._lock = threading.Lock()
+        self._sorted: SortedOnDisk | None = None
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
@@ -114,7 +116,8 @@ class UnsortedEntries:
         with self._lock:
             if self._sorted is None:
                 self._sorted = SortedOnDisk(self._entries(), self.shape, self._scratch())
-        return self._sorted.rows(start, stop)
+            found = self._sorted
+        return found.rows(start, stop)
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
@@ -145,7 +148,8 @@ def stored_matrix(
     if not is_group(element):
         return DenseRows(element)
     marks = element.attrs
-    shape = tuple(map(int, marks.get("shape", marks.get("h5sparse_shape", shape))))
+    rows, columns = map(int, marks.get("shape", marks.get("h5sparse_shape", shape)))
+    shape = rows, columns
     kind = marks.get("encoding-type", marks.get("h5sparse_format", ""))
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if not kind:  # R writes none

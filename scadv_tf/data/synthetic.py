@@ -197,8 +197,8 @@ def _layout(genes: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.Data
         gene = "" if kind == "distal" else names[of]
         parts.append(pd.DataFrame({"slot": of, "start": begin, "gene": gene, "kind": kind}))
     peaks = pd.concat(parts).sort_values(["slot", "start"], ignore_index=True)
-    ends = peaks["start"] + _PEAK
-    peaks.index = chrom[peaks["slot"]] + ":" + peaks["start"].astype(str) + "-" + ends.astype(str)
+    places = peaks["start"].astype(str) + "-" + (peaks["start"] + _PEAK).astype(str)
+    peaks.index = chrom[peaks["slot"]].astype(object) + ":" + places  # NumPy 1 adds no texts
     return table, peaks
 
 

@@ -8,7 +8,7 @@ text, or the codes of a factor whose names lie beside it, in ``__categories``.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +49,7 @@ class StoredText:
         return np.append(StoredText(self._element["categories"])[:], "")
 
 
-def is_group(element) -> bool:
+def is_group(element: object) -> bool:
     """Whether an element of HDF5 or zarr holds others; else it is an array."""
     return hasattr(element, "keys")
 
@@ -93,7 +93,7 @@ def index_of(table: h5py.Group) -> str:
     return next((name for name in INDEX_NAMES if name in table), INDEX_NAMES[0])
 
 
-def _column(table: h5py.Group, name: str):
+def _column(table: h5py.Group, name: str) -> Any:
     from anndata.io import read_elem
 
     element, factor = table[name], f"{FACTORS}/{name}"

@@ -23,7 +23,9 @@ FORMAT, BY_GENOME = "10x .h5", "10x .h5 of Cell Ranger 2"
 
 def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     """The cells of a 10x .h5; None where the file is none."""
-    genomes = _genomes(file or {})
+    genomes = [] if file is None else _genomes(file)
+    if file is None:
+        return None
     if MATRIX in genomes:
         group, names = file[MATRIX], "features/name"
         columns = {"gene_ids": "features/id", "feature_types": "features/feature_type"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import pandas as pd
@@ -152,7 +152,7 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
             raise ValueError(f"{path.name} says it has {expected} entries, and has {found}")
 
 
-def _head(file) -> tuple[int, int, int, dict[str, type]]:
+def _head(file: TextIO) -> tuple[int, int, int, dict[str, type]]:
     """Reads to the end of the line of sizes: rows, columns, entries, and what a line then holds."""
     kind = file.readline().casefold().split()
     known = kind[:3] == ["%%matrixmarket", "matrix", "coordinate"]
@@ -162,5 +162,7 @@ def _head(file) -> tuple[int, int, int, dict[str, type]]:
     while line.startswith("%") or (line and not line.strip()):
         line = file.readline()
     rows, columns, entries = map(int, line.split())
-    values = {} if kind[3] == "pattern" else {"value": np.float64}  # a pattern has places alone
-    return rows, columns, entries, {"row": np.int64, "column": np.int64} | values
+    kinds: dict[str, type] = {"row": np.int64, "column": np.int64}
+    if kind[3] != "pattern":  # which has places alone
+        kinds["value"] = np.float64
+    return rows, columns, entries, kinds

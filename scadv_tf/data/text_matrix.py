@@ -55,7 +55,8 @@ def _unquoted(name: str) -> str:
 
 def _entries(path: Path, cells: int) -> Iterator[Entries]:
     """What is not zero: numbers of cells and features, and counts, some at a time."""
-    parts, held = [], 0
+    parts: list[Entries] = []
+    held = 0
     with open_text(path) as file:
         file.readline()
         for feature, line in enumerate(file):
@@ -64,10 +65,15 @@ def _entries(path: Path, cells: int) -> Iterator[Entries]:
             parts.append((found, np.full(len(found), feature), counts[found]))
             held += len(found)
             if held >= ENTRIES_AT_ONCE:
-                yield tuple(map(np.concatenate, zip(*parts, strict=True)))
+                yield _one(parts)
                 parts, held = [], 0
     if parts:
-        yield tuple(map(np.concatenate, zip(*parts, strict=True)))
+        yield _one(parts)
+
+
+def _one(parts: list[Entries]) -> Entries:
+    rows, columns, counts = map(np.concatenate, zip(*parts, strict=True))
+    return rows, columns, counts
 
 
 def _counts(line: str, cells: int) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""What decodes the chunks of zarr, made safe; import it where it is needed, as zarr is optional."""
+"""What decodes the chunks of zarr, made safe; import it where it is needed: zarr takes a while."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numcodecs
 from numcodecs.registry import codec_registry
@@ -12,7 +14,7 @@ _HEADER = 16  # bytes, of which the last four have the length of the chunk
 class WholeBlosc(numcodecs.Blosc):
     """Blosc that refuses a chunk that is cut short: its own decoder reads on behind the end."""
 
-    def decode(self, buf, out=None):
+    def decode(self, buf: Any, out: Any = None) -> Any:
         """The content of a chunk; ValueError where bytes are missing."""
         chunk = memoryview(buf).cast("B")
         size = int.from_bytes(chunk[_HEADER - 4 : _HEADER], "little")

@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scadv_tf.errors import InputError
-
 if TYPE_CHECKING:
     import zarr
 
@@ -34,21 +32,9 @@ def is_zarr(path: Path) -> bool:
 
 
 def open_zarr(path: Path, stack: ExitStack) -> zarr.Group:
-    """The root of a store, which the stack closes.
+    """The root of a store, which the stack closes."""
+    import zarr
 
-    Raises
-    ------
-    InputError : zarr is not installed.
-    """
-    try:
-        import zarr
-    except ImportError as error:
-        raise InputError(
-            what=f"{path} is a zarr store, and the package zarr is not installed",
-            expected="zarr beside scadv_tf",
-            received=f"{type(error).__name__}: {error}",
-            advice="pip install 'scadv_tf[zarr]'; or write the cells as .h5ad",
-        ) from error
     from scadv_tf.data.zarr_codecs import make_safe
 
     make_safe()

@@ -97,7 +97,7 @@ def _went_back(history: pd.DataFrame) -> list[str]:
 def _saturated(history: pd.DataFrame) -> list[str]:
     found = []
     for loss, sides in DISCRIMINATORS.items():
-        last = history[loss].tail(SATURATED_EPOCHS) if loss in history else []
+        last = history[loss].tail(SATURATED_EPOCHS) if loss in history else pd.Series(dtype=float)
         if len(last) == SATURATED_EPOCHS and (last < SATURATED).all():
             found.append(
                 f"A discriminator told {sides} with hardly an error in each of the last "

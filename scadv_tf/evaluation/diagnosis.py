@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ class Diagnosis:
 
     def to_uns(self) -> dict:
         """Values that an .h5ad can hold, with tables where there is a row a type."""
-        found = {
+        found: dict[str, Any] = {
             "color": self.color,
             "sentence": self.sentence,
             "reasons": np.array(self.texts, dtype=object),
@@ -110,7 +110,7 @@ def line_of(diagnosis: Mapping) -> str:
 
 def _plain(check: MarkerCheck) -> dict:
     found = {"genes": check.genes, "abundance": round(check.abundance, ROUNDING)}
-    if check.by_type is None:
+    if check.by_type is None or check.coactivity is None:
         return found
     rows = check.by_type.round(ROUNDING).astype(object).to_dict("index")
     by_type = {
@@ -132,7 +132,9 @@ def diagnose(
 ) -> Diagnosis:
     """Of a run; for the parameters see `findings`."""
     given = metrics, matching, rna_labels, predicted, confidence, unknown, markers, empty
-    cells = None if predicted is None else usable_cells(predicted, confidence, unknown)
+    cells = None
+    if predicted is not None and confidence is not None and unknown is not None:
+        cells = usable_cells(predicted, confidence, unknown)
     return Diagnosis(findings(*given), cells, empty, markers)
 
 
@@ -189,6 +191,6 @@ def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> M
     by = [nothing[0] if labels is None else labels, nothing[1] if called is None else called]
     rna, atac = (stratified_sample(codes, SAMPLED_CELLS, seed) for codes in by)
     counts = data.rna[rna], data.atac[atac]
-    if called is None:
+    if called is None or labels is None:
         return check_markers(*counts, data.genes)
     return check_markers(*counts, data.genes, data.types, labels[rna], called[atac], seed)

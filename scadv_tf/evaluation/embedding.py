@@ -12,6 +12,8 @@ import numpy as np
 from scadv_tf.evaluation.metrics import check_finite
 
 if TYPE_CHECKING:
+    from sklearn.neighbors import NearestNeighbors
+
     from scadv_tf.data.rows import Rows
 
 logger = logging.getLogger(__name__)
@@ -136,7 +138,7 @@ def _cosine_neighbors(latent: np.ndarray, neighbors: int) -> tuple[np.ndarray, n
     return indices, distances**2 / 2
 
 
-def _unit_index(latent: np.ndarray, neighbors: int):
+def _unit_index(latent: np.ndarray, neighbors: int) -> NearestNeighbors:
     """A search by direction: on unit vectors the Euclidean order is the cosine order, and fast."""
     from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import normalize

@@ -15,6 +15,7 @@ import pandas as pd
 from scadv_tf.data.emptiness import MANY, UNFILTERED
 from scadv_tf.evaluation.markers import MarkerCheck
 from scadv_tf.evaluation.metrics import Labels, as_text, coded
+from scadv_tf.present import present
 
 # Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
 RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
@@ -217,22 +218,25 @@ def _marker_findings(check: MarkerCheck, *cells: int) -> list[Finding]:
         "Check the gene names of the ATAC side, that --genome is that of its peaks, and that the "
         "columns of the matrix are in the order of the names."
     )
-    if check.coactivity is None:
+    if check.coactivity is None or check.by_type is None:
         text = (
             "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
             f"{check.abundance:.2f} over {check.genes:,} genes)."
         )
         return [Finding(AMBER, text, names)] if unrelated else []
-    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(check)
+    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(
+        check.by_type
+    )
 
 
 def _coactivity_findings(
     check: MarkerCheck, unrelated: bool, names: str, cells: int
 ) -> list[Finding]:
-    if check.coactivity >= WEAK_MARKERS:
+    coactivity, by_type = present(check.coactivity), present(check.by_type)
+    if coactivity >= WEAK_MARKERS:
         return []
     told = (
-        f"{check.coactivity:.1f} standard deviations above random genes; below "
+        f"{coactivity:.1f} standard deviations above random genes; below "
         f"{UNRELATED_MARKERS:.0f} is chance, sound pairs lie beyond {WEAK_MARKERS:.0f}"
     )
     if unrelated:
@@ -243,7 +247,7 @@ def _coactivity_findings(
             "have no type in common."
         )
         return [Finding(RED, text, names)]
-    if check.coactivity >= UNRELATED_MARKERS:
+    if coactivity >= UNRELATED_MARKERS:
         text = f"Marker genes of the RNA types go together only weakly in the ATAC cells ({told})."
         advice = "Few cells or counts look like this, and types that few ATAC cells are of."
         return [Finding(AMBER, text, f"{advice} Check marker genes by hand before using a label.")]
@@ -254,7 +258,7 @@ def _coactivity_findings(
     if cells < CELLS_TO_TELL:
         text += f" But {cells:,} cells are too few to tell."
         return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]
-    called = check.by_type["cells"]
+    called = by_type["cells"]
     if called.max() >= ONE_TYPE * called.sum():
         text += f" But nearly all cells were called {called.idxmax()}, and one type cannot tell."
         return [Finding(AMBER, text, "Check by hand that they show the marker genes of that type.")]
@@ -265,14 +269,14 @@ def _coactivity_findings(
     return [Finding(RED, text, f"Check that both samples are of one tissue. {names}")]
 
 
-def _called_findings(check: MarkerCheck) -> list[Finding]:
+def _called_findings(by_type: pd.DataFrame) -> list[Finding]:
     """Of types whose markers are no more active in the cells called so than in the others."""
-    least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(check.by_type)
-    many = check.by_type["cells"] >= RARE_TYPE_CELLS
-    bare = check.by_type[many & (check.by_type["auroc"] < least)]
+    least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(by_type)
+    many = by_type["cells"] >= RARE_TYPE_CELLS
+    bare = by_type[many & (by_type["auroc"] < least)]
     if bare.empty:
         return []
-    share = bare["cells"].sum() / check.by_type["cells"].sum()
+    share = bare["cells"].sum() / by_type["cells"].sum()
     text = (
         f"In the ATAC cells called {_join(bare.index)} ({share:.0%} of all), the marker "
         "genes of that type are no more active than in the other cells."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def new_heat_map(
     return ax
 
 
-def number(ax: Axes, row: int, column: int, share: float, text: str, **options) -> None:
+def number(ax: Axes, row: int, column: int, share: float, text: str, **options: Any) -> None:
     """Write a number into a square, in an ink that its shade lets one read."""
     ink = "white" if share > 0.55 else INK
     ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=9, **options)

@@ -16,6 +16,8 @@ from scadv_tf.evaluation.metrics import (
 )
 
 if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
     from scadv_tf.data.rows import Rows
 
 LABELLED_AT_ONCE = 1 << 15
@@ -109,7 +111,7 @@ def knn_transfer(
     return _predict(model, atac_latent)
 
 
-def _predict(model, latent: np.ndarray | Rows) -> np.ndarray:
+def _predict(model: Pipeline, latent: np.ndarray | Rows) -> np.ndarray:
     """Predict some cells at a time; also no cells at all, which scikit-learn refuses."""
     from scadv_tf.data.rows import as_rows, blocks
 

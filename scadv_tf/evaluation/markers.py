@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
+from scadv_tf.present import present
 
 # More markers of a type tell more of the same tissue, and begin to fit unlike types of another.
 MARKERS = 50
@@ -81,9 +82,9 @@ def check_markers(
     expressed, active = (log_normalize(counts[:, measured]) for counts in (rna, atac))
     abundances = [np.asarray(values.mean(axis=0)).ravel() for values in (expressed, active)]
     known = len(measured), _rank_correlation(*abundances)
-    if len(types) < 2:
+    if len(types) < 2 or called is None:
         return MarkerCheck(*known)
-    contrast = _contrast(expressed, rna_labels, len(types))
+    contrast = _contrast(expressed, present(rna_labels), len(types))
     contrast[abundances[0] < np.quantile(abundances[0], LEAST_EXPRESSED)] = 0
     markers = _best(contrast)
     scaled = _standardised(active)

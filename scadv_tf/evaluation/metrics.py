@@ -6,7 +6,7 @@ Cells whose true label is '' (or missing) have no truth; they are left out, neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from scadv_tf.errors import InputError
 if TYPE_CHECKING:  # it imports SciPy, which not all that is here needs
     from scadv_tf.data.rows import Rows
 
-Labels = Sequence[str] | np.ndarray | pd.Series
+Labels: TypeAlias = Sequence[str] | np.ndarray | pd.Series
 ROUNDING = 1e-5
 CODED_AT_ONCE = 100_000  # texts of so many cells are objects at a time
 # Neighbours of a million cells among a million take an hour, and a score needs not so many.

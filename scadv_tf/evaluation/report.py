@@ -91,8 +91,8 @@ class ReportContent:
     transferred: bool = True
 
     def to_dict(self) -> dict:
-        """Plain values for JSON, of figures captions and names; see `read_content`."""
-        figures = [(caption, Path(path).name) for caption, path in self.figures]
+        """Plain values for JSON, of figures in files captions and names; see `read_content`."""
+        figures = [(c, Path(p).name) for c, p in self.figures if not isinstance(p, bytes)]
         return asdict(self) | {"figures": figures}
 
 
@@ -240,7 +240,7 @@ def _scores(scores: Mapping, transferred: bool) -> str:
 
 def _rounded(value: float | None) -> str | None:
     """Two decimals for a score, none for megabytes."""
-    if is_missing(value):
+    if value is None or is_missing(value):
         return None
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.files import whole_file
 
@@ -73,7 +73,7 @@ def in_house_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the house style and leave matplotlib's settings as they were."""
 
     @functools.wraps(draw)
-    def styled(*arguments, **options) -> Figure:
+    def styled(*arguments: Any, **options: Any) -> Figure:
         import matplotlib
 
         with matplotlib.rc_context(STYLE):

@@ -63,7 +63,8 @@ def umap_panels(
     without_types = types is None
     types = np.repeat("", len(modality)) if without_types else as_text(types)
     check_lengths("umap_panels", coordinates=coordinates, types=types, modality=modality)
-    coordinates = check_finite("The coordinates", coordinates)
+    coordinates = np.asarray(coordinates)
+    check_finite("The coordinates", coordinates)
     drawn = _drawn(types)
     coordinates, types, modality = coordinates[drawn], types[drawn], _upper(modality, drawn)
     extra = None if extra is None else np.asarray(extra)[drawn]
@@ -120,19 +121,22 @@ def umap_grid(
     modality : [N] 'rna' or 'atac'.
     title : says where the types of the ATAC cells come from.
     """
-    coordinates = {system: found for system, found in coordinates.items() if found is not None}
-    named = types if isinstance(types, Mapping) else dict.fromkeys(coordinates, types)
-    named = {system: as_text(named[system]) for system in coordinates}
+    there = {
+        system: np.asarray(found) for system, found in coordinates.items() if found is not None
+    }
+    named = types if isinstance(types, Mapping) else dict.fromkeys(there, types)
+    named = {system: as_text(named[system]) for system in there}
     drawn = _drawn(next(iter(named.values()), modality))
-    for system, found in coordinates.items():
+    for system, found in there.items():
         check_lengths("umap_grid", coordinates=found, types=named[system], modality=modality)
     named = {system: names[drawn] for system, names in named.items()}
     modality = _upper(modality, drawn)
     shown = {name for names in named.values() for name in names}
     colors, modality_colors = type_colors(shown), _modality_colors(modality)
-    figure, places, options = _new_grid(len(coordinates), colors, title)
-    for (system, found), (left, right) in zip(coordinates.items(), places, strict=True):
-        found = check_finite(f"The coordinates of {system}", found)[drawn]
+    figure, places, options = _new_grid(len(there), colors, title)
+    for (system, found), (left, right) in zip(there.items(), places, strict=True):
+        check_finite(f"The coordinates of {system}", found)
+        found = found[drawn]
         _draw_types(left, "", found, named[system], colors, small=True)
         _draw_types(right, "", found, modality, modality_colors, small=True)
         left.set_title(system, loc="left", fontsize=10)
@@ -183,7 +187,9 @@ def _modality_colors(modality: np.ndarray) -> dict[str, str]:
     return type_colors(modality) | {"RNA": PALETTE[0], "ATAC": PALETTE[5]}
 
 
-def _draw_cells(ax: Axes, title: str, coordinates: np.ndarray, small: bool = False):
+def _draw_cells(
+    ax: Axes, title: str, coordinates: np.ndarray, small: bool = False
+) -> tuple[np.ndarray, dict]:
     """Prepare an empty UMAP panel; return the order of drawing and the options of a scatter."""
     ax.set(title=title, xticks=[], yticks=[])
     if not small:
@@ -262,7 +268,8 @@ def _densest_place(coordinates: np.ndarray) -> np.ndarray:
     """
     if len(coordinates) < 3:
         return coordinates[0]
-    counts, *edges = np.histogram2d(*coordinates.T, bins=12)
+    x, y = coordinates.T
+    counts, *edges = np.histogram2d(x, y, bins=12)
     square = np.unravel_index(counts.argmax(), counts.shape)
     inside = np.ones(len(coordinates), dtype=bool)
     for axis in (0, 1):

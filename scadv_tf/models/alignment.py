@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
 from scadv_tf.models import losses
 from scadv_tf.models.networks import View
 from scadv_tf.models.phases import Loss, Phase, Step
 
+if TYPE_CHECKING:
+    from scadv_tf.models.scadv import ScAdv
 
-def reversal_factor(model):
+
+def reversal_factor(model: ScAdv) -> tf.Tensor:
     """``2 / (1 + exp(-10 p)) - 1`` of the share p of training done (Ganin et al. 2016)."""
     return model.reversal_strength * (2.0 / (1.0 + tf.exp(-10.0 * model.training_fraction())) - 1.0)
 
 
-def _atac_cells(model, batch) -> dict[str, View]:
+def _atac_cells(model: ScAdv, batch: dict) -> dict[str, View]:
     return {"atac": View(batch["atac"], "atac")}
 
 
-def _modality_adversarial(step: Step):
+def _modality_adversarial(step: Step) -> tf.Tensor:
     logits = (_modality_logits(step.model, step.latents[name]) for name in ("rna", "atac"))
     return losses.adversarial(*logits)
 
 
-def _modality_logits(model, latent):
+def _modality_logits(model: ScAdv, latent: tf.Tensor) -> tf.Tensor:
     reversed_latent = model.reversal(latent, strength=reversal_factor(model))
     if model.network.discriminator_condition == "types":
         # The outer product with the predicted types (Long et al. 2018): a discriminator a type.
@@ -33,7 +38,7 @@ def _modality_logits(model, latent):
     return model.modality_discriminator(reversed_latent)
 
 
-def _atac_adversarial(step: Step):
+def _atac_adversarial(step: Step) -> tf.Tensor:
     model = step.model
     generated = model.reversal(step.generated, strength=reversal_factor(model))
     return losses.adversarial(
@@ -41,7 +46,7 @@ def _atac_adversarial(step: Step):
     )
 
 
-def _cycle(step: Step):
+def _cycle(step: Step) -> tf.Tensor:
     cycled = step.encode({"cycled": View(step.generated, "atac", False)})["cycled"]
     return losses.cycle(cycled, step.latents["rna"])
 

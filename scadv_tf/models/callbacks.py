@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from scadv_tf.models.soft_labels import soft_labels
+
+if TYPE_CHECKING:
+    from scadv_tf.data.neighbor_lists import NeighborLists
 
 # A hook gets the number of the finished epoch (from 1), the predicted probabilities [A, K] and the
 # epoch's logs, to which it may add.
@@ -30,8 +34,8 @@ class AtacPredictions(keras.callbacks.Callback):
         self.predict = predict
         self.hooks = hooks
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Predicts and calls the hooks."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Predicts and calls the hooks, which add to the logs."""
         probabilities = self.predict()
         for hook in self.hooks:
             hook(epoch + 1, probabilities, logs)
@@ -40,11 +44,11 @@ class AtacPredictions(keras.callbacks.Callback):
 class EpochSeconds(keras.callbacks.Callback):
     """Logs the seconds of each epoch, with what the callbacks before this one do at its end."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
         self.start = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds ``seconds`` to the logs."""
         logs["seconds"] = round(time.perf_counter() - self.start, 3)
 
@@ -60,14 +64,22 @@ class SoftLabelUpdate:
     warmup_epochs : epochs without soft labels.
     """
 
-    def __init__(self, labels, neighbors, shares, warmup_epochs, prior_power, sharpening):
+    def __init__(
+        self,
+        labels: np.ndarray,
+        neighbors: NeighborLists | None,
+        shares: np.ndarray,
+        warmup_epochs: int,
+        prior_power: float,
+        sharpening: float,
+    ):
         self.labels = labels
         self.neighbors = neighbors
         self.shares = shares
         self.warmup_epochs = warmup_epochs
         self.settings = prior_power, sharpening
 
-    def __call__(self, epoch, probabilities, logs):
+    def __call__(self, epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         if epoch >= self.warmup_epochs:
             self.labels[:] = soft_labels(probabilities, self.neighbors, self.shares, *self.settings)
 
@@ -84,14 +96,14 @@ class LabelChange:
     threshold : the share of cells that counts as almost none.
     """
 
-    def __init__(self, model, patience: int = 0, threshold: float = 0.0):
+    def __init__(self, model: keras.Model, patience: int = 0, threshold: float = 0.0):
         self.model = model
         self.patience = patience
         self.threshold = threshold
-        self.last = None
+        self.last: np.ndarray | None = None
         self.calm_epochs = 0
 
-    def __call__(self, epoch, probabilities, logs):
+    def __call__(self, epoch: int, probabilities: np.ndarray, logs: dict) -> None:
         types = probabilities.argmax(axis=1)
         change = math.nan if self.last is None else float(np.mean(types != self.last))
         self.last = types

@@ -27,16 +27,16 @@ class Diverged(Exception):
 class WatchesNumbers(keras.callbacks.Callback):
     """Raises `Diverged` soon after a step that is not finite, and before the epoch ends."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Keeps the number of the epoch."""
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Looks every few steps."""
         if (batch + 1) % STEPS_BETWEEN_LOOKS == 0:
             self._look()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at the last steps."""
         self._look()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -33,12 +36,12 @@ class LatentAlignment(keras.layers.Layer):
     latent_size : width Z of the latent vectors.
     """
 
-    def __init__(self, types: int, latent_size: int, **kwargs):
+    def __init__(self, types: int, latent_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.types = types
         self.latent_size = latent_size
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple | None = None) -> None:
         """Makes the state, which moves nothing until it is fitted."""
         self.type_maps = self._new_maps("type", self.types)
         self.centers = self._state((CLUSTERS, self.latent_size), "cluster_centers", "zeros")
@@ -46,20 +49,22 @@ class LatentAlignment(keras.layers.Layer):
         self.cluster_maps = self._new_maps("cluster", CLUSTERS)
         self.built = True
 
-    def _new_maps(self, name, count):
+    def _new_maps(self, name: str, count: int) -> tuple[keras.Variable, keras.Variable]:
         identity = np.tile(np.eye(self.latent_size, dtype=np.float32), (count, 1, 1))
         matrices = self._state(identity.shape, f"{name}_matrices", lambda *_, **__: identity)
         return matrices, self._state((count, self.latent_size), f"{name}_offsets", "zeros")
 
-    def _state(self, shape, name, initializer):
+    def _state(
+        self, shape: tuple[int, ...], name: str, initializer: str | Callable
+    ) -> keras.Variable:
         return self.add_weight(shape=shape, name=name, initializer=initializer, trainable=False)
 
-    def call(self, latent, probabilities):
+    def call(self, latent: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Latent vectors [B, Z] of ATAC cells, moved by their probabilities of the types [B, K]."""
         latent = _moved(latent, sharpened(probabilities), *self.type_maps)
         return _moved(latent, self.memberships(latent), *self.cluster_maps)
 
-    def memberships(self, latent):
+    def memberships(self, latent: tf.Tensor) -> tf.Tensor:
         """Shares of the clusters [B, C] of latent vectors [B, Z], after the maps of the types."""
         squares = tf.reduce_sum(latent**2, axis=1, keepdims=True)
         squares += tf.reduce_sum(self.centers**2, axis=1)
@@ -95,13 +100,13 @@ class LatentAlignment(keras.layers.Layer):
         shares = [np.asarray(self.memberships(latent)) for latent in latents]
         _assign(self.cluster_maps, _fitted(rna_latent, atac_latent, shares, weights))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`."""
         own = {"types": self.types, "latent_size": self.latent_size}
         return {**super().get_config(), **own}
 
 
-def _fitted(rna_latent, atac_latent, shares: list, weights: tuple) -> tuple:
+def _fitted(rna_latent: np.ndarray, atac_latent: np.ndarray, shares: list, weights: tuple) -> tuple:
     """Maps by each cell's shares of the groups, times what it weighs."""
     rna, atac = (
         share if weight is None else share * weight[:, None]
@@ -110,13 +115,15 @@ def _fitted(rna_latent, atac_latent, shares: list, weights: tuple) -> tuple:
     return fit_affine_maps(rna_latent, rna, atac_latent, atac)
 
 
-def sharpened(probabilities):
+def sharpened(probabilities: tf.Tensor) -> tf.Tensor:
     """Probabilities [B, K], raised to the power `SHARPNESS` and made to sum to 1 again."""
     raised = probabilities**SHARPNESS
     return raised / tf.reduce_sum(raised, axis=1, keepdims=True)
 
 
-def _moved(latent, shares, matrices, offsets):
+def _moved(
+    latent: tf.Tensor, shares: tf.Tensor, matrices: tf.Tensor, offsets: tf.Tensor
+) -> tf.Tensor:
     by_group = tf.einsum("bz,kzy->kby", latent, matrices) + offsets[:, None]
     return tf.einsum("bk,kby->by", shares, by_group)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.replicas import all_moments
+from scadv_tf.present import present
 
 # Variables that a step sets to the same value on each replica.
 STATE = {"trainable": False, "aggregation": "only_first_replica"}
@@ -14,7 +18,7 @@ _register = keras.saving.register_keras_serializable(package="scadv_tf")
 
 
 @tf.custom_gradient
-def reverse_gradient(values, strength):
+def reverse_gradient(values: tf.Tensor, strength: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """The identity, whose gradient is multiplied by ``-strength`` (Ganin et al. 2016).
 
     Parameters
@@ -23,7 +27,7 @@ def reverse_gradient(values, strength):
     strength : scalar; it gets no gradient.
     """
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         return -strength * upstream, None
 
     return tf.identity(values), gradient
@@ -33,7 +37,7 @@ def reverse_gradient(values, strength):
 class GradientReversal(keras.layers.Layer):
     """Passes its input on and reverses the gradient, times a strength given at each call."""
 
-    def call(self, inputs, strength=1.0):
+    def call(self, inputs: tf.Tensor, strength: tf.Tensor | float = 1.0) -> tf.Tensor:
         """`inputs` unchanged; gradients come back times ``-strength``."""
         return reverse_gradient(inputs, tf.cast(strength, inputs.dtype))
 
@@ -52,12 +56,12 @@ class ModalityBatchNormalization(keras.layers.Layer):
     epsilon : added to the variance.
     """
 
-    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs: Any):
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Makes gamma, beta [D] and the moving statistics [2, D]."""
         width = input_shape[-1]
         moving = (len(MODALITIES), width)
@@ -70,7 +74,13 @@ class ModalityBatchNormalization(keras.layers.Layer):
             shape=moving, initializer="ones", name="moving_variance", **STATE
         )
 
-    def call(self, inputs, modality, training=False, update_statistics=True):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        modality: str | None,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> tf.Tensor:
         """Normalises a batch [B, D] of one modality.
 
         Parameters
@@ -83,22 +93,24 @@ class ModalityBatchNormalization(keras.layers.Layer):
             moments = all_moments([value_moments(inputs)])[0]
             self.update(moments, modality, training and update_statistics)
         else:
-            moments = self.moving(modality)
+            moments = self.moving(present(modality))
         scale, shift = self.scale_and_shift(*moments)
         return inputs * scale + shift
 
-    def moving(self, modality):
+    def moving(self, modality: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Moving mean and variance [D] of a modality."""
         index = MODALITIES.index(modality)
         return self.moving_mean[index], self.moving_variance[index]
 
-    def scale_and_shift(self, mean, variance):
+    def scale_and_shift(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """What normalises: ``x * scale + shift``, both [D]."""
         # Over replicas it is a difference, which may round to just below 0.
         scale = self.gamma * tf.math.rsqrt(tf.nn.relu(variance) + self.epsilon)
         return scale, self.beta - mean * scale
 
-    def update(self, moments, modality, wanted=True):
+    def update(
+        self, moments: tuple[tf.Tensor, tf.Tensor], modality: str | None, wanted: bool = True
+    ) -> None:
         """Moves the moving statistics of a modality towards a batch's; not those of a mixture."""
         if modality is None or not wanted:
             return
@@ -106,22 +118,22 @@ class ModalityBatchNormalization(keras.layers.Layer):
         for moving, batch in zip((self.moving_mean, self.moving_variance), moments, strict=True):
             moving.assign(moving + row * (tf.stop_gradient(batch) - moving))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def uses_batch(modality, training: bool) -> bool:
+def uses_batch(modality: str | None, training: bool) -> bool:
     """Whether cells are normalised by their batch, not by moving statistics."""
     return training or modality is None
 
 
-def value_moments(values):
+def value_moments(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance [D] of a batch [B, D], each as a tensor."""
     return tf.nn.moments(values, axes=[0])
 
 
-def input_moments(inputs):
+def input_moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean [I] and covariance [I, I] of a batch [B, I]."""
     mean = tf.reduce_mean(inputs, axis=0)
     centered = inputs - mean
@@ -129,7 +141,9 @@ def input_moments(inputs):
     return mean, tf.matmul(centered, centered, transpose_a=True) / cells
 
 
-def moments_of_product(mean, covariance, kernel):
+def moments_of_product(
+    mean: tf.Tensor, covariance: tf.Tensor, kernel: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """``mean(x W) = mean(x) W`` and ``var(x W) = diag(W^T cov(x) W)``, [D] each.
 
     Worth it where inputs x [B, I] have far fewer columns than the product: nothing [B, D] is read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,7 +22,7 @@ class LossMeans(keras.metrics.Metric):
     names : of the losses.
     """
 
-    def __init__(self, names: Sequence[str], **kwargs):
+    def __init__(self, names: Sequence[str], **kwargs: Any):
         super().__init__(**kwargs)
         self.names = tuple(names)
         state = {"initializer": "zeros", "aggregation": "only_first_replica"}
@@ -30,7 +31,7 @@ class LossMeans(keras.metrics.Metric):
         # The number of the step, from 1, or 0 for none; its losses; the norm.
         self.first_bad = self.add_variable((len(self.names) + 2,), name="first_bad", **state)
 
-    def update_state(self, values: dict, gradient_norm=0.0) -> None:
+    def update_state(self, values: dict, gradient_norm: tf.Tensor | float = 0.0) -> None:
         """Adds the losses of a step: name -> scalar; the norm of its gradient is looked at."""
         losses = [values[name] for name in self.names]
         self.sums.assign_add(tf.stack([*losses, 1.0]))

@@ -6,6 +6,8 @@ weight means the same for all batch sizes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from scadv_tf.models.replicas import own_first, replica_count, summed
@@ -13,7 +15,7 @@ from scadv_tf.models.replicas import own_first, replica_count, summed
 LARGEST_EXPONENT = 40.0  # its exponential is far from the largest float32
 
 
-def cross_entropy(labels, logits, label_smoothing: float = 0.0):
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
     """Mean cross-entropy of the classifier on labelled RNA cells.
 
     Parameters
@@ -28,7 +30,7 @@ def cross_entropy(labels, logits, label_smoothing: float = 0.0):
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
 
 
-def contrastive(first, second, temperature: float = 0.1):
+def contrastive(first: tf.Tensor, second: tf.Tensor, temperature: float = 0.1) -> tf.Tensor:
     """NT-Xent: two copies of a cell find each other among all copies (Chen et al. 2020).
 
     ``l(i, j) = -log(exp(cos(z_i, z_j) / t) / sum_{k != i} exp(cos(z_i, z_k) / t))``, the standard
@@ -46,7 +48,7 @@ def contrastive(first, second, temperature: float = 0.1):
     return tf.reduce_mean(others) - tf.reduce_mean(with_partner)
 
 
-def log_sum_of_others(rows, columns, largest: float):
+def log_sum_of_others(rows: tf.Tensor, columns: tf.Tensor, largest: float) -> tf.Tensor:
     """``log sum_{k != i} exp(x_i . y_k)`` [M] of rows x [M, Z] and columns y [N, Z].
 
     Its gradient in closed form needs the matrix [M, N] of exponentials once, where automatic
@@ -59,7 +61,7 @@ def log_sum_of_others(rows, columns, largest: float):
     """
 
     @tf.custom_gradient
-    def log_sum(rows, columns):
+    def log_sum(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         products = tf.matmul(rows, columns, transpose_b=True)
         shift = tf.zeros_like(rows[:, :1])
         if largest > LARGEST_EXPONENT:
@@ -71,7 +73,7 @@ def log_sum_of_others(rows, columns, largest: float):
         exponentials = tf.linalg.set_diag(exponentials, tf.zeros_like(rows[:, 0]))
         total = tf.reduce_sum(exponentials, axis=1)
 
-        def gradient(upstream):
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             weight = (upstream / total)[:, None]
             to_rows = weight * tf.matmul(exponentials, columns)
             return to_rows, tf.matmul(exponentials, weight * rows, transpose_a=True)
@@ -81,7 +83,7 @@ def log_sum_of_others(rows, columns, largest: float):
     return log_sum(rows, columns)
 
 
-def interpolation(probabilities, target):
+def interpolation(probabilities: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Interpolation consistency (Verma et al. 2019): mean squared error of probabilities.
 
     Parameters
@@ -92,7 +94,7 @@ def interpolation(probabilities, target):
     return tf.reduce_mean(tf.math.squared_difference(probabilities, tf.stop_gradient(target)))
 
 
-def adversarial(positive_logits, negative_logits):
+def adversarial(positive_logits: tf.Tensor, negative_logits: tf.Tensor) -> tf.Tensor:
     """Binary cross-entropy of a discriminator, both sides weighing the same.
 
     Parameters
@@ -105,7 +107,7 @@ def adversarial(positive_logits, negative_logits):
     return (positive + negative) / 2
 
 
-def cycle(cycled_latent, latent):
+def cycle(cycled_latent: tf.Tensor, latent: tf.Tensor) -> tf.Tensor:
     """Mean squared error of ``z' = E(G(z))`` and ``z``, both [B, Z].
 
     No gradient goes through `latent`: otherwise a shrinking z would lower the loss.
@@ -113,7 +115,7 @@ def cycle(cycled_latent, latent):
     return tf.reduce_mean(tf.math.squared_difference(cycled_latent, tf.stop_gradient(latent)))
 
 
-def center(latent, type_weights, centers):
+def center(latent: tf.Tensor, type_weights: tf.Tensor, centers: tf.Tensor) -> tf.Tensor:
     """Half the mean squared distance to the centre of a cell's type (Wen et al. 2016).
 
     Parameters
@@ -130,7 +132,7 @@ def center(latent, type_weights, centers):
     return total / tf.maximum(cells, 1.0 / replica_count())
 
 
-def centroid(rna_centroids, atac_centroids, present):
+def centroid(rna_centroids: tf.Tensor, atac_centroids: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """Mean squared distance of the modalities' centroids over the types that both have.
 
     Parameters
@@ -142,7 +144,7 @@ def centroid(rna_centroids, atac_centroids, present):
     return tf.reduce_sum(present * distance) / tf.maximum(tf.reduce_sum(present), 1.0)
 
 
-def type_means(latent, type_weights):
+def type_means(latent: tf.Tensor, type_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Weighted mean latent vector of each type [K, Z], and each type's weight [K], of all replicas.
 
     Parameters

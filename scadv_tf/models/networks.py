@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +18,7 @@ from scadv_tf.models.layers import (
     value_moments,
 )
 from scadv_tf.models.replicas import all_moments
+from scadv_tf.present import present
 
 NARROW = 4  # a layer with so many times fewer inputs than outputs is normalised by its weights
 _register = keras.saving.register_keras_serializable(package="scadv_tf")
@@ -28,7 +31,7 @@ class FixedDense(keras.layers.Dense):
     ``trainable=False`` tells Keras alone: a SavedModel keeps what each variable was made with.
     """
 
-    def add_weight(self, *args, **settings):
+    def add_weight(self, *args: Any, **settings: Any) -> keras.Variable:
         """A weight that is not trainable."""
         return super().add_weight(*args, **settings | {"trainable": False})
 
@@ -61,7 +64,7 @@ class Encoder(keras.layers.Layer):
     projection_size : width D of the fixed projection; 0 leaves it out.
     """
 
-    def __init__(self, sizes: Sequence[int] = (1024, 128), projection_size: int = 0, **kwargs):
+    def __init__(self, sizes: Sequence[int] = (1024, 128), projection_size: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.sizes = tuple(sizes)
         self.projection_size = projection_size
@@ -80,7 +83,7 @@ class Encoder(keras.layers.Layer):
             for number in range(len(self.sizes))
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Builds each layer from the number of genes."""
         width = input_shape[-1]
         if self.projection is not None:
@@ -97,21 +100,33 @@ class Encoder(keras.layers.Layer):
         layers = zip(self.denses, self.normalizations, strict=True)
         return [variable for pair in layers for layer in pair for variable in layer.weights]
 
-    def project(self, expression):
+    def project(self, expression: tf.Tensor) -> tf.Tensor:
         """The fixed components [B, D] that the trained layers start from, or the genes [B, G]."""
         return expression if self.projection is None else self.projection(expression)
 
-    def unproject(self, features):
+    def unproject(self, features: tf.Tensor) -> tf.Tensor:
         """Genes [B, G] that have these components [B, D]: the nearest in their space."""
         if self.projection is None:
             return features
         return tf.matmul(features, self.projection.kernel, transpose_b=True)
 
-    def call(self, expression, modality, training=False, update_statistics=True):
+    def call(
+        self,
+        expression: tf.Tensor,
+        modality: str | None,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> tf.Tensor:
         """Latent vectors [B, Z] of one modality's cells; for `modality` see the normalisation."""
         return self.encode(self.project(expression), modality, training, update_statistics)
 
-    def encode(self, projected, modality, training=False, update_statistics=True):
+    def encode(
+        self,
+        projected: tf.Tensor,
+        modality: str | None,
+        training: bool = False,
+        update_statistics: bool = True,
+    ) -> tf.Tensor:
         """Latent vectors [B, Z] from what `project` gives [B, D]: the trained layers alone."""
         return self.encode_views([View(projected, modality, update_statistics)], training)[0]
 
@@ -127,16 +142,22 @@ class Encoder(keras.layers.Layer):
             values = layer(values, dense.kernel, normalization, views, training)
         return values
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`."""
         own = {"sizes": self.sizes, "projection_size": self.projection_size}
         return {**super().get_config(), **own}
 
 
-def _normalized(values, kernel, normalization, views, training):
+def _normalized(
+    values: list[tf.Tensor],
+    kernel: tf.Tensor,
+    normalization: ModalityBatchNormalization,
+    views: Sequence[View],
+    training: bool,
+) -> list[tf.Tensor]:
     """Dense layer, normalisation and ReLU, one after the other."""
     products = [tf.matmul(value, kernel) for value in values]
-    of_batch = [lambda v=v: value_moments(v) for v in products]
+    of_batch = [partial(value_moments, product) for product in products]
     pairs = _moments(normalization, views, training, of_batch)
     scales = [normalization.scale_and_shift(*pair) for pair in pairs]
     return [
@@ -144,11 +165,17 @@ def _normalized(values, kernel, normalization, views, training):
     ]
 
 
-def _normalized_by_weights(values, kernel, normalization, views, training):
+def _normalized_by_weights(
+    values: list[tf.Tensor],
+    kernel: tf.Tensor,
+    normalization: ModalityBatchNormalization,
+    views: Sequence[View],
+    training: bool,
+) -> list[tf.Tensor]:
     """The same, the normalisation put into the weights: nothing [B, D] is read for it."""
     kernel = tf.convert_to_tensor(kernel)
     # Those of data need no gradient, which spares replicas an exchange.
-    of_batch = [lambda v=v: input_moments(v) for v in values]
+    of_batch = [partial(input_moments, value) for value in values]
     pairs = _moments(normalization, views, training, of_batch, kernel)
     outputs = []
     for value, pair in zip(values, pairs, strict=True):
@@ -157,7 +184,13 @@ def _normalized_by_weights(values, kernel, normalization, views, training):
     return outputs
 
 
-def _moments(normalization, views, training, of_batch, kernel=None):
+def _moments(
+    normalization: ModalityBatchNormalization,
+    views: Sequence[View],
+    training: bool,
+    of_batch: Sequence[Callable[[], tuple[tf.Tensor, tf.Tensor]]],
+    kernel: tf.Tensor | None = None,
+) -> list[tuple[tf.Tensor, tf.Tensor]]:
     """The moments that normalise each view, [D] each; moves the moving ones.
 
     Parameters
@@ -167,17 +200,17 @@ def _moments(normalization, views, training, of_batch, kernel=None):
     batched = [uses_batch(view.modality, training) for view in views]
     found = all_moments([of_batch[i]() for i, own in enumerate(batched) if own])
     if kernel is not None:
-        found = [moments_of_product(*pair, kernel) for pair in found]
+        found = [moments_of_product(mean, spread, kernel) for mean, spread in found]
     remaining, moments = iter(found), []
     for view, own in zip(views, batched, strict=True):
-        pair = next(remaining) if own else normalization.moving(view.modality)
+        pair = next(remaining) if own else normalization.moving(present(view.modality))
         if own and training:
             normalization.update(pair, view.modality, view.update_statistics)
         moments.append(pair)
     return moments
 
 
-def linear(values, kernel, bias):
+def linear(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """``values @ kernel + bias``, in the form that TensorFlow takes in one pass."""
     return tf.nn.bias_add(tf.matmul(values, kernel), bias)
 
@@ -195,7 +228,7 @@ class DenseNetwork(keras.layers.Layer):
     hidden : widths of the hidden layers.
     """
 
-    def __init__(self, outputs: int, hidden: Sequence[int] = (), **kwargs):
+    def __init__(self, outputs: int, hidden: Sequence[int] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.outputs_width = outputs
         self.hidden = tuple(hidden)
@@ -204,7 +237,7 @@ class DenseNetwork(keras.layers.Layer):
             for number, size in enumerate((*self.hidden, outputs))
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Builds each layer from the width of the input."""
         width = input_shape[-1]
         for dense in self.denses:
@@ -212,7 +245,7 @@ class DenseNetwork(keras.layers.Layer):
             width = dense.units
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The linear output [B, outputs]."""
         values = inputs
         for dense in self.denses[:-1]:
@@ -221,7 +254,7 @@ class DenseNetwork(keras.layers.Layer):
         dense = self.denses[-1]
         return linear(values, dense.kernel, dense.bias)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`."""
         own = {"outputs": self.outputs_width, "hidden": self.hidden}
         return {**super().get_config(), **own}

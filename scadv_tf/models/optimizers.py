@@ -6,6 +6,8 @@ step exchanges, so that the norm of the whole batch's gradient is clipped, as wi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 
 _register = keras.saving.register_keras_serializable(package="scadv_tf")
@@ -14,7 +16,7 @@ _register = keras.saving.register_keras_serializable(package="scadv_tf")
 class SummedGradients:
     """Leaves out Keras' own sum over the replicas."""
 
-    def _all_reduce_sum_gradients(self, grads_and_vars):
+    def _all_reduce_sum_gradients(self, grads_and_vars: Iterable[tuple]) -> list[tuple]:
         return list(grads_and_vars)
 
 

@@ -17,6 +17,8 @@ import keras
 from scadv_tf.models.networks import View
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from scadv_tf.models.scadv import ScAdv
 
 
@@ -39,12 +41,12 @@ class Step:
         return dict(zip(views, latents, strict=True))
 
     @cached_property
-    def generated(self):
+    def generated(self) -> tf.Tensor:
         """ATAC features [B, D] that the generator makes of the RNA cells."""
         return self.model.generator(self.latents["rna"])
 
 
-def _nothing(*_) -> dict:
+def _nothing(*_: object) -> dict:
     return {}
 
 
@@ -121,7 +123,7 @@ class PhaseSchedule(keras.callbacks.Callback):
         super().__init__()
         self.steps = steps
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Refuses steps that are run several at a time across the border of two passes."""
         together = self.model.steps_per_execution
         if self.steps % together:
@@ -130,11 +132,11 @@ class PhaseSchedule(keras.callbacks.Callback):
                 f"would mix the phases; received steps_per_execution={together}"
             )
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         """The first pass of an epoch is the model's first phase, and so on."""
         self.model.phase = self.model.phases[batch // self.steps]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the epoch's mean losses to the logs."""
         means = self.model.get_metrics_result()
         logs.update({name: float(mean) for name, mean in means.items()})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -40,13 +43,13 @@ class Readout(keras.layers.Layer):
     feature_size : number D of components (or genes) that the trained layers start from.
     """
 
-    def __init__(self, types: int, latent_size: int, feature_size: int, **kwargs):
+    def __init__(self, types: int, latent_size: int, feature_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.types = types
         self.latent_size = latent_size
         self.feature_size = feature_size
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: tuple | None = None) -> None:
         """Makes the state, which says nothing until it is fitted."""
         self.alignment = LatentAlignment(self.types, self.latent_size, name="alignment")
         self.alignment.build()
@@ -62,16 +65,18 @@ class Readout(keras.layers.Layer):
         self.unknown_threshold = self._state((), "unknown_threshold", "ones")
         self.built = True
 
-    def _state(self, shape, name, initializer):
+    def _state(self, shape: tuple[int, ...], name: str, initializer: str) -> keras.Variable:
         return self.add_weight(shape=shape, name=name, initializer=initializer, trainable=False)
 
-    def reset(self):
+    def reset(self) -> None:
         """Back to the state before any fit."""
         fresh = type(self).from_config(self.get_config())
         fresh.build()
         self.set_weights(fresh.get_weights())
 
-    def call(self, latent, logits, features, modality):
+    def call(
+        self, latent: tf.Tensor, logits: tf.Tensor, features: tf.Tensor, modality: str
+    ) -> dict[str, tf.Tensor]:
         """The answer for cells of one modality.
 
         Parameters
@@ -102,7 +107,9 @@ class Readout(keras.layers.Layer):
             "unknown": novelty > self.unknown_threshold,
         }
 
-    def set_linear(self, kernels, biases, shares):
+    def set_linear(
+        self, kernels: Sequence[np.ndarray], biases: Sequence[np.ndarray], shares: np.ndarray
+    ) -> None:
         """Sets the linear guess and its share in the answer.
 
         Parameters
@@ -114,7 +121,7 @@ class Readout(keras.layers.Layer):
         self.linear_biases.assign(np.maximum(biases, LEAST_LOGIT))
         self.linear_shares.assign(shares)
 
-    def probabilities(self, logits, features):
+    def probabilities(self, logits: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
         """The probabilities of the answer [B, K], from what `call` gets."""
         network = tf.nn.softmax(logits / self.temperature)
         views = tf.stack([features, tf.math.l2_normalize(features, axis=1, epsilon=1e-24)])
@@ -122,11 +129,11 @@ class Readout(keras.layers.Layer):
         linear = tf.tensordot(self.linear_shares, guesses, 1)
         return (1 - tf.reduce_sum(self.linear_shares)) * network + linear
 
-    def _uncertainty(self, probabilities):
+    def _uncertainty(self, probabilities: tf.Tensor) -> tf.Tensor:
         entropy = -tf.reduce_sum(tf.math.xlogy(probabilities, probabilities), axis=1)
         return tf.minimum(entropy / np.log(max(self.types, 2)), 1.0)  # a rounding may pass 1
 
-    def _distance(self, features):
+    def _distance(self, features: tf.Tensor) -> tf.Tensor:
         scaled, centers = (v * tf.math.rsqrt(self.variances) for v in (features, self.centers))
         # |f - c|^2 by its binomial: no [B, K, D] tensor.
         squares = tf.reduce_sum(scaled**2, axis=1, keepdims=True)
@@ -135,7 +142,7 @@ class Readout(keras.layers.Layer):
         )
         return tf.maximum(tf.reduce_min(squares, axis=1), 0.0) / self.feature_size
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`."""
         own = {name: getattr(self, name) for name in ("types", "latent_size", "feature_size")}
         return {**super().get_config(), **own}
@@ -156,7 +163,7 @@ def quantile_knots(values: np.ndarray) -> np.ndarray:
     return knots
 
 
-def share_below(knots, values):
+def share_below(knots: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """The share of a distribution, given by its quantiles (rising), below each value [B].
 
     Linear between quantiles: 0 up to the first, 1 from the last on. Of equal ones, the first says

@@ -14,11 +14,11 @@ def replica_count() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def _context():
+def _context() -> tf.distribute.ReplicaContext | None:
     return tf.distribute.get_replica_context() if replica_count() > 1 else None
 
 
-def replica_number():
+def replica_number() -> tf.Tensor | int:
     """The number of this replica, from 0."""
     context = _context()
     return 0 if context is None else context.replica_id_in_sync_group
@@ -53,12 +53,12 @@ def all_moments(moments: list) -> list:
     return [(mean, second - _square(mean, second)) for mean, second in pairs]
 
 
-def _square(mean, like):
+def _square(mean: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     """The mean's square, or its product with itself where covariances are wanted."""
     return mean**2 if like.shape.rank == 1 else mean[:, None] * mean
 
 
-def own_first(values):
+def own_first(values: tf.Tensor) -> tf.Tensor:
     """The values [B, Z] of all replicas [N * B, Z], those of this one first."""
     context = _context()
     if context is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
 from scadv_tf.models import losses
@@ -10,11 +13,14 @@ from scadv_tf.models.phases import Loss, Phase, Step
 from scadv_tf.models.replicas import replica_number
 from scadv_tf.models.teacher import follow, new_teacher, taught
 
+if TYPE_CHECKING:
+    from scadv_tf.models.scadv import ScAdv
+
 STUDENT = ("encoder", "classifier")
 CENTER_RATE = 0.5  # share of the way to a batch's mean that centres move (Wen et al. 2016)
 
 
-def _cross_entropy(step: Step):
+def _cross_entropy(step: Step) -> tf.Tensor:
     logits = step.model.classifier(step.latents["rna"])
     smoothing = step.model.loss_config.label_smoothing
     return losses.cross_entropy(step.batch["rna_label"], logits, smoothing)
@@ -23,17 +29,17 @@ def _cross_entropy(step: Step):
 # Contrastive pairs.
 
 
-def _atac_copies(model, batch) -> dict[str, View]:
+def _atac_copies(model: ScAdv, batch: dict) -> dict[str, View]:
     partner = batch.get("atac_partner", batch["atac"])
     return {"contrastive": View(_copies(model, batch["atac"], partner, 0), "atac", False)}
 
 
-def _rna_copies(model, batch) -> dict[str, View]:
+def _rna_copies(model: ScAdv, batch: dict) -> dict[str, View]:
     copies = _copies(model, batch["rna"], batch["rna"], 1)
     return {"contrastive_rna": View(copies, "rna", False)}
 
 
-def _copies(model, cells, partners, stream: int):
+def _copies(model: ScAdv, cells: tf.Tensor, partners: tf.Tensor, stream: int) -> tf.Tensor:
     """Cells and their partners, both [B, D], with noise each: [2B, D].
 
     The noise follows from the seed, the step, the replica and the number of the stream.
@@ -45,8 +51,8 @@ def _copies(model, cells, partners, stream: int):
     return copies + model.loss_config.noise * tf.random.stateless_normal(tf.shape(copies), seed)
 
 
-def _contrastive(view: str):
-    def compute(step: Step):
+def _contrastive(view: str) -> Callable[[Step], tf.Tensor]:
+    def compute(step: Step) -> tf.Tensor:
         first, second = tf.split(step.latents[view], 2)
         return losses.contrastive(first, second, step.model.loss_config.temperature)
 
@@ -56,12 +62,12 @@ def _contrastive(view: str):
 # Interpolation consistency.
 
 
-def _mixed_cells(model, batch) -> dict[str, View]:
+def _mixed_cells(model: ScAdv, batch: dict) -> dict[str, View]:
     share = batch["mixing_weight"]
     return {"mixed": View(share * batch["rna"] + (1 - share) * batch["atac"], None)}
 
 
-def _interpolation(step: Step):
+def _interpolation(step: Step) -> tf.Tensor:
     model, batch = step.model, step.batch
     rna, atac, share = batch["rna"], batch["atac"], batch["mixing_weight"]
     if model.loss_config.interpolation_target == "scaled_input":
@@ -77,7 +83,7 @@ def _interpolation(step: Step):
 # Agreement of the modalities, type by type.
 
 
-def _new_centroids(model) -> dict:
+def _new_centroids(model: ScAdv) -> dict:
     shape = 2, model.types, model.latent_size
     return {
         "centroids": model.new_state(shape, "centroids"),
@@ -85,7 +91,7 @@ def _new_centroids(model) -> dict:
     }
 
 
-def _centroid(step: Step):
+def _centroid(step: Step) -> tf.Tensor:
     groups = [
         (step.latents["rna"], _rna_types(step)),
         (step.latents["atac"], step.batch["atac_soft_label"]),
@@ -97,7 +103,9 @@ def _centroid(step: Step):
     return losses.centroid(rna, atac, rna_known * atac_known)
 
 
-def _running_centroids(model, side: int, means, weight):
+def _running_centroids(
+    model: ScAdv, side: int, means: tf.Tensor, weight: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Old centroids mixed with the batch's, whose part carries the gradient."""
     seen = tf.cast(weight > 0.5, means.dtype)
     old, known = model.centroids[side], model.centroids_known[side]
@@ -112,11 +120,11 @@ def _running_centroids(model, side: int, means, weight):
     return mixed, known
 
 
-def _new_centers(model) -> dict:
+def _new_centers(model: ScAdv) -> dict:
     return {"centers": model.new_state((model.types, model.latent_size), "centers")}
 
 
-def _center(step: Step):
+def _center(step: Step) -> tf.Tensor:
     model, rna_types = step.model, _rna_types(step)
     rna_latent, atac_latent = step.latents["rna"], step.latents["atac"]
     means, weight = losses.type_means(rna_latent, rna_types)
@@ -132,7 +140,7 @@ def _center(step: Step):
     )
 
 
-def _rna_types(step: Step):
+def _rna_types(step: Step) -> tf.Tensor:
     return tf.one_hot(step.batch["rna_label"], step.model.types)
 
 

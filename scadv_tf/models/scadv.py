@@ -6,8 +6,11 @@ The milestone-2 model and the ablations are choices of loss weights, not other c
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from scadv_tf.config import LossConfig, NetworkConfig
@@ -16,6 +19,7 @@ from scadv_tf.models.layers import STATE, GradientReversal
 from scadv_tf.models.loss_means import LossMeans
 from scadv_tf.models.networks import DenseNetwork, Encoder, built
 from scadv_tf.models.optimizers import SummedGradients
+from scadv_tf.models.phases import Phase
 from scadv_tf.models.readout import Readout
 from scadv_tf.models.replicas import replica_count, summed
 from scadv_tf.models.representation import REPRESENTATION
@@ -41,6 +45,8 @@ class ScAdv(keras.Model):
     seed : of the noise.
     """
 
+    train_function: Callable | None  # None until it is compiled
+
     def __init__(
         self,
         genes: int,
@@ -52,7 +58,7 @@ class ScAdv(keras.Model):
         reversal_strength: float = 1.0,
         seed: int = 0,
         name: str = "scadv",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         self.genes, self.types = genes, types
@@ -65,7 +71,7 @@ class ScAdv(keras.Model):
         self.active = {name: w for name, w in self.loss_config.weights().items() if w > 0}
         phases = (phase.only(self.active) for phase in PHASES)
         self.phases = tuple(phase for phase in phases if phase.losses)
-        self.phase = None
+        self.phase: Phase | None = None
         self._make_networks()
         self.steps_done = self.new_state((), "steps_done", "int64")
         self.means = {}
@@ -104,32 +110,36 @@ class ScAdv(keras.Model):
         """Width Z of the latent vectors."""
         return self.network.encoder_sizes[-1]
 
-    def new_state(self, shape, name: str, dtype: str = "float32"):
+    def new_state(
+        self, shape: tuple[int, ...], name: str, dtype: str = "float32"
+    ) -> keras.Variable:
         """A variable of zeros that no gradient moves, such as a counter or a running mean."""
         return self.add_weight(shape=shape, dtype=dtype, initializer="zeros", name=name, **STATE)
 
-    def set_projection(self, components) -> None:
+    def set_projection(self, components: np.ndarray) -> None:
         """Sets the encoder's fixed first layer to components [G, D]."""
         self.encoder.projection.set_weights([components])
 
-    def call(self, expression, modality="atac", training=False):
+    def call(
+        self, expression: tf.Tensor, modality: str = "atac", training: bool = False
+    ) -> tf.Tensor:
         """Logits [B, K] of cells of one modality."""
         return self.classifier(self.encoder(expression, modality=modality, training=training))
 
     # Nothing in them branches on tensors, and autograph would take seconds to find that out.
     @tf.function(reduce_retracing=True, autograph=False)
-    def encode(self, features, modality):
+    def encode(self, features: tf.Tensor, modality: str) -> tf.Tensor:
         """What the model says of cells, given by features [B, D]: what `Readout.call` returns."""
         latent = self.encoder.encode(features, modality)
         return self.readout(latent, self.classifier(latent), features, modality=modality)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def classify(self, features, modality):
+    def classify(self, features: tf.Tensor, modality: str) -> tf.Tensor:
         """The probabilities [B, K] of that answer alone, without the maps of latent vectors."""
         logits = self.classifier(self.encoder.encode(features, modality))
         return self.readout.probabilities(logits, features)
 
-    def compile(self, optimizer, alignment_optimizer=None, **kwargs):
+    def compile(self, optimizer: Any, alignment_optimizer: Any = None, **kwargs: Any) -> None:
         """Takes an optimizer a phase; the losses are the model's own.
 
         Parameters
@@ -155,7 +165,7 @@ class ScAdv(keras.Model):
         for phase in self.phases:
             getattr(self, phase.optimizer).build(self.variables_of(phase))
 
-    def variables_of(self, phase) -> list:
+    def variables_of(self, phase: Phase) -> list:
         """The trainable variables that a phase moves: those of its losses' networks."""
         networks = [getattr(self, name) for name in phase.networks]
         return [variable for network in networks for variable in network.trainable_variables]
@@ -165,20 +175,20 @@ class ScAdv(keras.Model):
         optimizers = [getattr(self, phase.optimizer) for phase in self.phases]
         return {v.path: v for owner in (self, *optimizers) for v in owner.variables}
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """Compiles one function a phase, each traced while its phase is set."""
         if self.train_function is None or force:
             functions = {phase.name: self._compiled_steps() for phase in self.phases}
             self.train_function = lambda iterator: functions[self._set_phase().name](iterator)
         return self.train_function
 
-    def _compiled_steps(self):
+    def _compiled_steps(self) -> Callable:
         """A function that takes `steps_per_execution` batches of the current phase.
 
         Keras' own would bring each step's results together from all replicas.
         """
 
-        def steps(iterator):
+        def steps(iterator: Iterator) -> dict:
             for _ in range(self.steps_per_execution):
                 self.distribute_strategy.run(self.train_step, args=(next(iterator),))
             return {}
@@ -187,10 +197,10 @@ class ScAdv(keras.Model):
             return steps
         return tf.function(steps, jit_compile=self.jit_compile, autograph=False)
 
-    def _maybe_symbolic_build(self, *args, **kwargs):
+    def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is left to build, and Keras would take a batch of each worker to find out."""
 
-    def _set_phase(self):
+    def _set_phase(self) -> Phase:
         if self.phase is None:
             raise RuntimeError(
                 "Expected a phase to be set before a step; received none. "
@@ -198,9 +208,9 @@ class ScAdv(keras.Model):
             )
         return self.phase
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict) -> dict:
         """One step of the current phase; its losses join the epoch's means, see `metrics`."""
-        phase = self.phase
+        phase = self._set_phase()
         with tf.GradientTape() as tape:
             values = phase.values(self, batch)
             total = tf.add_n([self.active[name] * value for name, value in values.items()])
@@ -217,15 +227,15 @@ class ScAdv(keras.Model):
         return {}
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[LossMeans]:
         """The epoch means of the active losses."""
         return list(self.means.values())
 
-    def training_fraction(self):
+    def training_fraction(self) -> tf.Tensor:
         """The share of the training that is done, in [0, 1]."""
         return tf.cast(self.steps_done, "float32") / float(self.total_steps)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The arguments of `__init__`, as plain values."""
         plain = ("genes", "types", "projection_size", "total_steps", "reversal_strength", "seed")
         return {
@@ -235,19 +245,19 @@ class ScAdv(keras.Model):
             **{name: getattr(self, name) for name in plain},
         }
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict | None:
         """The optimizers, so that a loaded model can go on training."""
         if not self.compiled:
             return None
         names = ("optimizer", "alignment_optimizer")
         return {n: keras.saving.serialize_keras_object(getattr(self, n)) for n in names}
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict) -> None:
         """The inverse of `get_compile_config`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> ScAdv:
         """The inverse of `get_config`."""
         config = dict(config)
         config["network"] = NetworkConfig(**config["network"])

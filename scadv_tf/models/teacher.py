@@ -23,7 +23,7 @@ def new_teacher(model: ScAdv) -> dict:
     return {"teacher_encoder": encoder, "teacher_classifier": classifier}
 
 
-def taught(model: ScAdv, features, modality: str):
+def taught(model: ScAdv, features: tf.Tensor, modality: str) -> tf.Tensor:
     """The teacher's probabilities [B, K] of cells [B, D]."""
     latent = model.teacher_encoder.encode(features, modality)
     return tf.nn.softmax(model.teacher_classifier(latent))

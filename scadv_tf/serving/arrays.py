@@ -13,7 +13,9 @@ def constant(values: np.ndarray) -> tf.Variable:
     return tf.Variable(np.asarray(values, dtype=np.float32), trainable=False)
 
 
-def without_offsets(values, members, offsets):
+def without_offsets(
+    values: tf.Tensor, members: tf.Tensor | None, offsets: tf.Tensor | None
+) -> tf.Tensor:
     """Values [B, W] less the offset [batches, W] of each cell's batch; unchanged without any."""
     return values if members is None or offsets is None else values - members @ offsets
 
@@ -25,14 +27,14 @@ class FixedScale(tf.Module):
         super().__init__()
         self.mean, self.deviation = constant(scale.mean), constant(scale.deviation)
 
-    def apply(self, values):
+    def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Standardised values [B, W], cut as in training."""
         return tf.clip_by_value(self.uncut(values), -LARGEST_VALUE, LARGEST_VALUE)
 
-    def uncut(self, values):
+    def uncut(self, values: tf.Tensor) -> tf.Tensor:
         """Standardised values [B, W], however large."""
         return (values - self.mean) / self.deviation
 
-    def undo(self, scaled):
+    def undo(self, scaled: tf.Tensor) -> tf.Tensor:
         """The values of standardised ones [B, W]."""
         return scaled * self.deviation + self.mean

@@ -5,12 +5,14 @@ Each function returns its tensors unchanged; whatever is made of them waits for 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import tensorflow as tf
 
 LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it
 
 
-def checked_dense(counts, genes: int):
+def checked_dense(counts: tf.Tensor, genes: int) -> tf.Tensor:
     """Counts [B, G] of at least one cell, finite and not negative.
 
     Raises
@@ -28,7 +30,14 @@ def checked_dense(counts, genes: int):
         return tf.reshape(counts, (shape[0], genes))
 
 
-def checked_sparse(cells, features, values, number_of_cells, size: int, names: str):
+def checked_sparse(
+    cells: tf.Tensor,
+    features: tf.Tensor,
+    values: tf.Tensor | None,
+    number_of_cells: tf.Tensor,
+    size: int,
+    names: str,
+) -> tuple[tf.Tensor | None, ...]:
     """The cells, features and values of the non-zero entries of counts [number_of_cells, size].
 
     Parameters
@@ -58,7 +67,7 @@ def checked_sparse(cells, features, values, number_of_cells, size: int, names: s
         return tuple(None if v is None else tf.identity(v) for v in (cells, features, values))
 
 
-def checked_batches(batch, cells, batches: int):
+def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tensor:
     """1 for each cell's batch, float32 [cells, batches]; zeros for -1, a cell of none.
 
     Parameters
@@ -87,7 +96,7 @@ def checked_batches(batch, cells, batches: int):
         return tf.one_hot(batch, batches)
 
 
-def _same_length(given, cells):
+def _same_length(given: tf.Tensor, cells: tf.Tensor) -> tf.Operation | None:
     return _require(
         tf.equal(tf.size(given), tf.size(cells)),
         "Lengths differ: expected one cell, one feature and one count for each entry",
@@ -95,7 +104,7 @@ def _same_length(given, cells):
     )
 
 
-def _inside(indices, size, what: str, largest: str):
+def _inside(indices: tf.Tensor, size: int, what: str, largest: str) -> tf.Operation | None:
     inside = (indices >= 0) & (indices < size)
     return _require(
         tf.reduce_all(inside),
@@ -104,7 +113,7 @@ def _inside(indices, size, what: str, largest: str):
     )
 
 
-def _counts_are_sound(counts, expected: str) -> list:
+def _counts_are_sound(counts: tf.Tensor, expected: str) -> list:
     # One pass over the counts: NaN compares false, and infinity is above the largest float.
     sound = (counts >= 0) & (counts <= counts.dtype.max)
     return [
@@ -116,10 +125,10 @@ def _counts_are_sound(counts, expected: str) -> list:
     ]
 
 
-def _require(condition, message: str, received):
+def _require(condition: tf.Tensor, message: str, received: tf.Tensor) -> tf.Operation | None:
     return tf.debugging.Assert(condition, [f"{message}; received", received], summarize=3)
 
 
-def _after(*checks):
+def _after(*checks: tf.Operation | None) -> AbstractContextManager:
     # Eager checks have raised already, and are None.
     return tf.control_dependencies([check for check in checks if check is not None])

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -80,7 +81,7 @@ def _write(
     version: int,
 ) -> None:
     model = ServedModel(served)
-    functions = signatures(model)
+    functions: dict[str, Any] = signatures(model)
     traced = {name: function.get_concrete_function() for name, function in functions.items()}
     content = manifest(background, traced, _sizes(model), version)
     content["upstream"] = intervals.upstream if intervals is not None else None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from scadv_tf.client.assets import FORMAT
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SCORES = ("macro_f1", "weighted_f1", "accuracy")
 
@@ -62,13 +66,13 @@ def manifest(background: Background, functions: dict, sizes: dict, version: int)
     }
 
 
-def _signature(function) -> dict:
+def _signature(function: Any) -> dict:
     inputs = {spec.name: _described(spec) for spec in function.structured_input_signature[0]}
     outputs = {n: _described(t) for n, t in sorted(function.structured_outputs.items())}
     return {"inputs": inputs, "outputs": outputs}
 
 
-def _described(tensor) -> dict:
+def _described(tensor: tf.TensorSpec) -> dict:
     return {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list()}
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.reference import Reference
+from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 
 
@@ -27,7 +28,7 @@ class Neighbors:
     weights: tf.Tensor
     own: tf.Tensor
 
-    def mean(self, own_values, values):
+    def mean(self, own_values: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
         """Weighted means [B, W] of the new cells' values [B, W] and the kept cells' [A, W]."""
         others = tf.einsum("bk,bkw->bw", self.weights, tf.gather(values, self.rows))
         return self.own[:, None] * own_values + others
@@ -65,7 +66,12 @@ class ReferenceCells(tf.Module):
         """The number P of peaks that tell cells apart; 0 if the training had none."""
         return self.indices["peaks"].size if "peaks" in self.indices else 0
 
-    def neighbors(self, logged, open_peaks=None, members=None) -> Neighbors:
+    def neighbors(
+        self,
+        logged: tf.Tensor,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> Neighbors:
         """The kept training cells nearest to new ones.
 
         Parameters
@@ -94,7 +100,7 @@ class ReferenceCells(tf.Module):
         own = 1 / (1 + tf.reduce_sum(weights, axis=1))
         return Neighbors(rows, own[:, None] * weights, own)
 
-    def _shared(self, rows):
+    def _shared(self, rows: tf.Tensor) -> tf.Tensor:
         """How many of a new cell's neighbours are in the list of each of them, float32 [B, k-1]."""
         cells, near = tf.unstack(tf.shape(rows))
         places = tf.stack([tf.repeat(tf.range(cells), near), tf.reshape(rows, [-1])], axis=1)
@@ -106,19 +112,19 @@ class ReferenceCells(tf.Module):
 class ServedIndex(tf.Module):
     """A latent semantic index, see `scadv_tf.data.neighbors.SemanticIndex`."""
 
-    def __init__(self, index):
+    def __init__(self, index: SemanticIndex):
         super().__init__()
         self.size = len(index.inverse_frequency)
         self.inverse_frequency = constant(index.inverse_frequency)
         self.components = constant(index.components)
 
-    def transform_dense(self, values):
+    def transform_dense(self, values: tf.Tensor) -> tf.Tensor:
         """Vectors [B, D] of cells from counts or their logarithms [B, F]."""
         opened = tf.cast(values > 0, tf.float32)
         depth = tf.maximum(tf.reduce_sum(opened, axis=1, keepdims=True), 1.0)
         return (opened * tf.math.log1p(1e4 / depth) * self.inverse_frequency) @ self.components
 
-    def transform_sparse(self, opened):
+    def transform_sparse(self, opened: tf.SparseTensor) -> tf.Tensor:
         """The same from a sparse tensor of ones [B, F]."""
         depth = tf.maximum(tf.sparse.reduce_sum(opened, axis=1), 1.0)
         cells, features = opened.indices[:, 0], opened.indices[:, 1]
@@ -128,5 +134,5 @@ class ServedIndex(tf.Module):
         return tf.sparse.sparse_dense_matmul(weighted, self.components)
 
 
-def _unit_rows(vectors):
+def _unit_rows(vectors: tf.Tensor) -> tf.Tensor:
     return tf.math.l2_normalize(vectors, axis=1, epsilon=1e-24)

@@ -11,6 +11,7 @@ from scadv_tf.data.normalization import COUNTS_PER_CELL
 from scadv_tf.data.preprocessing import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
+from scadv_tf.present import present
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 from scadv_tf.serving.reference import ReferenceCells
 
@@ -37,7 +38,7 @@ class Untracked:
 
     # Nearly every signature asks for it: traced once a modality, it takes an export less time.
     @tf.function(autograph=False)
-    def answer(self, features, modality: str) -> dict:
+    def answer(self, features: tf.Tensor, modality: str) -> dict:
         """What `Readout` says of features [B, D]."""
         latent = self.encoder.encode(features, modality=modality)
         logits = self.classifier(latent)
@@ -92,10 +93,16 @@ class ServedModel(tf.Module):
             return None
         if not (served.types or reference.levels):
             return None  # no label to vote on, and no average
-        answers = atac.probabilities[reference.rows], atac.novelty[reference.rows]
+        answers = present(atac.probabilities)[reference.rows], present(atac.novelty)[reference.rows]
         return ReferenceCells(reference, answers)
 
-    def annotate(self, counts, modality: str, open_peaks=None, members=None) -> dict:
+    def annotate(
+        self,
+        counts: tf.Tensor,
+        modality: str,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> dict:
         """The answer for cells, each by itself; one without data is unknown and of any type alike.
 
         Parameters
@@ -113,7 +120,7 @@ class ServedModel(tf.Module):
         features, neighbors = self._features(counts, modality, open_peaks, members)
         answer = self.model.answer(features, modality)
         probabilities, novelty = answer["probabilities"], answer["novelty"]
-        if neighbors is not None:
+        if neighbors is not None and self.reference is not None:
             voted = neighbors.mean(probabilities, self.reference.probabilities)
             probabilities = (1 - self.vote) * probabilities + self.vote * voted
             others = self.reference.novelty[:, None]
@@ -131,12 +138,12 @@ class ServedModel(tf.Module):
             "unknown": unknown | ~has_data,
         }
 
-    def embed(self, counts, modality: str, members=None) -> dict:
+    def embed(self, counts: tf.Tensor, modality: str, members: tf.Tensor | None = None) -> dict:
         """``latent`` [B, Z] of cells, as `annotate` gives it."""
         features, _ = self._features(counts, modality, members=members)
         return {"latent": self.model.answer(features, modality)["latent"]}
 
-    def translate(self, counts) -> dict:
+    def translate(self, counts: tf.Tensor) -> dict:
         """``accessibility`` [B, G]: what the generator makes of RNA cells.
 
         In the units of the ATAC cells' averaged genes: log(1 + counts per 10,000), at least 0.
@@ -147,11 +154,13 @@ class ServedModel(tf.Module):
         generated = self.scales["atac"].undo(genes)
         return {"accessibility": tf.nn.relu(generated)}
 
-    def encoded(self, expression, modality: str) -> dict:
+    def encoded(self, expression: tf.Tensor, modality: str) -> dict:
         """The answer of `Readout` for cells preprocessed as in training [B, G]."""
         return self.model.answer(self.model.encoder.project(expression), modality)
 
-    def _has_data(self, counts, modality: str, open_peaks=None):
+    def _has_data(
+        self, counts: tf.Tensor, modality: str, open_peaks: tf.SparseTensor | None = None
+    ) -> tf.Tensor:
         """Which cells have as many open features as in training a cell with data had, bool [B]."""
         opened, kind = tf.math.count_nonzero(counts, axis=1, dtype=tf.float32), modality
         if open_peaks is not None and "peaks" in self.least_open:
@@ -159,14 +168,20 @@ class ServedModel(tf.Module):
             kind = "peaks"
         return opened >= self.least_open.get(kind, 1)
 
-    def _features(self, counts, modality: str, open_peaks=None, members=None) -> tuple:
+    def _features(
+        self,
+        counts: tf.Tensor,
+        modality: str,
+        open_peaks: tf.SparseTensor | None = None,
+        members: tf.Tensor | None = None,
+    ) -> tuple:
         """What the trained layers start from [B, D], and the neighbours of ATAC cells."""
         assert modality in MODALITIES
         logged, scale = log_normalized(counts), self.scales[modality]
         offsets, neighbors = self.offsets.get(modality), None
         if modality == "atac" and self.reference is not None:
             neighbors = self.reference.neighbors(logged, open_peaks, members)
-        if neighbors is None or not self.reference.levels:
+        if self.reference is None or neighbors is None or not self.reference.levels:
             features = self.model.encoder.project(scale.apply(logged))
             return without_offsets(features, members, offsets), neighbors
         # Averages of a cell's own genes and of others' are as good after a linear projection as
@@ -178,7 +193,7 @@ class ServedModel(tf.Module):
         return features, neighbors
 
 
-def log_normalized(counts):
+def log_normalized(counts: tf.Tensor) -> tf.Tensor:
     """log(1 + counts per 10,000) [B, G]; cells without counts stay zero."""
     depth = tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1e-12)
     return tf.math.log1p(counts * (COUNTS_PER_CELL / depth))

@@ -34,7 +34,7 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
     """
     # Traced once a modality, whatever form the counts come in.
     annotate = tf.function(model.annotate, autograph=False)
-    found = {}
+    found: dict[str, Callable] = {}
     for modality in MODALITIES:
         found |= _of_modality(model, annotate, modality)
         if batches := len(model.batches.get(modality, ())):
@@ -69,15 +69,15 @@ def _batch(batches: int) -> list[tf.TensorSpec]:
     return [tf.TensorSpec((None,), tf.int64, "batch")] * bool(batches)
 
 
-def _members(batch: tuple, cells, batches: int) -> dict:
+def _members(batch: tuple, cells: tf.Tensor, batches: int) -> dict:
     """The argument of the model that says of which batches the cells are; none without."""
-    return {"members": checked_batches(*batch, cells, batches)} if batches else {}
+    return {"members": checked_batches(batch[0], cells, batches)} if batches else {}
 
 
 def _dense(model: ServedModel, method: Callable, *modality: str, batches: int = 0) -> Callable:
     # The width is free here, and checked with a message that says what it must be.
     @_graph([tf.TensorSpec((None, None), tf.float32, "counts"), *_batch(batches)])
-    def signature(counts, *batch):
+    def signature(counts: tf.Tensor, *batch: tf.Tensor) -> dict:
         counts = checked_dense(counts, model.genes)
         return method(counts, *modality, **_members(batch, tf.shape(counts)[0], batches))
 
@@ -94,7 +94,13 @@ _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int = 0) -> Callable:
     @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER, *_batch(batches)])
-    def signature(cell_index, gene_index, count, number_of_cells, *batch):
+    def signature(
+        cell_index: tf.Tensor,
+        gene_index: tf.Tensor,
+        count: tf.Tensor,
+        number_of_cells: tf.Tensor,
+        *batch: tf.Tensor,
+    ) -> dict:
         given = cell_index, gene_index, count, number_of_cells
         members = _members(batch, number_of_cells, batches)
         return annotate(_densified(model, *given), modality, **members)
@@ -112,8 +118,14 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
         ]
     )
     def signature(
-        cell_index, gene_index, count, peak_cell_index, peak_index, number_of_cells, *batch
-    ):
+        cell_index: tf.Tensor,
+        gene_index: tf.Tensor,
+        count: tf.Tensor,
+        peak_cell_index: tf.Tensor,
+        peak_index: tf.Tensor,
+        number_of_cells: tf.Tensor,
+        *batch: tf.Tensor,
+    ) -> dict:
         counts = _densified(model, cell_index, gene_index, count, number_of_cells)
         entries = peak_cell_index, peak_index, None, number_of_cells
         cells, peaks, _ = checked_sparse(*entries, model.peaks, "peaks.txt")
@@ -126,7 +138,13 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
     return signature
 
 
-def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cells):
+def _densified(
+    model: ServedModel,
+    cell_index: tf.Tensor,
+    gene_index: tf.Tensor,
+    count: tf.Tensor,
+    number_of_cells: tf.Tensor,
+) -> tf.Tensor:
     entries = cell_index, gene_index, count, number_of_cells
     cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
     places = tf.stack([cells, genes], axis=1)
@@ -136,7 +154,7 @@ def _densified(model: ServedModel, cell_index, gene_index, count, number_of_cell
 
 def _preprocessed(model: ServedModel, modality: str) -> Callable:
     @_graph([tf.TensorSpec((None, model.genes), tf.float32, "expression")])
-    def signature(expression):
+    def signature(expression: tf.Tensor) -> dict:
         return model.encoded(expression, modality)
 
     return signature

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ FILE = "assets.extra/tf_serving_warmup_requests"
 CELLS = 2
 
 
-def write_warmup_requests(export: Path, functions: dict[str, Callable]) -> Path | None:
+def write_warmup_requests(export: Path, functions: dict[str, Any]) -> Path | None:
     """Writes a PredictionLog record a signature, as TF Serving looks for them.
 
     Needs the extra ``scadv_tf[serving]``; without it nothing is written, and the first request of
@@ -43,7 +43,7 @@ def write_warmup_requests(export: Path, functions: dict[str, Callable]) -> Path 
     return path
 
 
-def _example(spec: tf.TensorSpec, export: Path) -> np.ndarray:
+def _example(spec: tf.TensorSpec, export: Path) -> np.ndarray | np.int64:
     """A value for an input: the same few counts whatever the model."""
     if spec.name == "number_of_cells":
         return np.int64(CELLS)

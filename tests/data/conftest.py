@@ -65,7 +65,7 @@ def write_10x_mtx(tmp_path):
         folder = tmp_path / "mtx"
         folder.mkdir(exist_ok=True)
         counts = np.asarray(counts)
-        mmwrite(folder / "plain", sparse.coo_matrix(counts.T))
+        mmwrite(folder / "plain.mtx", sparse.coo_matrix(counts.T))
         files = {
             "matrix.mtx": (folder / "plain.mtx").read_text(),
             "barcodes.tsv": "".join(f"c{i}-1\n" for i in range(len(counts))),

@@ -51,11 +51,11 @@ def test_each_gene_counts_its_promoter_and_body_and_no_other_peak(tissue):
     links = link_peaks(peak_intervals(atac.var), genes, 2000).tocoo()
     counted = {
         (atac.var["gene"].iloc[p], genes["gene"].iloc[g])
-        for p, g in zip(*links.coords, strict=True)
+        for p, g in zip(links.row, links.col, strict=True)
     }
     assert all(own == gene for own, gene in counted)
     linked = np.zeros(atac.n_vars, dtype=bool)
-    linked[links.coords[0]] = True
+    linked[links.row] = True
     assert (linked == atac.var["kind"].isin(["promoter", "body"])).all()
     assert (atac.var["kind"] == "promoter").sum() == len(genes)
     assert ((atac.var["gene"] == "") == (atac.var["kind"] == "distal")).all()
