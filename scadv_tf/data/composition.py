@@ -131,13 +131,14 @@ def balanced(
     """
     rna_shares = np.bincount(rna_labels, minlength=types) / len(rna_labels)
     weights = {"rna": np.ones(len(rna_labels), np.float32), "atac": np.ones(atac_cells, np.float32)}
-    guessed, composition = None, Composition.of(rna_shares, rna_shares)
+    sizes = len(rna_labels), atac_cells
+    guessed, composition = None, Composition.of(rna_shares, rna_shares, *sizes)
     for _ in range(ROUNDS):
         rna, atac = features_of(weights)
         probabilities = Discriminant.fit(rna, rna_labels, types)(atac)
         guessed = probabilities if guessed is None else (guessed + probabilities) / 2
         smooth = neighbor_mean(guessed, neighbors)
         atac_shares = smooth.mean(axis=0, dtype=np.float64)
-        composition = Composition.of(rna_shares, atac_shares, len(rna_labels), atac_cells)
+        composition = Composition.of(rna_shares, atac_shares, *sizes)
         weights = composition.weights(rna_labels, smooth)
     return composition, weights

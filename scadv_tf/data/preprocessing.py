@@ -438,7 +438,6 @@ def _with_data(
     chosen = variable_genes(part.rna, part.atac, config.variable_genes)
     rna, atac = (getattr(data, name)[:, chosen] for name in MODALITIES)
     found = emptiness.opened(rna, atac, peaks)
-
     least = {
         kind: emptiness.least_open(cells[first["rna" if kind == "rna" else "atac"]])
         for kind, cells in found.items()
