@@ -27,6 +27,7 @@ from scadv_tf.data.labels import (
     without_unknown,
 )
 from scadv_tf.data.matching_report import MatchingReport
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.readers import StoredModality
 from scadv_tf.data.stored_counts import StoredCounts, look_through
 from scadv_tf.errors import InputError
@@ -61,6 +62,7 @@ class PairedData:
     intervals : where the peaks and genes lie; None without peaks.
     rows : modality -> which cells of the input these are, ascending positions.
     batches : modality -> the batch of each cell, where it is to be corrected for.
+    measure : what the ATAC cells' numbers are.
     """
 
     rna: Counts
@@ -78,6 +80,7 @@ class PairedData:
     intervals: Intervals | None = None
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     batches: dict[str, pd.Categorical] = field(default_factory=dict)
+    measure: Measure = Measure()
 
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
