@@ -68,27 +68,34 @@ def _covered(levels: sparse.csr_matrix) -> sparse.csr_matrix:
     return sparse.csr_matrix(arrays, shape=levels.shape)
 
 
-def are_sound(levels: sparse.csr_matrix, largest: float) -> np.ndarray:
-    """Which entries lie between 0 and the largest level, bool [entries]."""
-    return (levels.data >= 0) & (levels.data <= largest)
-
-
-def held_levels(levels: np.ndarray | sparse.spmatrix, largest: float = 1.0) -> sparse.csr_matrix:
+def held_levels(
+    levels: np.ndarray | sparse.spmatrix, largest: float = 1.0, name: str = "the matrix"
+) -> sparse.csr_matrix:
     """Levels as the package and its exports hold them, float32 CSR [cells, G].
 
     Parameters
     ----------
     levels : [cells, G]; in a dense matrix NaN was not covered, in a sparse one what is not stored.
     largest : a full level: 1, or 100 for percent.
+    name : what messages call them.
 
     Raises
     ------
     InputError : a value lies outside of that.
     """
     found = covered_levels(levels)
-    sound = are_sound(found, largest)
-    if not sound.all():
-        raise bad_level("The matrix of levels", found.data[~sound][0], largest)
+    wrong = ~((found.data >= 0) & (found.data <= largest))
+    if wrong.any():
+        entry = int(wrong.argmax())
+        cell = int(np.searchsorted(found.indptr, entry, side="right")) - 1
+        raise InputError(
+            what=f"{name} has values that are no levels",
+            expected="shares from 0 to 1, or percent, and NaN where nothing was covered",
+            received=f"{found.data[entry]:.3g}, the first in row {cell}, column "
+            f"{found.indices[entry]} of those read together (counted from 0)",
+            advice="give levels of the bodies of genes, methylated sites over covered ones; not "
+            "counts of sites, and not normalised or scaled values",
+        )
     found.data = (NONE - found.data / np.float32(largest)).astype(np.float32)
     return found
 
@@ -97,14 +104,3 @@ def plain_levels(held: sparse.csr_matrix) -> np.ndarray:
     """The inverse of `held_levels`: levels [cells, G], NaN where not covered."""
     dense = held.toarray()
     return np.where(dense > 0, NONE - dense, np.nan).astype(np.float32)
-
-
-def bad_level(name: str, value: float, largest: float, place: str = "") -> InputError:
-    """The error of a matrix that has something else than levels."""
-    return InputError(
-        what=f"{name} has values that are no levels of methylation",
-        expected=f"shares from 0 to 1, or percent to {PERCENT:.0f}; NaN where nothing was covered",
-        received=f"{value:.3g}{place}",
-        advice="give levels of the bodies of genes, methylated sites over covered ones, not "
-        "counts of sites and not normalised values",
-    )

@@ -87,11 +87,6 @@ class Measure:
         direction = _DIRECTIONS.get(config.query_direction, kind.direction)
         return cls(config.query_kind, config.modality_name or kind.name, direction)
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Measure:
-        """The inverse of `to_dict`; accessibility where nothing is said."""
-        return cls(**values)
-
     def to_dict(self) -> dict:
         """What programs that hand cells to a model must know."""
         return {"kind": self.kind, "name": self.name, "direction": self.direction}

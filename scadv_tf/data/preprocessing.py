@@ -252,7 +252,8 @@ def _learn(
     designs = _designs(sample)
     neighborhood, lists, averages = None, None, 0
     if config.neighbors != 1:
-        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config)
+        panel = measure.of_kind.panel
+        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
         size_of = partial(_size, config, sample.rna_labels)
         if "atac" in designs:
             types = _guessed_types(space, values, sample, config, designs)
