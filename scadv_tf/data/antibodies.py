@@ -12,6 +12,7 @@ import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,11 @@ SPECIES = ("human", "mouse")
 _ISOTYPE = re.compile(r"iso(?!\w*form)|contro?l|ctrl|mopc|\big ?g ?\d", re.IGNORECASE)
 _LABEL = re.compile(r"hash ?tag|\bhto|multiplex|cmo\d|\bbarcode", re.IGNORECASE)
 # Not part of a target's name, so no gene's either.
-_AROUND = {"adt", "prot", "protein", "antibody", "ab", "anti", "totalseq", "totalseqa", "totalseqb"}
-_AROUND |= {
-    "totalseqc",
-    "totalseqd",
-    "human",
-    "mouse",
-    "rat",
-    "hamster",
-    "hu",
-    "ms",
-    "hums",
-    "pabo",
-}
+_AROUND = {"adt", "prot", "protein", "antibody", "ab", "anti", "pabo", "totalseq"}
+_AROUND |= {f"totalseq{kit}" for kit in "abcd"}
+_AROUND |= {"human", "mouse", "rat", "hamster", "hu", "ms", "hums"}
+_GREEK = str.maketrans("αβγδε", "abgde")
+_CD = re.compile(r"cd\d+")
 _SHORTEST = 3  # of a name that may stand beside other words
 MOST_NAMES = 8  # in a sentence
 
@@ -120,7 +113,7 @@ def as_genes(var: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, 
 def _table() -> dict[str, tuple[str, str]]:
     """Name in small letters and digits -> symbols of human and mouse, '' for none."""
     table = pd.read_csv(TABLE, sep="\t", dtype=str, na_filter=False)
-    return dict(zip(table["antibody"], zip(table["human"], table["mouse"], strict=True)))
+    return {antibody: (human, mouse) for antibody, human, mouse in table.itertuples(index=False)}
 
 
 def _kind_of(name: str, table: dict) -> tuple[tuple[str, str] | None, bool]:
@@ -132,24 +125,22 @@ def _kind_of(name: str, table: dict) -> tuple[tuple[str, str] | None, bool]:
 
 
 def _runs(name: str) -> Iterable[str]:
-    """What of a name may be the target's, the longest and foremost first."""
-    words = _words(name)
-    yield "".join(words)
-    for length in range(len(words) - 1, 0, -1):
+    """What of a name may be the target's, the longest and foremost first.
+
+    CD4.1 is a second CD4, as programs number names that repeat, and not CD41.
+    """
+    words = [word for word in _words(name) if word not in _AROUND]
+    for length in range(len(words), 0, -1):
         for start in range(len(words) - length + 1):
-            run = "".join(words[start : start + length])
-            if len(run) >= _SHORTEST:
-                yield run
+            run = words[start : start + length]
+            numbered = any(_CD.fullmatch(a) and b[0].isdigit() for a, b in pairwise(run))
+            if not numbered and (length == len(words) or len("".join(run)) >= _SHORTEST):
+                yield "".join(run)
 
 
 def _words(name: str) -> list[str]:
-    """Words of a name without what stands around it, Greek letters spelled."""
-    for letter, spelled in zip(
-        "αβγδεκλ", ("a", "b", "g", "d", "e", "kappa", "lambda"), strict=True
-    ):
-        name = name.replace(letter, spelled)
-    words = re.findall(r"[a-z0-9]+", name.casefold())
-    return [word for word in words if word not in _AROUND]
+    """In small letters, Greek ones as English."""
+    return re.findall(r"[a-z0-9]+", name.casefold().translate(_GREEK))
 
 
 def _own_symbol(name: str) -> str:
