@@ -9,7 +9,7 @@ deviations are below 0 where less means more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -59,7 +59,7 @@ KINDS = {
 FEWEST_OF_A_PANEL = 10  # shared genes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Measure:
     """What the query cells measure.
 
@@ -78,7 +78,7 @@ class Measure:
     direction: int = SAME
     correlation: float | None = None
     genes: int = 0
-    expected: np.ndarray | None = None
+    expected: np.ndarray | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, config: DataConfig) -> Measure:
