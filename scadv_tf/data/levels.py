@@ -69,14 +69,14 @@ def _covered(levels: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def held_levels(
-    levels: np.ndarray | sparse.spmatrix, largest: float = 1.0, name: str = "the matrix"
+    levels: np.ndarray | sparse.spmatrix, largest: float | None = None, name: str = "the matrix"
 ) -> sparse.csr_matrix:
     """Levels as the package and its exports hold them, float32 CSR [cells, G].
 
     Parameters
     ----------
     levels : [cells, G]; in a dense matrix NaN was not covered, in a sparse one what is not stored.
-    largest : a full level: 1, or 100 for percent.
+    largest : a full level: 1, or 100 for percent; None for 100 where any value is above 1.
     name : what messages call them.
 
     Raises
@@ -84,6 +84,8 @@ def held_levels(
     InputError : a value lies outside of that.
     """
     found = covered_levels(levels)
+    if largest is None:
+        largest = PERCENT if np.any(found.data > 1) else 1.0
     wrong = ~((found.data >= 0) & (found.data <= largest))
     if wrong.any():
         entry = int(wrong.argmax())
