@@ -183,8 +183,10 @@ def train(
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         seed, most = config.training.seed, config.data.memory_cells
         cells = preprocessing.fit(everything[0], config.preprocessing, seed, scratch, most)
+    measure = cells.preprocessor.measure
+    everything = dataclasses.replace(everything[0], measure=measure), everything[1]
     data, truth = _of_cells(cells, *everything)
-    _tell_of_query(cells.preprocessor.measure, batch_warnings(cells, data), data)
+    _tell_of_query(measure, batch_warnings(cells, data), data)
     with stages.stage("train", "Training"):
         watch = data.types and truth is not None
         hooks = [learning_curve_hook(data.types, truth)] if watch else []

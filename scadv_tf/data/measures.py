@@ -150,6 +150,15 @@ class Measure:
         scale = Scale.of(values, weights)
         return scale if self.direction == SAME else replace(scale, deviation=-scale.deviation)
 
+    def activity(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Comparable numbers, the higher the more expression they mean [cells, G]."""
+        return self.comparable(counts) * np.float32(self.direction)
+
+    def present(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Whether cells have something of a gene, as `Kind.has` says it: ones [cells, G]."""
+        is_count = not (self.is_levels or self.is_protein)
+        return sparse.csr_matrix((counts if is_count else self.activity(counts)) > 0, dtype=float)
+
     def abundance(self, counts: sparse.csr_matrix) -> np.ndarray:
         """Means of the genes [G], as high as the numbers are, whatever the direction."""
         if self.is_levels:
