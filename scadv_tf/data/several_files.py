@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from scadv_tf.data.readers import held
@@ -49,6 +50,9 @@ def together(sources: Sequence[CellFile], memory_cells: int) -> AnnData:
             "--memory_cells=0",
         )
     parts = dict(zip(_names([source.path for source in sources]), map(held, sources), strict=True))
+    if not pd.Index(np.concatenate([part.obs_names for part in parts.values()])).is_unique:
+        for name, part in parts.items():
+            part.obs_names = f"{name}:" + part.obs_names
     joined = anndata.concat(parts, join="inner", label=COLUMN, merge="first")
     if not joined.n_vars:
         raise InputError(
@@ -60,8 +64,6 @@ def together(sources: Sequence[CellFile], memory_cells: int) -> AnnData:
             advice="for peaks that were called in each file alone, count fragments in one set of "
             "--peaks, or give gene activity",
         )
-    if not joined.obs_names.is_unique:
-        joined.obs_names = joined.obs[COLUMN].astype(str) + ":" + joined.obs_names.astype(str)
     return joined
 
 
