@@ -62,7 +62,8 @@ def integrate(
     Parameters
     ----------
     rna, atac : raw counts: an AnnData, in memory or backed, or whatever ``--rna`` and ``--atac``
-        take. Or a MuData with both, alone. Neither with ``dataset='pbmc'``, which brings its own.
+        take; query cells that are no ATAC by the setting ``query_kind``. Or a MuData with both,
+        alone. Neither with ``dataset='pbmc'``, which brings its own.
     copy : whether to write into copies in memory and leave what was given as it is.
     batch_key : column of both tables of cells with their donor, lane or technology, which is
         corrected for; of one modality alone: rna_batch_key, atac_batch_key.

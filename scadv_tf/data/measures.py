@@ -185,7 +185,8 @@ class Measure:
         more = "less" if self.direction == OPPOSITE else "more"
         return (
             f"{self.name}: {more} counts as more expression (Spearman's correlation of the genes' "
-            f"means {self.correlation:.2f} over {self.genes:,} genes)"
+            f"means {self.correlation:.2f} over {self.genes:,} genes; a guess, which "
+            "--query_direction overrules)"
         )
 
     def doubt(self) -> str:
