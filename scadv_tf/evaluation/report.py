@@ -159,7 +159,7 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     sections = [
         *(named(text, query) for text in found),
         section("Pictures", "".join(figure(*item) for item in content.figures)),
-        folded("What was matched", _matching(content)),
+        named(folded("What was matched", _matching(content)), query),
         folded("Time", _seconds(content.seconds or content.scores.get("seconds") or {})),
         folded("Settings", settings_tables(content.settings)),
         folded("Files", pairs(content.files, "File", "What it is")),
