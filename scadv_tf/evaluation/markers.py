@@ -235,7 +235,7 @@ def _dots(
         part = active[called == k][:, columns]
         if not part.shape[0]:
             continue
-        share = np.asarray(present[called == k][:, columns].mean(axis=0)).ravel()
+        share = np.asarray(present[called == k][:, columns].sum(axis=0)).ravel() / part.shape[0]
         mean = np.asarray(part.mean(axis=0)).ravel()
         rows += [
             (kind, gene, cells, float(s), float(m))
