@@ -27,6 +27,7 @@ from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, scratch_folder
+from scadv_tf.naming import ATAC
 from scadv_tf.settings import Checked, option, require
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ class Summary:
     Attributes
     ----------
     modality, matched_how : of the cells, see `InputColumns`.
+    query : what those that are not RNA are called.
     unknown, empty, unsure : cells that resemble no type, among them those without data; and cells
         with data whose label has a low confidence.
     """
 
     modality: str = ""
     matched_how: dict[str, int] = field(default_factory=dict)
+    query: str = ATAC
     cells: int = 0
     unknown: int = 0
     empty: int = 0
@@ -143,7 +146,7 @@ class Summary:
         from scadv_tf.evaluation.diagnosis import diagnose_new_cells
 
         counts = self.cells, self.empty, self.unknown - self.empty, self.unsure
-        return diagnose_new_cells(self.matched_how, self.modality, *counts)
+        return diagnose_new_cells(self.matched_how, self.modality, *counts, self.query)
 
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED
@@ -166,13 +169,15 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     from scadv_tf.client.new_cells import batches_asked, checked_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
+    from scadv_tf.naming import query_called
     from scadv_tf.progress import quiet_start
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)
     counting = counting_of(model.assets, config.barcodes, config.min_fragments)
-    choices = Choices(counting, config.genome_group)
+    choices = Choices(counting, config.genome_group, model.measure)
     with (
+        query_called(model.measure.name),
         _room_for(output) as scratch,
         open_cells(
             config.input,
@@ -210,7 +215,7 @@ def _annotate(
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
-    summary = Summary(config.modality, columns.matched_how)
+    summary = Summary(config.modality, columns.matched_how, model.measure.name)
     with (
         _opened(path, source, model, config.modality) as file,
         CellProgress(source.cells, "annotating") as progress,

@@ -36,7 +36,27 @@ class DataConfig(Checked):
     atac: str = option(
         "",
         "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "
-        "gzipped or not, which are counted in --peaks, else in windows of the genome.",
+        "gzipped or not, which are counted in --peaks, else in windows of the genome. Several "
+        "files, separated by commas, are taken together on the features that all have. Or cells "
+        "of another modality, see --query_kind.",
+    )
+    query_kind: str = option(
+        "accessibility",
+        "What --atac measures: accessibility (or a mark of active chromatin), expression (RNA of "
+        "another technology, a spatial panel), protein (antibodies, by names), methylation (levels "
+        "of genes, 0 to 1 or percent) or repressive_mark (such as H3K27me3).",
+        choices=("accessibility", "expression", "protein", "methylation", "repressive_mark"),
+    )
+    query_direction: str = option(
+        "auto",
+        "Whether more of it means more expression (same) or less (opposite); auto: opposite for "
+        "repressive_mark, learned from the genes' means for methylation, else same.",
+        choices=("auto", "same", "opposite"),
+    )
+    modality_name: str = option(
+        "",
+        "What the cells of --atac are called in messages, pictures and the report, such as ADT; "
+        "default: by --query_kind.",
     )
     atac_peaks: str = option(
         "", "Peaks of the same ATAC cells, used to find neighbours if --atac holds gene activity."
@@ -70,7 +90,10 @@ class DataConfig(Checked):
         "Column of the RNA cells' obs that names their donor, lane or technology, which is "
         "corrected for; default: none is.",
     )
-    atac_batch_key: str = option("", "The same of the ATAC cells, as --rna_batch_key.")
+    atac_batch_key: str = option(
+        "",
+        "The same of the ATAC cells, as --rna_batch_key; default: of several files, which one.",
+    )
     genome: str = option(
         "",
         "Genome of the peaks: hg38 (GRCh38), hg19 (GRCh37) or mm10 (GRCm38). Needed when the ATAC "
@@ -94,7 +117,9 @@ class DataConfig(Checked):
         "one setting that uses known ATAC labels for more than scores.",
     )
     min_shared_genes: int = option(
-        50, "Refuse to run when fewer genes than this are shared.", minimum=1
+        50,
+        "Refuse to run when fewer genes than this are shared; by default 10 of proteins.",
+        minimum=1,
     )
     memory_cells: int = option(
         30_000,

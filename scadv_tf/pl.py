@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import anndata_of
 from scadv_tf.data.answers import PREFIX, UMAP
 from scadv_tf.data.labels import labels_of, without_unknown
+from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion as confusion_counts
+from scadv_tf.evaluation.style import call_query
 from scadv_tf.evaluation.umap_figures import umap_panels
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.run_figures import losses_of
@@ -58,7 +61,7 @@ def umap(*cells: AnnData | MuData, color: str = "") -> list[Axes]:
     types = np.concatenate(types)
     shown = types if np.any(types != "") else None
     title = f"Cells by {color}" if color else "ATAC types: predicted"
-    return _axes(umap_panels(coordinates, shown, modality, title, extra, color))
+    return _axes(umap_panels(coordinates, shown, modality, title, extra, color), parts[0])
 
 
 def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
@@ -77,7 +80,7 @@ def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
     key = key or settings["atac_label_key"] or settings["label_key"]
     truth = without_unknown(labels_of(adata.obs, key, "atac"))
     counts = confusion_counts(truth, np.asarray(_column(adata, LABEL), dtype=str))
-    return _axes(figures.confusion_matrix(counts))[0]
+    return _axes(figures.confusion_matrix(counts), adata)[0]
 
 
 def confidence(atac: AnnData | MuData) -> Axes:
@@ -87,8 +90,9 @@ def confidence(atac: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    values = np.asarray(_column(_with_data(_one(atac)), CONFIDENCE), dtype=float)
-    return _axes(figures.confidence_histogram(values))[0]
+    adata = _with_data(_one(atac))
+    values = np.asarray(_column(adata, CONFIDENCE), dtype=float)
+    return _axes(figures.confidence_histogram(values), adata)[0]
 
 
 def shares(cells: AnnData | MuData) -> Axes:
@@ -101,7 +105,7 @@ def shares(cells: AnnData | MuData) -> Axes:
     notes = _notes(_one(cells))
     if "type_shares" not in notes:
         raise _not_there("type_shares in uns['scadv']", "labels were taught")
-    return _axes(figures.type_shares(notes["type_shares"]))[0]
+    return _axes(figures.type_shares(notes["type_shares"]), _one(cells))[0]
 
 
 def markers(cells: AnnData | MuData) -> Axes:
@@ -111,10 +115,12 @@ def markers(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    found = _notes(_one(cells)).get("diagnosis", {})
+    adata = _one(cells)
+    found = _notes(adata).get("diagnosis", {})
     if "marker_dots" not in found:
         raise _not_there("marker_dots in uns['scadv']['diagnosis']", "labels were taught")
-    return _axes(marker_dots(found["marker_dots"]))[0]
+    has = _measure(adata).of_kind.has
+    return _axes(marker_dots(found["marker_dots"], has=has), adata)[0]
 
 
 def losses(cells: AnnData | MuData) -> list[Axes]:
@@ -124,7 +130,8 @@ def losses(cells: AnnData | MuData) -> list[Axes]:
     ------
     InputError : the cells were not integrated.
     """
-    return _axes(figures.loss_curves(losses_of(_notes(_one(cells))["history"])))
+    adata = _one(cells)
+    return _axes(figures.loss_curves(losses_of(_notes(adata)["history"])), adata)
 
 
 def learning_curve(cells: AnnData | MuData) -> Axes:
@@ -134,10 +141,12 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated, or ATAC labels were not known.
     """
-    history = _notes(_one(cells))["history"]
+    adata = _one(cells)
+    history = _notes(adata)["history"]
     if "macro_f1" not in history:
         raise _not_there("macro_f1 in the history", "types of the ATAC cells were known")
-    return _axes(figures.learning_curve({"classifier": history["macro_f1"].to_numpy()}))[0]
+    curve = figures.learning_curve({"classifier": history["macro_f1"].to_numpy()})
+    return _axes(curve, adata)[0]
 
 
 def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
@@ -187,8 +196,16 @@ def _not_there(what: str, when: str) -> InputError:
     )
 
 
-def _axes(figure: Figure) -> list[Axes]:
-    """The axes of a figure, which a notebook shows: it knows those of pyplot alone by itself."""
+def _measure(adata: AnnData) -> Measure:
+    """What the query cells of an integration measured; accessibility of an older one."""
+    settings = _notes(adata)["settings"]
+    names = ("query_kind", "modality_name")
+    return Measure.of(DataConfig(**{name: settings[name] for name in names if name in settings}))
+
+
+def _axes(figure: Figure, adata: AnnData) -> list[Axes]:
+    """The axes of a figure of some cells, which a notebook shows: of itself it shows pyplot's."""
+    call_query(figure, _measure(adata).name)
     if "IPython" in sys.modules:
         from IPython import get_ipython
         from IPython.display import Image, display

@@ -30,6 +30,7 @@ from scadv_tf.evaluation.report import (
 )
 from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
+from scadv_tf.naming import named
 from scadv_tf.present import present
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
@@ -183,8 +184,9 @@ def warnings_of(results: Results) -> list[str]:
     """What a user should know before trusting the run."""
     latents = {name: found.latent for name, found in results.annotation.answers.items()}
     labels = (results.data.known_rna_types(), results.routes[HEADLINE]) if results.routes else ()
+    collapsed = collapse_warnings(results.history, latents, *labels)
     return [
-        *collapse_warnings(results.history, latents, *labels),
+        *(named(text, results.data.measure.name) for text in collapsed),
         *present(results.diagnosis).texts,
         *calibration_warning(results.metrics.get("calibration_error")),
         *untold(results.data.matching.warnings),
@@ -194,15 +196,15 @@ def warnings_of(results: Results) -> list[str]:
 def report_content(results: Results, pictures: list[tuple[str, Path]]) -> ReportContent:
     """The content of the report page."""
     data = results.data
-    name = results.config.data.dataset or "custom"
+    name, query = results.config.data.dataset or "custom", data.measure.name
     files = FILES | {str(results.export): "the exported encoder (SavedModel)"}
     if not results.routes:
         files.pop("predictions.csv")
         files["integrated.h5ad"] = "both modalities with latent vectors and UMAP, for scanpy"
     return ReportContent(
-        title="RNA and ATAC integration",
+        title=named("RNA and ATAC integration", query),
         dataset=name,
-        summary=_summary(results),
+        summary=[named(text, query) for text in _summary(results)],
         scores=results.metrics,
         matching=data.matching.to_dict(),
         matching_lines=data.matching.text().splitlines(),
@@ -212,8 +214,9 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         diagnosis=present(results.diagnosis).to_dict(),
         cells=_cell_points(results),
         versions=versions(),
-        files=files,
+        files={name: named(text, query) for name, text in files.items()},
         transferred=bool(results.routes),
+        query=query,
     )
 
 
@@ -223,7 +226,8 @@ def _cell_points(results: Results) -> dict:
     atac = routes.get(HEADLINE, np.full(len(data.atac_cells), ""))
     types = np.concatenate([data.known_rna_types(), atac])
     confidence = results.answers.confidence if routes else None
-    return cell_points(results.umap, names, len(data.rna_cells), types, confidence)
+    query = data.measure.name
+    return cell_points(results.umap, names, len(data.rna_cells), types, confidence, query)
 
 
 def _summary(results: Results) -> list[str]:

@@ -11,8 +11,9 @@ import pandas as pd
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion
-from scadv_tf.evaluation.style import save
+from scadv_tf.evaluation.style import call_query, save
 from scadv_tf.evaluation.umap_figures import umap_panels
+from scadv_tf.naming import named
 from scadv_tf.present import present
 from scadv_tf.scoring import at_level, known_types
 
@@ -27,9 +28,10 @@ Picture = tuple[str, str, "Figure"]  # caption, name of the file, figure
 def write_figures(folder: Path, results: Results) -> list[tuple[str, Path]]:
     """Draws every picture; returns captions and paths."""
     paths = []
+    query = results.data.measure.name
     for caption, name, figure in _drawn(results):
-        save(figure, folder / f"{name}.png")
-        paths.append((caption, folder / f"{name}.png"))
+        save(call_query(figure, query), folder / f"{name}.png")
+        paths.append((named(caption, query), folder / f"{name}.png"))
     return paths
 
 
@@ -42,7 +44,8 @@ def _drawn(results: Results) -> list[Picture]:
         pictures += [confidence, _shares(results)]
     if results.diagnosis and results.diagnosis.markers and results.routes:
         caption = "Marker genes of the RNA types in the ATAC cells called each type"
-        dots = marker_dots(results.diagnosis.markers.dots)
+        has = results.data.measure.of_kind.has
+        dots = marker_dots(results.diagnosis.markers.dots, has=has)
         pictures.insert(1, (caption, "marker_dots", dots))
     return pictures
 

@@ -19,6 +19,7 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.batch_differences import batch_warnings
 from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available, load_dataset
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
@@ -27,6 +28,7 @@ from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.naming import named, query_called
 from scadv_tf.present import present
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
 from scadv_tf.results import METRICS, Results, versions, warnings_of, write_json, write_results
@@ -86,6 +88,7 @@ def run(config: RunConfig) -> dict:
         if chief:  # which alone writes results
             stack.enter_context(one_run(folder))
         scratch = stack.enter_context(scratch_folder(folder))
+        stack.enter_context(query_called(Measure.of(config.data).name))
         return _run(config, folder, export_dir, scratch, stages)
 
 
@@ -181,13 +184,24 @@ def train(
     with stages.stage("preprocess", "Preprocessing, finding neighbours"):
         seed, most = config.training.seed, config.data.memory_cells
         cells = preprocessing.fit(everything[0], config.preprocessing, seed, scratch, most)
+    measure = cells.preprocessor.measure
+    everything = dataclasses.replace(everything[0], measure=measure), everything[1]
     data, truth = _of_cells(cells, *everything)
-    data.matching.warnings.extend(batch_warnings(cells, data))
+    _tell_of_query(measure, batch_warnings(cells, data), data)
     with stages.stage("train", "Training"):
         hooks = [learning_curve_hook(data.types, truth)] if data.types and truth else []
         given = cells, everything[0].rna_labels, len(data.types), config, hooks, reporters
         model, history = fitting.fit(*given, team, kept)
     return Trained(model, history, cells, data, truth, *everything)
+
+
+def _tell_of_query(measure: Measure, warnings: list[str], data: PairedData) -> None:
+    """What preprocessing learned of the query, and warnings, in its name."""
+    if account := measure.account():
+        logger.info("  %s", account)
+        data.matching.names.append(account)
+    found = [*warnings, *filter(None, [measure.doubt()])]
+    data.matching.warnings.extend(named(text, measure.name) for text in found)
 
 
 def _of_cells(

@@ -69,6 +69,16 @@ def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path)
     assert lines_of("bench_shift.py", *given) == found
 
 
+def test_bench_modalities_prints_a_line_a_system_and_the_means():
+    found = lines_of("bench_modalities.py", "--modalities=protein", "--systems=guess", job=[])
+    assert [(line["modality"], line.get("system")) for line in found] == [
+        ("protein", "guess"), ("protein", None)
+    ]  # fmt: skip
+    assert found[0]["genes"] == 24 and found[0]["macro_f1"] > 0.6
+    assert found[1]["mean"]["accuracy"]["guess"] == round(found[0]["accuracy"], 3)
+    assert len(found[0]["confused"]) == 4
+
+
 def test_bench_new_cells_compares_trained_and_new_cells():
     found = lines_of("bench_new_cells.py", "--seeds=1")
     scores = found[0]["macro_f1"]

@@ -14,7 +14,7 @@ PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
     ("errors", "files", "modalities", "modes", "present", "progress", "signals"),
-    ("folders", "outages", "settings"),
+    ("folders", "naming", "outages", "settings"),
     ("config", "console"),
     ("data", "flags"),
     ("client", "cluster", "evaluation", "models"),

@@ -25,9 +25,11 @@ from scadv_tf.config import OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_path
 from scadv_tf.data.answers import UMAP, write_into
 from scadv_tf.data.emptiness import spread
+from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.naming import query_called
 from scadv_tf.present import present
 from scadv_tf.progress import Stages
 
@@ -61,7 +63,8 @@ def integrate(
     Parameters
     ----------
     rna, atac : raw counts: an AnnData, in memory or backed, or whatever ``--rna`` and ``--atac``
-        take. Or a MuData with both, alone. Neither with ``dataset='pbmc'``, which brings its own.
+        take; query cells that are no ATAC by the setting ``query_kind``. Or a MuData with both,
+        alone. Neither with ``dataset='pbmc'``, which brings its own.
     copy : whether to write into copies in memory and leave what was given as it is.
     batch_key : column of both tables of cells with their donor, lane or technology, which is
         corrected for; of one modality alone: rna_batch_key, atac_batch_key.
@@ -89,12 +92,18 @@ def integrate(
     given = {name: each for name, each in given.items() if each is not None}
     config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
     given = {name: each for name, each in given.items() if not is_path(each)}
+    measure = Measure.of(config.data)
+    if hasattr(given.get("atac"), "mod") and measure.of_kind.features != "atac":
+        given["atac"] = anndata_of(given["atac"], measure.of_kind.features)
     _check_apart(given)
     targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
     if not given:
         training.dataset_name(config.data)  # one must be named
     stages = Stages()
-    with scratch_folder(Path(tempfile.gettempdir())) as scratch:
+    with (
+        scratch_folder(Path(tempfile.gettempdir())) as scratch,
+        query_called(measure.name),
+    ):
         everything = training.read_and_tell(config, scratch, stages, given)
         team = training.start_tensorflow(config, stages)
         trained = training.train(everything, config, scratch, stages, team)

@@ -16,7 +16,8 @@ from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
 from scadv_tf.client.new_cells import answers_of, batches_asked, checked_columns
 from scadv_tf.data.answers import write_into
 from scadv_tf.data.cell_files import open_cells
-from scadv_tf.data.stored_cells import Called
+from scadv_tf.data.stored_cells import Called, Choices
+from scadv_tf.naming import query_called
 from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
 
 if TYPE_CHECKING:
@@ -97,12 +98,16 @@ class AnnotationModel:
         check_modality(modality)
         target = target_of(cells, modality, copy)
         model, called = self.exported, Called("the cells", "cells", "layer")
-        with open_cells(cells, modality, layer, called=called) as source:
+        choices = Choices(measure=model.measure)
+        with (
+            query_called(model.measure.name),
+            open_cells(cells, modality, layer, called=called, choices=choices) as source,
+        ):
             columns = checked_columns(source, modality, model)
             batches = batches_asked(source, model, modality, batch_key, "batch_key")
             with quiet_start():
                 model.load()
-            parts, summary = [], Summary(modality, columns.matched_how)
+            parts, summary = [], Summary(modality, columns.matched_how, model.measure.name)
             with CellProgress(source.cells, "annotating") as progress:
                 asked = modality, batch_size, batches
                 for names, answers in answers_of(source, columns, model, *asked):

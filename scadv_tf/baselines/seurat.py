@@ -17,6 +17,7 @@ from scipy import sparse
 
 from scadv_tf.baselines.transfer import Transfer, latent_routes
 from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.measures import SAME
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.errors import InputError
 
@@ -51,7 +52,8 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
 
     Raises
     ------
-    InputError : if R or Seurat is missing, fails, or takes too long; or RNA has no labels.
+    InputError : if R or Seurat is missing, fails, or takes too long; RNA has no labels, or less of
+        the query means more.
     """
     if data.rna_labels is None:
         raise InputError(
@@ -59,6 +61,13 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
             expected="RNA cells with a label",
             received="none",
             advice="Give the column of the cell types by --label_key.",
+        )
+    if data.measure.is_levels or data.measure.direction != SAME:
+        raise InputError(
+            what="Seurat's anchors are of counts of which more means more expression.",
+            expected="--query_kind=accessibility, expression or protein",
+            received=f"--query_kind={data.measure.kind}",
+            advice="Leave 'seurat' out of --systems.",
         )
     rscript = check_installed()
     with TemporaryDirectory(prefix="scadv_tf-seurat-") as name:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.gene_activity import peak_intervals
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.errors import InputError
 
@@ -79,6 +80,11 @@ class Assets:
     def batches(self) -> dict[str, list[str]]:
         """Modality -> the training's batches, where these are corrected for."""
         return self.manifest.get("batches", {})
+
+    @property
+    def measure(self) -> Measure:
+        """What the ATAC cells' numbers are; accessibility of an older export."""
+        return Measure(**self.manifest.get("query", {}))
 
     @property
     def peaks(self) -> int:

@@ -30,6 +30,7 @@ from scadv_tf.client.input_columns import input_columns
 from scadv_tf.client.outputs import expected_outputs, misfit
 from scadv_tf.client.transport import AVAILABLE, Answer, RequestFailed, Retries, Transport
 from scadv_tf.data.answers import CellAnswers
+from scadv_tf.data.levels import held_levels
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ class Client:
 
         Parameters
         ----------
-        adata : raw counts; genes in any order, named as in training, or peaks of ATAC, see
-            `input_columns`.
+        adata : raw counts, or levels of methylation; genes in any order, named as in training, or
+            peaks of ATAC, see `input_columns`.
         modality : 'rna' or 'atac'.
         layer : that holds the counts; None for X.
 
@@ -135,7 +136,10 @@ class Client:
             no types, or it has another number of genes than was said.
         """
         check_modality(modality)
-        rows = batches_of(counts_of(adata, layer), self.batch_size)
+        counts = counts_of(adata, layer)
+        if modality == "atac" and self.assets.measure.is_levels:
+            counts = held_levels(counts, name="the AnnData")
+        rows = batches_of(counts, self.batch_size)
         columns = input_columns(adata.var, modality, self.assets)
         batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
         answers = self._annotated(batches, modality, columns.to_peaks is not None)

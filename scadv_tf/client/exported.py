@@ -21,6 +21,7 @@ from scadv_tf.client.batches import (
     sparse_inputs,
 )
 from scadv_tf.data.answers import CellAnswers
+from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class ExportedModel:
         return self.assets.peaks
 
     @property
+    def measure(self) -> Measure:
+        """What the ATAC cells' numbers are."""
+        return self.assets.measure
+
+    @property
     def latent_size(self) -> int:
         """The width Z of latent vectors."""
         return self.assets.signatures["embed_rna"]["outputs"]["latent"]["shape"][1]
@@ -98,7 +104,8 @@ class ExportedModel:
 
         Parameters
         ----------
-        counts : raw counts, CSR [cells, G] in the order of `genes`.
+        counts : raw counts, CSR [cells, G] in the order of `genes`; levels of methylation as
+            `scadv_tf.data.levels.held_levels` gives them.
         modality : 'rna' or 'atac'.
         peaks : of ATAC cells, CSR [cells, P] in the order of `intervals.peaks`, for better
             neighbours; only whether an entry is there and above 0 counts.

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.client.assets import Assets
+from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
@@ -81,7 +82,7 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
     if peaks is None:
         if model.peaks:
             logger.info("the input has gene activity and no peaks: neighbours are found by genes")
-        match = gene_match(var, model.genes)
+        match = _query_match(var, model)
         return InputColumns(_columns(match), matched_how=match.matched_how)
     if model.intervals is None or model.intervals.genes is None:
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
@@ -135,10 +136,10 @@ def _columns(match: GeneMatch) -> sparse.csr_matrix:
     return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
 
 
-def gene_match(var: pd.DataFrame, genes: np.ndarray) -> GeneMatch:
+def gene_match(var: pd.DataFrame, genes: np.ndarray, summed: bool = True) -> GeneMatch:
     """The genes of a model, as RNA, and the features of an input; see `gene_columns`."""
     try:
-        match = match_features(pd.DataFrame(index=pd.Index(genes, dtype=object)), var, 1)
+        match = match_features(_table_of(genes), var, 1, summed)
     except InputError as error:
         raise InputError(
             what="none of the model's genes is in the input",
@@ -149,6 +150,20 @@ def gene_match(var: pd.DataFrame, genes: np.ndarray) -> GeneMatch:
         ) from error
     _tell(match, len(genes))
     return match
+
+
+def _table_of(genes: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(index=pd.Index(genes, dtype=object))
+
+
+def _query_match(var: pd.DataFrame, model: Assets) -> GeneMatch:
+    """The same of query cells, whose features may be antibodies, or levels that do not add up."""
+    measure = model.measure
+    if measure.is_protein:
+        var, antibodies = as_genes(var, _table_of(model.genes))
+        for line in antibodies.lines():
+            logger.info(line)
+    return gene_match(var, model.genes, summed=not measure.is_levels)
 
 
 def _tell(match: GeneMatch, genes: int) -> None:

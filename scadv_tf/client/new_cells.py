@@ -29,6 +29,8 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     InputError : see `input_columns`.
     """
     columns = input_columns(source.var, modality, model.assets)
+    if modality == "atac" and model.measure.is_levels:
+        return columns
     trained = model.manifest.get("trained_on_counts", {}).get(modality)
     if trained is not None and trained != source.looks_counted():
         kinds = ["values that are no counts, as log-normalised ones", "counts"]

@@ -29,6 +29,7 @@ from scadv_tf.evaluation.html_parts import (
 from scadv_tf.evaluation.report import ROUTES
 from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
+from scadv_tf.naming import ATAC, named
 
 READING_NOTES = (
     "Labels of the ATAC cells are used for scores only: no system sees them.",
@@ -62,6 +63,7 @@ class ComparisonContent:
     versions : package -> version.
     figures : (caption, path of a PNG); the caption is also the text for those who cannot see it.
     notes : sentences on how to read this comparison, beside those that always hold.
+    query : what the ATAC cells are called.
     """
 
     dataset: str
@@ -71,6 +73,7 @@ class ComparisonContent:
     versions: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[tuple[str, str | Path | bytes]] = ()
     notes: Sequence[str] = ()
+    query: str = ATAC
 
 
 def write_comparison_report(path: str | Path, content: ComparisonContent) -> Path:
@@ -86,14 +89,18 @@ def write_comparison_report(path: str | Path, content: ComparisonContent) -> Pat
     ------
     InputError : if a picture is not a PNG.
     """
-    systems = _systems(content)
-    sections = [
+    systems, query = _systems(content), html.escape(content.query)
+    what = section("What each system is", pairs(content.definitions, "System", "What it is"))
+    found = (
         section("Systems", _table_of_systems(content.rows, systems)),
         _failures(content.rows, systems),
         section("Routes of label transfer", _table_of_routes(content.rows, systems)),
         section("How to read this page", bullets([*READING_NOTES, *content.notes])),
+    )
+    sections = [
+        *(named(text, query) for text in found),
         section("Pictures", "".join(figure(*item) for item in content.figures)),
-        section("What each system is", pairs(content.definitions, "System", "What it is")),
+        named(what, query),
         section("Settings", settings_tables(content.settings)),
         section("Versions", pairs(content.versions, "Package", "Version")),
     ]

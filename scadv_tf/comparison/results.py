@@ -14,7 +14,7 @@ from scadv_tf.comparison.summary import finished, values_of
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.evaluation.figures import learning_curves
-from scadv_tf.evaluation.style import save, series_colors
+from scadv_tf.evaluation.style import call_query, save, series_colors
 from scadv_tf.evaluation.umap_figures import umap_grid
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def write_comparison(
             versions=content["versions"],
             figures=pictures,
             notes=notes,
+            query=data.measure.name,
         ),
     )
 
@@ -99,7 +100,7 @@ def write_pictures(
         path = folder / f"{name}.png"
         path.unlink(missing_ok=True)
         if figure is not None:
-            save(figure, path)
+            save(call_query(figure, data.measure.name), path)
             paths.append((CAPTIONS[name], path))
     return paths
 

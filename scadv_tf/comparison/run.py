@@ -19,6 +19,7 @@ from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.folders import made_folder, one_run
+from scadv_tf.naming import query_called
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import check_writable, dataset_name, read
 
@@ -55,7 +56,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     data, truth = read(all_held(config))
     for line in data.matching.text().splitlines():
         logger.info("  %s", line)
-    with made_folder(folder), one_run(folder):
+    with made_folder(folder), one_run(folder), query_called(data.measure.name):
         # The report says 'done': it goes first and comes last.
         (folder / REPORT).unlink(missing_ok=True)
         rows = run_rows(data, truth, chosen, seeds, folder)

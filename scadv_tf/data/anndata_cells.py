@@ -80,7 +80,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     ------
     InputError : see `anndata_of`; or the layer is not there.
     """
-    adata = anndata_of(given, asked.modality)
+    adata = anndata_of(given, asked.features)
     # Read when asked for: of a backed AnnData that takes time.
     places: dict[str, Callable[[], Any]] = {
         name: partial(adata.layers.__getitem__, name) for name in adata.layers
@@ -99,7 +99,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     def table() -> pd.DataFrame:
         obs = adata.obs.copy()
         if given is not adata:
-            obs = with_shared_columns(obs, given.obs, asked.modality, list(given.mod))
+            obs = with_shared_columns(obs, given.obs, asked.features, list(given.mod))
         return obs.set_axis(pd.RangeIndex(len(obs)))
 
     return StoredCells(

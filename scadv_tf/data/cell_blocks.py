@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +50,7 @@ class CellBlocks:
     columns : of the chosen genes among those of the data.
     least : how many features a cell with data has open, see `Preprocessor.least_open`.
     sample : ascending rows among all cells of the data of those that teach; all have data.
+    comparable : makes counts comparable, see `scadv_tf.data.measures`.
 
     Attributes
     ----------
@@ -63,7 +64,9 @@ class CellBlocks:
         columns: np.ndarray,
         least: dict[str, int],
         sample: np.ndarray,
+        comparable: Callable[[sparse.csr_matrix], sparse.csr_matrix] = log_normalize,
     ):
+        self._comparable = comparable
         self._counts: Counts = getattr(data, name)
         self._peaks = data.peaks if name == "atac" else None
         self._batches = data.batches.get(name)
@@ -93,7 +96,7 @@ class CellBlocks:
                 kept = self.with_data[part] = self._have_data(counts, peaks)
                 batches = None if self._batches is None else self._batches[part][kept]
                 yield (
-                    log_normalize(counts[kept]),
+                    self._comparable(counts[kept]),
                     None if peaks is None else peaks[kept],
                     None if batches is None else memberships(batches),
                 )

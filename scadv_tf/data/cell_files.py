@@ -23,6 +23,7 @@ from scipy import sparse
 from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
 from scadv_tf.data.anndata_cells import is_path, read_anndata
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
+from scadv_tf.data.levels import held_levels, largest_level, read_levels
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
 from scadv_tf.data.sound_counts import (
@@ -86,9 +87,10 @@ class CellFile:
 
     def __init__(self, asked: Asked, stored: StoredCells, stack: contextlib.ExitStack):
         self.path, self.stored, self._asked = asked.path, stored, asked
-        self._wanted = features_of(stored.var, asked.modality, asked.path, stored.from_10x)
+        self._wanted = features_of(stored.var, asked.features, asked.path, stored.from_10x)
         self.cells = stored.matrix.shape[0]
         self.var = with_unique_names(stored.var[self._wanted])
+        self._largest = largest_level(stored.matrix) if asked.are_levels else None
         self.close = weakref.finalize(self, stack.close)
 
     def __enter__(self) -> CellFile:
@@ -129,6 +131,8 @@ class CellFile:
         ------
         InputError : a value is negative or not finite, or the file is damaged.
         """
+        if self._largest is not None:
+            return self._levels(start, stop)
         with self.readable():
             counts = plain_counts(self.stored.matrix.rows(start, stop))
         if not self._wanted.all():
@@ -137,6 +141,11 @@ class CellFile:
             names = self.names(start, stop), feature_names(self.var)
             raise bad_value(counts, *names, self._asked, self.stored.others())
         return counts
+
+    def _levels(self, start: int, stop: int) -> sparse.csr_matrix:
+        with self.readable():
+            levels = read_levels(self.stored.matrix, start, stop, self._wanted)
+        return held_levels(levels, self._largest, self.path.name)
 
     def looks_counted(self) -> bool:
         """Whether the first values are whole numbers, as counts are."""
@@ -196,7 +205,8 @@ def open_cells(
             cells, features = stored.matrix.shape
             if not (cells and features):
                 raise no_counts(path, (cells, features))
-            tell_of_logs(asked, stored)
+            if not asked.are_levels:
+                tell_of_logs(asked, stored)
         return CellFile(asked, stored, stack)
     except BaseException:
         stack.close()

@@ -5,6 +5,7 @@ A recipe takes the user's `DatasetSource`, fills in what it knows, and returns w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
+from scadv_tf.data.anndata_cells import is_path
 from scadv_tf.data.batch_offsets import batches_of
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.features import feature_names
 from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
     count_linked,
@@ -28,6 +31,7 @@ from scadv_tf.data.gene_activity import (
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
 from scadv_tf.data.label_tables import labels_from
 from scadv_tf.data.labels import labels_of
+from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
 from scadv_tf.data.pairing import (
     AtacTruth,
     Counts,
@@ -39,6 +43,7 @@ from scadv_tf.data.readers import StoredModality, held, stored
 from scadv_tf.data.recipes import mouse_skin, pbmc_10k
 from scadv_tf.data.recipes.public_data import PublicData
 from scadv_tf.data.regions import read_peaks, windows_of
+from scadv_tf.data.several_files import COLUMN, paths_of, together
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
@@ -142,7 +147,9 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     optional = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
     for name in ("rna", "atac", *optional):
         if name not in given:
-            _check_given(name, getattr(source, name), needed=name in ("rna", "atac"))
+            path = getattr(source, name)
+            for each in paths_of(path) if name == "atac" else [path]:
+                _check_given(name, each, needed=name in ("rna", "atac"))
     rna = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
@@ -154,6 +161,8 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     batches_of(rna.obs, source.rna_batch_key, "--rna_batch_key")
     atac = _modality(source, "atac", source.atac_layer, given)
+    if "atac" not in given and len(paths_of(source.atac)) > 1:
+        source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
     batches_of(atac.obs, source.atac_batch_key, "--atac_batch_key")
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
@@ -168,8 +177,12 @@ def _modality(
 ) -> AnnData | StoredModality:
     """One modality of its file, its counts in memory or left on disk."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
-    choices = _choices(source, modality)
-    cells = open_cells(found, modality, layer, source.scratch or None, called, choices)
+    options = modality, layer, source.scratch or None, called, _choices(source, modality)
+    if modality == "atac" and is_path(found) and len(paths := paths_of(found)) > 1:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(open_cells(path, *options)) for path in paths]
+            return together(files, source.memory_cells)
+    cells = open_cells(found, *options)
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
             return held(cells)
@@ -196,7 +209,8 @@ def assemble(
     genes : coordinates as from `load_genes`; None takes those that source names.
     beside : the peaks of the same ATAC cells, in place of the file that source names.
     """
-    found = peak_intervals(atac.var)
+    measure, found = Measure.of(source), peak_intervals(atac.var)
+    _check_features(measure, atac.var, found is not None, beside or source.atac_peaks)
     peaks = peaks_in_genes = intervals = None
     if found is not None:
         genes = genes_of(source) if genes is None else genes
@@ -210,9 +224,29 @@ def assemble(
         intervals = Intervals(found, intervals and intervals.genes, source.upstream)
     paired, truth = pair(
         rna, atac, source.label_key, source.atac_label_key, peaks,
-        source.drop_types, source.min_shared_genes, peaks_in_genes, source.supervised,
+        source.drop_types, _fewest_genes(source, measure), peaks_in_genes, source.supervised,
+        measure,
     )  # fmt: skip
     return replace(paired, intervals=intervals, batches=_batches(paired, source)), truth
+
+
+def _check_features(measure: Measure, var: pd.DataFrame, are_peaks: bool, beside: object) -> None:
+    """Refuses peaks where there can be none."""
+    if measure.of_kind.in_genes and (are_peaks or beside):
+        raise InputError(
+            what=f"peaks were given, and --query_kind={measure.kind} has none",
+            expected="features that are genes" + (" or antibodies" if measure.is_protein else ""),
+            received=", ".join(feature_names(var)[:3]) if are_peaks else "--atac_peaks",
+            advice="sum them up to genes first (levels: the mean over each gene's body), or choose "
+            "--query_kind=accessibility or repressive_mark, whose peaks are summed by themselves",
+        )
+
+
+def _fewest_genes(source: DatasetSource, measure: Measure) -> int:
+    """How many genes must be shared: the user's number, or by default what the kind allows."""
+    given = source.min_shared_genes != DataConfig.min_shared_genes
+    is_few = measure.of_kind.panel and not given
+    return FEWEST_OF_A_PANEL if is_few else source.min_shared_genes
 
 
 def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
@@ -297,8 +331,12 @@ def _choices(source: DatasetSource, name: str) -> Choices:
         return read_peaks(source.peaks)
 
     def files(is_such: Callable[[Path], bool]) -> list[str]:
-        paths = {each: getattr(source, each) for each in ("rna", "atac", "atac_peaks")}
-        return [each for each, path in paths.items() if path and is_such(Path(path).expanduser())]
+        paths = {each: paths_of(getattr(source, each)) for each in ("rna", "atac", "atac_peaks")}
+        return [
+            each
+            for each, parts in paths.items()
+            if any(path and is_such(Path(path).expanduser()) for path in parts)
+        ]
 
     names = "peaks", "barcodes", "min_fragments"
     flags = [f"--{name}" for name in names if getattr(source, name) != getattr(DataConfig, name)]
@@ -306,7 +344,7 @@ def _choices(source: DatasetSource, name: str) -> Choices:
     counting = source.barcodes, source.min_fragments, refused, not source.peaks
     by_genome = files(has_genomes)
     group = source.genome_group if name in by_genome or not by_genome else ""
-    return Choices(Counting(intervals, *counting), group)
+    return Choices(Counting(intervals, *counting), group, Measure.of(source))
 
 
 def genes_of(source: DataConfig) -> pd.DataFrame:

@@ -15,11 +15,15 @@ logger = logging.getLogger(__name__)
 # Names as in the file, kept where they had to be made unique: the gene matching sums duplicates.
 ORIGINAL_NAME = "original_name"
 # What the column `feature_types` says, in 10x files and in those derived from them.
-_KINDS = {
+KINDS = {
     "rna": {"gene expression", "gex", "rna"},
     "atac": {"peaks", "atac", "gene activity", "geneactivity"},
+    "protein": {"antibody capture", "adt", "protein"},
+    "methylation": {"methylation"},
 }
-_OTHER_KINDS = {"antibody capture", "crispr guide capture", "multiplexing capture", "custom", "adt"}
+_OTHER_KINDS = {"crispr guide capture", "multiplexing capture", "custom"}
+_CALLED = {"rna": "RNA", "atac": "ATAC"}
+_EXPECTED = {"rna": "Gene Expression", "atac": "Peaks", "protein": "Antibody Capture"}
 
 
 def feature_names(var: pd.DataFrame) -> np.ndarray:
@@ -42,11 +46,12 @@ def numbered(names: pd.Index) -> pd.Index:
     return make_index_unique(names)
 
 
-def features_of(var: pd.DataFrame, modality: str, path: Path, strict: bool) -> np.ndarray:
-    """Which features are of one modality, bool [features]: all, unless ``feature_types`` tells.
+def features_of(var: pd.DataFrame, kind: str, path: Path, strict: bool) -> np.ndarray:
+    """Which features are of one kind, bool [features]: all, unless ``feature_types`` tells.
 
     Parameters
     ----------
+    kind : one of `KINDS`.
     strict : whether 'Gene Expression' is what the machine saw, as in 10x files; elsewhere gene
         activity may have kept that column of the table that it was made with.
 
@@ -58,18 +63,19 @@ def features_of(var: pd.DataFrame, modality: str, path: Path, strict: bool) -> n
     if "feature_types" not in var:
         return everything
     kinds = var["feature_types"].astype(str).str.strip().str.casefold()
-    known = set().union(*_KINDS.values(), _OTHER_KINDS)
-    wanted = kinds.isin(_KINDS[modality]).to_numpy()
+    known = set().union(*KINDS.values(), _OTHER_KINDS)
+    wanted = kinds.isin(KINDS[kind]).to_numpy()
     if wanted.all() or not kinds.isin(known).any():  # other files keep biotypes in this column
         return everything
     if wanted.any():
-        logger.info("%s: %d of %d features are %s", path.name, wanted.sum(), len(wanted), modality)
+        logger.info("%s: %d of %d features are %s", path.name, wanted.sum(), len(wanted), kind)
         return wanted
-    if modality == "atac" and not strict and kinds.isin(_KINDS["rna"]).all():
+    made_of_genes = kind in ("atac", "methylation") and not strict
+    if made_of_genes and kinds.isin(KINDS["rna"]).all():
         return everything
     raise InputError(
-        what=f"{path.name} holds no {modality.upper()} features",
-        expected="Gene Expression" if modality == "rna" else "Peaks",
+        what=f"{path.name} holds no {_CALLED.get(kind, kind)} features",
+        expected=_EXPECTED.get(kind, kind),
         received=", ".join(var["feature_types"].astype(str).unique()),
         advice="check that RNA and ATAC are not swapped",
     )

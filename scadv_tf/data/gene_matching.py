@@ -38,6 +38,7 @@ class GeneMatch:
     matched_how : number of genes matched 'exact', without 'version', with each _ a 'dash', or
         ignoring 'case'.
     duplicates_summed : columns of either modality that were added to another one.
+    left_out : columns of ATAC that name a gene once more, and do not add up.
     names_from : where RNA and ATAC have the names: 'index' or a column of var.
     """
 
@@ -46,24 +47,37 @@ class GeneMatch:
     atac_sum: sparse.csr_matrix
     matched_how: dict[str, int]
     duplicates_summed: int
+    left_out: int = 0
     names_from: tuple[str, str] = (INDEX, INDEX)
 
     def warnings(self, advice: str) -> list[str]:
-        """Of genes of two species (CD3D, Cd3d), which match in spite of upper and lower case."""
-        if 2 * self.matched_how["case"] <= len(self.genes):
-            return []
-        return [
-            f"most genes match only when upper and lower case are taken as one: {advice}",
-        ]
+        """Of genes of two species (CD3D, Cd3d), which match in spite of upper and lower case.
+
+        And of repeated columns that were left out.
+        """
+        found = []
+        if 2 * self.matched_how["case"] > len(self.genes):
+            found.append(
+                f"most genes match only when upper and lower case are taken as one: {advice}"
+            )
+        if self.left_out:
+            found.append(
+                f"{self.left_out:,} columns name a gene once more and were left out: the first is "
+                "taken, since levels do not add up"
+            )
+        return found
 
 
-def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) -> GeneMatch:
+def match_features(
+    rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int, summed: bool = True
+) -> GeneMatch:
     """Match the genes of two feature tables, wherever each has its best names.
 
     Parameters
     ----------
     rna_var, atac_var : the tables of features.
     minimum : fewest shared genes.
+    summed : whether ATAC columns of one gene add up; else the first is taken, as of levels.
 
     Raises
     ------
@@ -71,7 +85,7 @@ def match_features(rna_var: pd.DataFrame, atac_var: pd.DataFrame, minimum: int) 
     """
     names_from = choose_names(rna_var, atac_var)
     rna_names, atac_names = _names(rna_var, names_from[0]), _names(atac_var, names_from[1])
-    match = match_genes(rna_names, atac_names)
+    match = match_genes(rna_names, atac_names, summed)
     if len(match.genes) >= minimum:
         return replace(match, names_from=names_from)
     raise InputError(
@@ -119,7 +133,7 @@ def _symbols(names: pd.Series) -> np.ndarray:
     return names.to_numpy(dtype=str)
 
 
-def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
+def match_genes(rna_names: np.ndarray, atac_names: np.ndarray, summed: bool = True) -> GeneMatch:
     """Match genes by exact name, then without Ensembl version, with dashes, then ignoring case.
 
     Each step looks only at the names that no earlier step has matched, so that an exact match is
@@ -137,6 +151,10 @@ def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
     # A key alone may repeat between steps, so a gene is the step and the key.
     rna = pd.concat([str(step) + r for step, (r, _) in enumerate(found)]).sort_index()
     atac = pd.concat([str(step) + a for step, (_, a) in enumerate(found)])
+    repeated = 0
+    if not summed:
+        atac, given = atac.sort_index().drop_duplicates(), len(atac)
+        repeated = given - len(atac)
     genes = pd.Index(rna.unique())
     first = rna.drop_duplicates().index
     return GeneMatch(
@@ -145,6 +163,7 @@ def match_genes(rna_names: np.ndarray, atac_names: np.ndarray) -> GeneMatch:
         atac_sum=_indicator(atac, genes, len(atac_names)),
         matched_how=matched_how,
         duplicates_summed=len(rna) + len(atac) - 2 * len(genes),
+        left_out=repeated,
     )
 
 

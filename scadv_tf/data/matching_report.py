@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from scadv_tf.naming import ATAC
+
 
 @dataclass(frozen=True)
 class MatchingReport:
@@ -25,6 +27,8 @@ class MatchingReport:
     rna_types : RNA cells by type.
     rare_types : the types among them with fewer than 10 cells.
     warnings : sentences in plain language.
+    query, kind : what the ATAC cells are called, and of what kind they are.
+    names : lines on what was made of names that are no genes'.
     """
 
     rna_cells: int
@@ -43,6 +47,9 @@ class MatchingReport:
     rna_types: dict[str, int] = field(default_factory=dict)
     rare_types: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    query: str = ATAC
+    kind: str = "accessibility"
+    names: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict:
         """The fields as plain values that JSON can hold."""
@@ -52,18 +59,20 @@ class MatchingReport:
         """A few plain lines for the user. Warnings are not among them: they are logged."""
         lines = [
             f"RNA: {self.rna_cells:,} cells, {self.rna_genes:,} genes",
-            f"ATAC: {self.atac_cells:,} cells, {self.atac_genes:,} genes" + self._peaks(),
+            f"{self.query}: {self.atac_cells:,} cells, {self.atac_genes:,} genes" + self._peaks(),
+            *self.names,
             f"shared genes: {self.shared_genes:,} ({in_steps(self.matched_how)})",
         ]
         if self.duplicates_summed:
             lines.append(f"repeated genes: {self.duplicates_summed:,} columns added to another")
-        for modality, source in (("RNA", self.rna_names_from), ("ATAC", self.atac_names_from)):
+        for modality, source in (("RNA", self.rna_names_from), (self.query, self.atac_names_from)):
             if source != "index":
                 lines.append(f"{modality} gene names: from the column var['{source}']")
         if self.cells_without_label:
             lines.append(f"left out: {self.cells_without_label:,} RNA cells without a label")
         if any(self.dropped_cells.values()):
-            dropped = (f"{n:,} {m.upper()} cells" for m, n in self.dropped_cells.items())
+            called = {"rna": "RNA", "atac": self.query}
+            dropped = (f"{n:,} {called[m]} cells" for m, n in self.dropped_cells.items())
             lines.append("left out: " + " and ".join(dropped) + " of dropped types")
         if self.rna_types:
             lines.append(f"cell types: {len(self.rna_types)}, " + _list(self.rna_types))

@@ -2,7 +2,9 @@
 
 Peaks tell cells apart far better than gene activity does where there are enough of them, and the
 genes help where peaks are few; unit vectors of both, side by side, hold on both kinds of data.
-Without peaks the index is made of the genes' activity, which still beats the genes alone.
+Without peaks the index is made of the genes' activity, which still beats the genes alone. Of a
+panel of proteins, where all are open in all cells, the joint components alone are taken, each as
+wide as it is: the last of so few hold little but noise.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class NeighborSpace:
     Attributes
     ----------
     indices : 'genes' and, where the training cells have peaks, 'peaks' -> the latent semantic
-        index of that kind of feature.
+        index of that kind of feature; none of a panel.
     gene_components : joint principal components [G, D] of single cells' genes.
     gene_scale : the scale of single ATAC cells' genes.
     component_scale : the scale of the ATAC cells' joint principal components.
@@ -53,6 +55,7 @@ class NeighborSpace:
         atac: sparse.csr_matrix,
         peaks: sparse.csr_matrix | None,
         config: PreprocessingConfig,
+        panel: bool = False,
     ) -> NeighborSpace:
         """Learns from cells that are held.
 
@@ -60,6 +63,7 @@ class NeighborSpace:
         ----------
         rna, atac : log-normalised chosen genes [R, G] and [A, G].
         peaks : counts [A, P], or None.
+        panel : whether the features are a panel of proteins.
         """
         rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
         cells = min(rna.shape[0], atac.shape[0])
@@ -67,6 +71,9 @@ class NeighborSpace:
             [covariance(rna, rna_scale), covariance(atac, atac_scale)],
             number_of_components(cells, config.neighbor_pca_size),
         )
+        if panel:
+            width = components.shape[1]
+            return cls({}, components, atac_scale, Scale(np.zeros(width), np.ones(width)))
         counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
         indices = {kind: SemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}
         component_scale = Scale.of(project(atac, atac_scale, components))
@@ -86,6 +93,8 @@ class NeighborSpace:
         values = {kind: index.transform(given[kind]) for kind, index in self.indices.items()}
         values["components"] = project(normalized, self.gene_scale, self.gene_components)
         offsets = {name: design.offsets(found) for name, found in values.items()}
+        if not self.indices:
+            return replace(self, offsets=offsets)
         scale = Scale.of(
             without_offsets(values["components"], design.members, offsets["components"])
         )
@@ -114,9 +123,12 @@ class NeighborSpace:
         float32 [cells, F].
         """
         kind = self.kind(peaks)
-        # The index looks at which features are open: counts and their logarithms are the same.
-        semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
-        semantic = without_offsets(semantic, members, self.offsets.get(kind))
         projected = project(normalized, self.gene_scale, self.gene_components)
         projected = without_offsets(projected, members, self.offsets.get("components"))
-        return np.hstack([unit_rows(semantic), unit_rows(self.component_scale.apply(projected))])
+        parts = [unit_rows(self.component_scale.apply(projected))]
+        if self.indices:
+            # The index looks at which features are open: counts and their logarithms are the same.
+            semantic = self.indices[kind].transform(peaks if kind == "peaks" else normalized)
+            semantic = without_offsets(semantic, members, self.offsets.get(kind))
+            parts.insert(0, unit_rows(semantic))
+        return np.hstack(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,28 +29,44 @@ def measured_genes(rna: sparse.csr_matrix, atac: sparse.csr_matrix) -> np.ndarra
     return np.flatnonzero(counted[0] & counted[1])
 
 
-def variable_genes(rna: sparse.csr_matrix, atac: sparse.csr_matrix, count: int) -> np.ndarray:
+def variable_genes(
+    rna: sparse.csr_matrix,
+    atac: sparse.csr_matrix,
+    count: int,
+    rank_of: Callable[[sparse.csr_matrix], np.ndarray] | None = None,
+) -> np.ndarray:
     """Columns of the `count` genes that vary most in both modalities, in their old order; 0: all.
 
     A gene's variability is its rank by dispersion (variance / mean of counts per 10,000) within its
     tenth of genes by mean, as in Seurat's first flavour; both modalities' ranks are averaged. Genes
     that are measured in one modality alone are none: what varies in many such genes would take up
     the joint components, and the other modality has nothing of it.
+
+    Parameters
+    ----------
+    rank_of : counts of the ATAC cells -> ranks of their genes, where these are no plain counts.
     """
     measured = measured_genes(rna, atac)
     if count == 0 or count >= len(measured):
         return measured
-    rank = _dispersion_rank(rna[:, measured]) + _dispersion_rank(atac[:, measured])
+    rank = dispersion_rank(rna[:, measured])
+    rank = rank + (rank_of or dispersion_rank)(atac[:, measured])
     return np.sort(measured[np.argsort(-rank, kind="stable")[:count]])
 
 
-def _dispersion_rank(counts: sparse.csr_matrix) -> np.ndarray:
-    import pandas as pd
-
+def dispersion_rank(counts: sparse.csr_matrix) -> np.ndarray:
+    """The rank of each gene, from 0 to 1, by dispersion within its tenth by mean; see above."""
     normalized = log_normalize(counts)
     normalized.data = np.expm1(normalized.data)
     mean, deviation = moments(normalized)
     dispersion = np.log(np.maximum(deviation**2, 1e-12) / np.maximum(mean, 1e-12))
+    return rank_within(mean, dispersion)
+
+
+def rank_within(mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """The rank of each dispersion [G], from 0 to 1, among those of its tenth of the means [G]."""
+    import pandas as pd
+
     bins = pd.qcut(mean, 10, labels=False, duplicates="drop")
     spread = pd.Series(dispersion).groupby(bins)
     score = (dispersion - spread.transform("median")) / (spread.transform("std") + 1e-6)

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data import emptiness
+from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.gene_matching import GeneMatch, match_features
 from scadv_tf.data.labels import (
     UNKNOWN,
@@ -27,9 +28,11 @@ from scadv_tf.data.labels import (
     without_unknown,
 )
 from scadv_tf.data.matching_report import MatchingReport
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.readers import StoredModality
 from scadv_tf.data.stored_counts import StoredCounts, look_through
 from scadv_tf.errors import InputError
+from scadv_tf.naming import named
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,6 +64,7 @@ class PairedData:
     intervals : where the peaks and genes lie; None without peaks.
     rows : modality -> which cells of the input these are, ascending positions.
     batches : modality -> the batch of each cell, where it is to be corrected for.
+    measure : what the ATAC cells' numbers are.
     """
 
     rna: Counts
@@ -78,6 +82,7 @@ class PairedData:
     intervals: Intervals | None = None
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     batches: dict[str, pd.Categorical] = field(default_factory=dict)
+    measure: Measure = Measure()
 
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
@@ -175,6 +180,7 @@ def pair(
     min_shared_genes: int = DataConfig.min_shared_genes,
     peaks_in_genes: int | None = None,
     supervised: bool = True,
+    measure: Measure | None = None,
 ) -> tuple[PairedData, AtacTruth | None]:
     """Bring two modalities to shared genes and the labels to codes.
 
@@ -193,6 +199,7 @@ def pair(
     peaks_in_genes : how many peaks made up the gene activity; for the report only.
     supervised : whether RNA labels are taught. If not, RNA cells without label stay, the column may
         be missing, and there are no types: what is known goes to rna_known.
+    measure : what the ATAC cells' numbers are; None for accessibility.
 
     Returns
     -------
@@ -218,20 +225,28 @@ def pair(
     left = set(np.unique(rna_labels).tolist())
     truth = AtacTruth(atac_labels, {name: level[name] for name in level if name in left})
 
-    match = match_features(rna.var, atac.var, min_shared_genes)
+    measure, atac_var, antibodies = measure or Measure(), atac.var, None
+    if measure.is_protein:
+        atac_var, antibodies = as_genes(atac_var, rna.var)
+    match = match_features(rna.var, atac_var, min_shared_genes, summed=not measure.is_levels)
     rna_counts = _summed(rna.X, cells.rna, match.rna_sum)
     atac_counts = _summed(atac.X, cells.atac, match.atac_sum)
     peaks = None if peaks is None else _rows(peaks, cells.atac)
     look_through([c for c in (rna_counts, atac_counts, peaks) if isinstance(c, StoredCounts)])
+    warnings = [
+        *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
+        *_vocabulary_warnings(truth, truth_key),
+        *emptiness.warnings(rna_counts, atac_counts, peaks),
+        *match.warnings("check that both modalities are of the same species"),
+        *(antibodies.warnings() if antibodies else ()),
+    ]
     report = MatchingReport(
         peaks=None if peaks is None else peaks.shape[1],
         peaks_in_genes=peaks_in_genes,
-        warnings=[
-            *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
-            *_vocabulary_warnings(truth, truth_key),
-            *emptiness.warnings(rna_counts, atac_counts, peaks),
-            *match.warnings("check that both modalities are of the same species"),
-        ],
+        warnings=[named(text, measure.name) for text in warnings],
+        query=measure.name,
+        kind=measure.kind,
+        names=antibodies.lines() if antibodies else [],
         **_account_of_cells(rna_labels, types, cells),
         **_account_of_genes(match),
     )
@@ -251,6 +266,7 @@ def pair(
         matching=report,
         rna_known=None if taught else rna_labels,
         rows={"rna": cells.rna, "atac": cells.atac},
+        measure=measure,
     )
     return paired, truth if truth.known else None
 

@@ -24,6 +24,7 @@ from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.linear_guess import LinearGuess
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
 from scadv_tf.data.neighborhood import Neighborhood, averaged, mixed
@@ -63,6 +64,7 @@ class Preprocessor:
     batches : modality -> names of its B batches, where these are corrected for.
     offsets : modality -> what is taken off the features of each batch's cells [B, D], see
         `scadv_tf.data.batch_offsets`.
+    measure : what the ATAC cells' numbers are, and how they become comparable.
     """
 
     genes: np.ndarray
@@ -73,6 +75,7 @@ class Preprocessor:
     least_open: dict[str, int] = field(default_factory=dict)
     batches: dict[str, tuple[str, ...]] = field(default_factory=dict)
     offsets: dict[str, np.ndarray] = field(default_factory=dict)
+    measure: Measure = Measure()
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, modality: str) -> np.ndarray:
         """Standardised rows of log-normalised values, float32 [cells, G].
@@ -196,9 +199,13 @@ def fit(
     sample = cell_blocks.sample(data, rows)
     chosen, least, kept = _with_data(sample, config)
     sample = emptiness.part_of(sample, kept)
+    measure = data.measure.learned(sample.rna, sample.atac).of_genes(chosen)
+    comparable = {"rna": log_normalize, "atac": measure.comparable}
     cells = {
-        name: CellBlocks(data, name, chosen, least, rows[name][kept[name]]) for name in MODALITIES
+        name: CellBlocks(data, name, chosen, least, rows[name][kept[name]], comparable[name])
+        for name in MODALITIES
     }
+    sample = replace(sample, measure=measure)
     folder = Path(scratch) if streamed and scratch is not None else None
     folders = {name: folder if name in streamed else None for name in MODALITIES}
     preprocessor, neighborhood, balance = _learn(sample, chosen, cells, config, folders["atac"])
@@ -240,11 +247,14 @@ def _learn(
     cells : modality -> all its cells.
     folder : where the neighbours of the ATAC cells go; None for memory.
     """
-    values = {name: log_normalize(getattr(sample, name)[:, chosen]) for name in MODALITIES}
+    measure = sample.measure
+    rna, atac = (getattr(sample, name)[:, chosen] for name in MODALITIES)
+    values = {"rna": log_normalize(rna), "atac": measure.comparable(atac)}
     designs = _designs(sample)
     neighborhood, lists, averages = None, None, 0
     if config.neighbors != 1:
-        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config)
+        panel = measure.of_kind.panel
+        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
         size_of = partial(_size, config, sample.rna_labels)
         if "atac" in designs:
             types = _guessed_types(space, values, sample, config, designs)
@@ -257,7 +267,8 @@ def _learn(
         if "atac" in designs:
             shares = neighborhood.members(cells["atac"], taught)
             designs["atac"] = replace(designs["atac"], members=shares)
-    first = Preprocessor(sample.genes[chosen], *_space(values, config), averages)
+    learned = _space(values, config, measure)
+    first = Preprocessor(sample.genes[chosen], *learned, averages, measure=measure)
     preprocessor, balance = _balanced(first, values, sample, config, lists, designs)
     return preprocessor, neighborhood, balance
 
@@ -299,7 +310,8 @@ def _guessed_types(
         means = values | {"atac": averaged(alone, lists, hops)}
         shares = mixed(own.members, lists, hops)
         tried = designs | {"atac": Design(shares, types)}
-        first = Preprocessor(np.empty(0), *_space(means, config), hops)
+        learned = _space(means, config, sample.measure)
+        first = Preprocessor(np.empty(0), *learned, hops, measure=sample.measure)
         preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
         features = preprocessor.features(means["atac"], "atac", shares)
         assert balance is not None  # there are labels and components
@@ -378,13 +390,13 @@ def _balanced(
 
     def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         # The components stay: they cost far more than scales, and it is these that shares move.
-        scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
+        scales = _scales(values, first.measure, weights)
         weighed = _without_batches(replace(first, scales=scales), values, designs)
         rna, atac = (_features(weighed, values, designs, name) for name in MODALITIES)
         return rna, atac
 
     composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
-    scales, components = _space(values, config, weights)
+    scales, components = _space(values, config, first.measure, weights)
     found = replace(first, scales=scales, components=components)
     found = _without_batches(found, values, designs)
     guess = LinearGuess.fit(_features(found, values, designs, "rna"), labels, types)
@@ -407,12 +419,21 @@ def _features(
     return found.features(values[name], name, members)
 
 
+def _scales(values: dict, measure: Measure, weights: dict) -> dict[str, Scale]:
+    """Those of both modalities, of cells of such weights; None for equal ones."""
+    query = measure.scale(values["atac"], weights["atac"])
+    return {"rna": Scale.of(values["rna"], weights["rna"]), "atac": query}
+
+
 def _space(
-    values: dict, config: PreprocessingConfig, weights: dict[str, np.ndarray] | None = None
+    values: dict,
+    config: PreprocessingConfig,
+    measure: Measure,
+    weights: dict[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, Scale], np.ndarray | None]:
     """Scales of both modalities and joint components, of cells of equal or given weights."""
     weights = weights or dict.fromkeys(MODALITIES)
-    scales = {name: Scale.of(values[name], weights[name]) for name in MODALITIES}
+    scales = _scales(values, measure, weights)
     if not config.projection_size:
         return scales, None
     covariances = [covariance(values[m], scales[m], weights[m]) for m in MODALITIES]
@@ -435,7 +456,8 @@ def _with_data(
     emptiness.check_enough(first)
     part = emptiness.part_of(data, first)
     emptiness.check_genes(len(measured_genes(part.rna, part.atac)), part.rna.shape[1])
-    chosen = variable_genes(part.rna, part.atac, config.variable_genes)
+    rank_of = data.measure.variability
+    chosen = variable_genes(part.rna, part.atac, config.variable_genes, rank_of)
     rna, atac = (getattr(data, name)[:, chosen] for name in MODALITIES)
     found = emptiness.opened(rna, atac, peaks)
     least = {

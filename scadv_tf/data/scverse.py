@@ -23,6 +23,8 @@ Place = TypeVar("Place")
 _MODALITY_KEYS = {
     "rna": ("rna", "gex", "gene expression"),
     "atac": ("atac", "peaks", "gene activity"),
+    "protein": ("prot", "protein", "adt", "antibody capture"),
+    "methylation": ("methylation", "met", "mc"),
 }
 
 
@@ -41,7 +43,7 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     lack; None where the file is none."""
     if file is None or "mod" not in file:
         return None
-    group = modality_in(file["mod"], asked.modality, asked.path.name)
+    group = modality_in(file["mod"], asked.features, asked.path.name)
     found = _cells(asked, group, _format(file, ".h5mu"))
 
     def table() -> pd.DataFrame:
@@ -50,7 +52,7 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
             return own
         shared = read_table(file["obs"]).set_axis(names_of(file["obs"])[:])
         cells = own.set_axis(found.names[:])
-        joined = with_shared_columns(cells, shared, asked.modality, list(file["mod"]))
+        joined = with_shared_columns(cells, shared, asked.features, list(file["mod"]))
         return joined.set_axis(own.index)
 
     return replace(found, table=table)

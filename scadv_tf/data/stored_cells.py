@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from scadv_tf.data.measures import Measure
+
 if TYPE_CHECKING:
     import h5py
 
@@ -61,10 +63,12 @@ class Choices:
     ----------
     counting : for a file of fragments.
     genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2; '' where there is one.
+    measure : what cells that are not RNA measure.
     """
 
     counting: Counting = Counting()
     genome_group: str = ""
+    measure: Measure = Measure()
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,16 @@ class Asked:
     called: Called
     scratch: Callable[[], Path]
     choices: Choices = Choices()
+
+    @property
+    def features(self) -> str:
+        """The kind of features that are wanted, see `scadv_tf.data.features.KINDS`."""
+        return "rna" if self.modality == "rna" else self.choices.measure.of_kind.features
+
+    @property
+    def are_levels(self) -> bool:
+        """Whether values are levels, see `scadv_tf.data.levels`."""
+        return self.modality == "atac" and self.choices.measure.is_levels
 
 
 @dataclass(frozen=True, eq=False)

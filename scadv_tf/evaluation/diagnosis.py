@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from scadv_tf.evaluation.findings import (
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
 from scadv_tf.evaluation.metrics import Labels, stratified_sample
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.naming import ATAC
 
 if TYPE_CHECKING:
     from scadv_tf.data.pairing import PairedData
@@ -117,7 +119,8 @@ def _plain(check: MarkerCheck) -> dict:
         name: {key: None if pd.isna(value) else value for key, value in row.items()}
         for name, row in rows.items()
     }
-    return found | {"coactivity": round(check.coactivity, ROUNDING), "by_type": by_type}
+    overall = None if check.coactivity is None else round(check.coactivity, ROUNDING)
+    return found | {"coactivity": overall, "by_type": by_type}
 
 
 def diagnose(
@@ -145,6 +148,7 @@ def diagnose_new_cells(
     empty: int = 0,
     unknown: int = 0,
     unsure: int = 0,
+    query: str = ATAC,
 ) -> Diagnosis:
     """Of cells that an exported model was asked about.
 
@@ -153,11 +157,12 @@ def diagnose_new_cells(
     matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
     cells, empty : how many there are, and without data.
     unknown, unsure : how many of the others resemble no type, and have a label of low confidence.
+    query : what cells that are not RNA are called.
     """
     counted, others = {modality: (empty, cells)}, max(1, cells - empty)
     found = name_findings(matched_how) + empty_findings(counted)
     found += cell_findings(unsure / others, unknown / others)
-    return Diagnosis(by_level(found), empty=counted)
+    return Diagnosis(by_level(finding.called(query) for finding in found), empty=counted)
 
 
 def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tuple[int, int]]:
@@ -190,7 +195,7 @@ def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> M
     nothing = [np.zeros(len(names), dtype=int) for names in (data.rna_cells, data.atac_cells)]
     by = [nothing[0] if labels is None else labels, nothing[1] if called is None else called]
     rna, atac = (stratified_sample(codes, SAMPLED_CELLS, seed) for codes in by)
-    counts = data.rna[rna], data.atac[atac]
+    check = partial(check_markers, data.rna[rna], data.atac[atac], data.genes, measure=data.measure)
     if called is None or labels is None:
-        return check_markers(*counts, data.genes)
-    return check_markers(*counts, data.genes, data.types, labels[rna], called[atac], seed)
+        return check()
+    return check(data.types, labels[rna], called[atac], seed)

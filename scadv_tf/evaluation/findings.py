@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.emptiness import MANY, UNFILTERED
+from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
 from scadv_tf.evaluation.markers import MarkerCheck
 from scadv_tf.evaluation.metrics import Labels, as_text, coded
+from scadv_tf.naming import ATAC, named
 from scadv_tf.present import present
 
 # Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
@@ -80,6 +82,10 @@ class Finding:
     text: str
     advice: str = ""
 
+    def called(self, query: str) -> Finding:
+        """The same with the name of the query cells."""
+        return Finding(self.level, named(self.text, query), named(self.advice, query))
+
     def __str__(self) -> str:
         return f"{self.text} {self.advice}".strip()
 
@@ -112,13 +118,15 @@ def findings(
     found += _gene_findings(matching)
     if markers is not None:
         cells = [len(labels) for labels in (rna_labels, predicted) if labels is not None]
-        found += _marker_findings(markers, *cells)
+        found += _marker_findings(markers, matching, *cells)
     found += _space_findings(metrics, rna_labels is not None)
     if rna_labels is not None:
-        found += _type_findings(as_text(rna_labels), predicted)
+        nuclear = not _kind(matching).in_genes
+        found += _type_findings(as_text(rna_labels), predicted, nuclear)
     found += _agreement_findings(metrics.get("agreement") or {})
     unsure = None if confidence is None else np.asarray(confidence, dtype=float) < LOW_CONFIDENCE
-    return by_level([*found, *cell_findings(_share(unsure), _share(unknown))])
+    found += cell_findings(_share(unsure), _share(unknown))
+    return by_level(finding.called(matching.get("query", ATAC)) for finding in found)
 
 
 def by_level(found: Iterable[Finding]) -> list[Finding]:
@@ -209,15 +217,29 @@ def _gene_findings(matching: Mapping) -> list[Finding]:
         "Check that the genome fits the peaks, that both files use the same kind of gene names, "
         "and that the files were not cut down to few genes."
     )
+    if _kind(matching).in_genes:
+        advice = (
+            "A panel tells apart the types that its genes mark, and no others: check those that it "
+            "has no marker of, and group those that it cannot tell."
+        )
     return [Finding(AMBER, text, advice)]
 
 
-def _marker_findings(check: MarkerCheck, *cells: int) -> list[Finding]:
+def _kind(matching: Mapping) -> Kind:
+    return KINDS[matching.get("kind", ACCESSIBILITY)]
+
+
+def _marker_findings(check: MarkerCheck, matching: Mapping, *cells: int) -> list[Finding]:
     unrelated = check.abundance * np.sqrt(check.genes) < UNRELATED_GENES
     names = (
         "Check the gene names of the ATAC side, that --genome is that of its peaks, and that the "
         "columns of the matrix are in the order of the names."
     )
+    kind = _kind(matching)
+    if kind.in_genes:
+        names = names.replace(", that --genome is that of its peaks,", "")
+    if kind.panel:  # of which neither abundances nor random genes tell anything
+        return [] if check.by_type is None else _called_findings(check)
     if check.coactivity is None or check.by_type is None:
         text = (
             "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
@@ -322,7 +344,9 @@ def _space_findings(metrics: Mapping, labelled: bool) -> list[Finding]:
     return found
 
 
-def _type_findings(rna_labels: np.ndarray, predicted: Labels | None) -> list[Finding]:
+def _type_findings(
+    rna_labels: np.ndarray, predicted: Labels | None, nuclear: bool
+) -> list[Finding]:
     rna_cells = _count(rna_labels)
     found = []
     if rare := [name for name, cells in rna_cells.items() if cells < RARE_TYPE_CELLS]:
@@ -337,9 +361,10 @@ def _type_findings(rna_labels: np.ndarray, predicted: Labels | None) -> list[Fin
     atac_cells = _count(as_text(predicted))
     if missed := [name for name in rna_cells if name not in atac_cells]:
         text = f"No ATAC cell was labelled {_join(missed, 'or')}."
+        for_example = " (platelets and red cells have no nucleus)" if nuclear else ""
         advice = (
-            "This is right if the ATAC sample lacks them (platelets and red cells have no "
-            "nucleus); if not, look for their marker genes among the ATAC cells."
+            f"This is right if the ATAC sample lacks them{for_example}; if not, look for their "
+            "marker genes among the ATAC cells."
         )
         found.append(Finding(NOTE, text, advice))
     return found + _share_findings(rna_cells, atac_cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,9 @@ LARGEST = 110  # points squared, of a gene that is open in as many cells as any
 
 @in_house_style
 def marker_dots(
-    dots: pd.DataFrame, title: str = "Marker genes of the RNA types in the ATAC cells"
+    dots: pd.DataFrame,
+    title: str = "Marker genes of the RNA types in the ATAC cells",
+    has: str = "with the gene open",
 ) -> Figure:
     """Draw the activity of each type's markers in the cells called each type.
 
@@ -29,6 +32,7 @@ def marker_dots(
     ----------
     dots : a row a marker and a called type, see `MarkerCheck.dots`.
     title : of the figure.
+    has : what the cells of the share are, see `scadv_tf.data.measures.Kind`.
     """
     from matplotlib.patches import Rectangle
 
@@ -56,7 +60,7 @@ def marker_dots(
     sizes = {"num": 3, "func": lambda size: 100 * size * most / LARGEST, "fmt": "{x:.0f}"}
     handles, labels = points.legend_elements("sizes", **sizes)
     ax.legend(
-        handles, labels, title="% of cells\nwith the gene\nopen", loc="upper left",
+        handles, labels, title=textwrap.fill(f"% of cells {has}", 13), loc="upper left",
         bbox_to_anchor=(1.01, 1.0), borderaxespad=0.2,
     )  # fmt: skip
     return ax.figure

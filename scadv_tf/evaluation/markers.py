@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
 from scadv_tf.present import present
 
 # More markers of a type tell more of the same tissue, and begin to fit unlike types of another.
 MARKERS = 50
+PANEL_MARKERS = 2  # of a panel of proteins, which has few for each type
 SHOWN = 3  # of each type in the dot plot
 # Genes are swapped for others of their tenth by mean activity, since abundant genes of a sparse
 # assay go together by depth alone.
@@ -42,7 +44,8 @@ class MarkerCheck:
     genes : genes that are measured in both modalities.
     abundance : Spearman correlation over them of mean expression with mean activity.
     coactivity : how much more the markers of a type are active together than random genes of the
-        same abundance, in standard deviations of these; None without types.
+        same abundance, in standard deviations of these; None without types, and of a panel, which
+        has no other genes.
     by_type : a row a type: ``markers`` (those that no other type has more of, the first the best,
         text), ``coactivity`` (the same of this type), ``cells`` called so, and ``auroc``: the
         chance that one of these has a higher mean activity of the markers than another cell; NaN
@@ -66,6 +69,7 @@ def check_markers(
     rna_labels: np.ndarray | None = None,
     called: np.ndarray | None = None,
     seed: int = 0,
+    measure: Measure | None = None,
 ) -> MarkerCheck:
     """Looks for the markers of the RNA types in ATAC cells; no known label of these is needed.
 
@@ -77,18 +81,25 @@ def check_markers(
     rna_labels : type codes [R].
     called : type codes of the ATAC cells [A]; below 0 for none.
     seed : of the random genes.
+    measure : what the ATAC cells' numbers are, with a known direction; None for accessibility.
     """
     measured = measured_genes(rna, atac)
-    expressed, active = (log_normalize(counts[:, measured]) for counts in (rna, atac))
-    abundances = [np.asarray(values.mean(axis=0)).ravel() for values in (expressed, active)]
-    known = len(measured), _rank_correlation(*abundances)
+    rna, atac = rna[:, measured], atac[:, measured]
+    measure = (measure or Measure()).learned(rna, atac)
+    expressed, active = log_normalize(rna), measure.activity(atac)
+    means = np.asarray(expressed.mean(axis=0)).ravel()
+    abundances = means, measure.direction * measure.abundance(atac)
+    known = len(measured), rank_correlation(*abundances)
     if len(types) < 2 or called is None:
         return MarkerCheck(*known)
     contrast = _contrast(expressed, present(rna_labels), len(types))
     contrast[abundances[0] < np.quantile(abundances[0], LEAST_EXPRESSED)] = 0
-    markers = _best(contrast)
+    is_panel = measure.of_kind.panel
+    markers = _best(contrast, PANEL_MARKERS if is_panel else MARKERS)
     scaled = _standardised(active)
-    overall, each = _coactivity(scaled, markers, abundances[1], seed)
+    overall, each = None, np.full(len(types), np.nan)
+    if not is_panel:
+        overall, each = _coactivity(scaled, markers, abundances[1], seed)
     names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
         {
@@ -99,18 +110,9 @@ def check_markers(
         },
         index=[*types],
     )
-    dots = _dots(active, genes[measured], dict(zip(types, names, strict=True)), called)
+    own = dict(zip(types, names, strict=True))
+    dots = _dots(active, measure.present(atac), genes[measured], own, called)
     return MarkerCheck(*known, overall, by_type, dots)
-
-
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's; 0 where one of the two does not vary."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(values) for values in (one, other)]
-    if min(map(np.ptp, ranks), default=0) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks)[0, 1])
 
 
 def _contrast(values: sparse.csr_matrix, labels: np.ndarray, types: int) -> np.ndarray:
@@ -134,11 +136,11 @@ def _ranked(contrast: np.ndarray) -> np.ndarray:
     return np.argsort(-contrast, kind="stable")
 
 
-def _best(contrast: np.ndarray) -> np.ndarray:
-    """Zeros and ones [G, K]: the `MARKERS` genes of each type with the largest contrast above 0."""
+def _best(contrast: np.ndarray, number: int = MARKERS) -> np.ndarray:
+    """Zeros and ones [G, K]: so many genes of each type with the largest contrast above 0."""
     markers = np.zeros(contrast.shape, dtype=np.float32)
     for k, column in enumerate(contrast.T):
-        best = _ranked(column)[:MARKERS]
+        best = _ranked(column)[:number]
         markers[best[column[best] > 0], k] = 1
     return markers
 
@@ -214,7 +216,11 @@ def _auroc(scores: np.ndarray, called: np.ndarray) -> list[float]:
 
 
 def _dots(
-    active: sparse.csr_matrix, genes: np.ndarray, markers: dict[str, np.ndarray], called: np.ndarray
+    active: sparse.csr_matrix,
+    present: sparse.csr_matrix,
+    genes: np.ndarray,
+    markers: dict[str, np.ndarray],
+    called: np.ndarray,
 ) -> pd.DataFrame:
     """The best markers of each type in the cells called each type; see `MarkerCheck.dots`."""
     place = {name: column for column, name in enumerate(genes)}
@@ -226,10 +232,11 @@ def _dots(
     ]
     rows = []
     for k, cells in enumerate(markers):
-        part = active[called == k][:, [column for *_, column in shown]]
+        columns = [column for *_, column in shown]
+        part = active[called == k][:, columns]
         if not part.shape[0]:
             continue
-        share = part.getnnz(axis=0) / part.shape[0]
+        share = np.asarray(present[called == k][:, columns].sum(axis=0)).ravel() / part.shape[0]
         mean = np.asarray(part.mean(axis=0)).ravel()
         rows += [
             (kind, gene, cells, float(s), float(m))

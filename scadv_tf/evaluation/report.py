@@ -25,6 +25,7 @@ from scadv_tf.evaluation.html_parts import (
 from scadv_tf.evaluation.report_first import diagnosis_box, types_section, untold
 from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
+from scadv_tf.naming import ATAC, named
 
 CONTENT, FIGURES = "report.json", "figures"  # what a page is made of, in the folder of a run
 ROUTES = {
@@ -47,7 +48,7 @@ MEANINGS = {
 # These mean nothing where no label was transferred.
 OF_LABELS = ("calibration_error", "unknown_share", "accuracy_of_known")
 # Of the matching: the warnings head the page, and the types stand in the lines above the table.
-TOLD_ELSEWHERE = ("warnings", "rna_types")
+TOLD_ELSEWHERE = ("warnings", "rna_types", "query", "kind", "names")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class ReportContent:
     seconds : stage -> seconds; when empty, those of the scores.
     files : name of a written file -> what it is.
     transferred : whether labels were transferred; if not, nothing is said of their scores.
+    query : what the ATAC cells are called.
     """
 
     title: str
@@ -89,6 +91,7 @@ class ReportContent:
     seconds: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     transferred: bool = True
+    query: str = ATAC
 
     def to_dict(self) -> dict:
         """Plain values for JSON, of figures in files captions and names; see `read_content`."""
@@ -144,15 +147,19 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     -------
     Path of the page.
     """
-    lead = diagnosis_box(content.diagnosis) if content.diagnosis else ""
-    sections = [
+    query = html.escape(content.query)
+    lead = named(diagnosis_box(content.diagnosis), query) if content.diagnosis else ""
+    found = (
         _cards(content.scores, content.transferred),
         _warnings(untold(content.warnings, content.diagnosis), bool(lead)),
         _scores(content.scores, content.transferred),
         types_section(content.diagnosis, content.scores),
         _cells(content.cells),
+    )
+    sections = [
+        *(named(text, query) for text in found),
         section("Pictures", "".join(figure(*item) for item in content.figures)),
-        folded("What was matched", _matching(content)),
+        named(folded("What was matched", _matching(content)), query),
         folded("Time", _seconds(content.seconds or content.scores.get("seconds") or {})),
         folded("Settings", settings_tables(content.settings)),
         folded("Files", pairs(content.files, "File", "What it is")),

@@ -11,6 +11,7 @@ import pandas as pd
 from scadv_tf.evaluation.html_parts import bullets, section, table
 from scadv_tf.evaluation.metrics import stratified_sample
 from scadv_tf.evaluation.style import type_colors
+from scadv_tf.naming import ATAC, named
 
 # Beside the reasons, for all runs whose labels are used.
 ALWAYS = (
@@ -100,6 +101,7 @@ def cell_points(
     rna_cells: int,
     types: np.ndarray,
     confidence: np.ndarray | None,
+    query: str = ATAC,
 ) -> dict:
     """Some cells as the page's script draws them, plain values; each type in its own share.
 
@@ -109,6 +111,7 @@ def cell_points(
     names, types : of the cells [N], text.
     rna_cells : how many are RNA cells.
     confidence : of the labels of the ATAC cells [N - rna_cells]; None without labels.
+    query : what these are called.
     """
     shown = stratified_sample(types, POINTS, seed=0)
     shown = np.random.default_rng(0).permutation(shown)  # no type is drawn over all others
@@ -124,6 +127,6 @@ def cell_points(
         "type": codes.tolist(),
         "types": [[str(name), colors[str(name)]] for name in known],
         "modality": (shown >= rna_cells).astype(int).tolist(),
-        "modalities": [list(pair) for pair in MODALITY_COLORS],
+        "modalities": [[named(name, query), color] for name, color in MODALITY_COLORS],
         "confidence": [None if pd.isna(value) else round(float(value), 3) for value in sure[shown]],
     }

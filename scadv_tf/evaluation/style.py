@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scadv_tf.files import whole_file
+from scadv_tf.naming import ATAC, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,6 +118,15 @@ def save(figure: Figure, path: str | Path) -> Path:
     with whole_file(path) as part:
         figure.savefig(part, format=suffix, dpi=DPI, facecolor="white")
     return Path(path)
+
+
+def call_query(figure: Figure, name: str) -> Figure:
+    """The same figure, in whose texts the query cells have their name."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text) if name != ATAC else ():
+        text.set_text(named(text.get_text(), name))
+    return figure
 
 
 def type_colors(types: Iterable[str]) -> dict[str, str]:

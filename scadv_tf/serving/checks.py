@@ -9,23 +9,31 @@ from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
+from scadv_tf.data.levels import FULL, NONE
+
+LEVELS = "2 less the level (of 0 to 1) where a gene is covered, else 0"
 LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it
 
 
-def checked_dense(counts: tf.Tensor, genes: int) -> tf.Tensor:
+def checked_dense(counts: tf.Tensor, genes: int, levels: bool = False) -> tf.Tensor:
     """Counts [B, G] of at least one cell, finite and not negative.
+
+    Parameters
+    ----------
+    levels : whether they must be levels, see `scadv_tf.data.levels`.
 
     Raises
     ------
     tf.errors.InvalidArgumentError : else.
     """
-    expected = f"expected raw counts, float32 [cells, {genes}], columns in the order of genes.txt"
+    what = LEVELS if levels else "raw counts"
+    expected = f"expected {what}, float32 [cells, {genes}], columns in the order of genes.txt"
     # A server may pass on a list of numbers for the table; padded, its shape can be asked for too.
     shape = tf.concat([tf.shape(counts), [0, 0]], axis=0)[:2]
     with _after(
         _require(tf.equal(shape[1], genes), f"Wrong number of genes: {expected}", shape),
         _require(shape[0] > 0, f"No cell was given: {expected}, at least one row", shape),
-        *_counts_are_sound(counts, expected),
+        *(_levels_are_sound if levels else _counts_are_sound)(counts, expected),
     ):
         return tf.reshape(counts, (shape[0], genes))
 
@@ -121,6 +129,17 @@ def _counts_are_sound(counts: tf.Tensor, expected: str) -> list:
             tf.reduce_all(sound),
             f"A count is negative, infinite or not a number: {expected}",
             tf.boolean_mask(counts, ~sound)[:3],
+        )
+    ]
+
+
+def _levels_are_sound(levels: tf.Tensor, expected: str) -> list:
+    sound = (levels == 0) | ((levels >= FULL) & (levels <= NONE))
+    return [
+        _require(
+            tf.reduce_all(sound),
+            f"A value is no level, or a gene of a cell was given twice: {expected}",
+            tf.boolean_mask(levels, ~sound)[:3],
         )
     ]
 

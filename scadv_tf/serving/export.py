@@ -101,6 +101,7 @@ def _sizes(model: ServedModel) -> dict:
         "types": list(model.type_names),
         "peaks": model.peaks,
         "reference_cells": 0 if model.reference is None else model.reference.count,
+        "query": model.measures["atac"].to_dict(),
         "batches": {name: list(names) for name, names in model.batches.items()},
         "averages": 0 if model.reference is None else len(model.reference.levels),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scadv_tf.client.assets import FORMAT
+from scadv_tf.naming import ATAC, named
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -46,8 +47,8 @@ def manifest(background: Background, functions: dict, sizes: dict, version: int)
     Parameters
     ----------
     functions : name of each signature -> its function.
-    sizes : genes, types, peaks, reference_cells and averages (how often a new ATAC cell is averaged
-        with the nearest of those).
+    sizes : genes, types, peaks, reference_cells, averages (how often a new ATAC cell is averaged
+        with the nearest of those) and query, see `Measure.to_dict`.
     """
     return {
         "format": FORMAT,
@@ -79,10 +80,12 @@ def _described(tensor: tf.TensorSpec) -> dict:
 def model_card(content: dict) -> str:
     """A page in Markdown about a model, from its manifest: what it is for, and its limits."""
     settings = content["settings"].get("training", {})
+    query = content["query"]["name"]
     lines = [
         f"# Model card: {content['dataset'] or 'unnamed'}, version {content['version']}",
         "",
-        "An encoder of single cells, trained by scadv_tf on unpaired RNA-seq and ATAC-seq.",
+        "An encoder of single cells, trained by scadv_tf on unpaired RNA-seq and "
+        f"{'ATAC-seq' if query == ATAC else query}.",
         "From raw gene counts of a cell of either modality it gives a latent vector that both share"
         + (", its cell type, and how sure that is." if content["types"] else "."),
         "",
@@ -96,6 +99,9 @@ def model_card(content: dict) -> str:
                 "values": _values(content["trained_on_counts"]),
                 "genes": content["genes"],
                 "peaks": content["peaks"] or "none",
+                "query": "{name} ({kind}; {more} means more expression)".format(
+                    **content["query"], more="less" if content["query"]["direction"] < 0 else "more"
+                ),
                 "mode, epochs, seed": ", ".join(
                     str(settings.get(name, "?")) for name in ("mode", "epochs", "seed")
                 ),
@@ -107,7 +113,7 @@ def model_card(content: dict) -> str:
         *_scores(content),
         *_limits(content),
     ]
-    return "\n".join(lines) + "\n"
+    return named("\n".join(lines), query) + "\n"
 
 
 def _table(rows: dict, head: tuple = ("", "")) -> list[str]:

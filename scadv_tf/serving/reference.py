@@ -81,15 +81,14 @@ class ReferenceCells(tf.Module):
         members : 1 for each cell's batch [B, batches]; None for cells of no batch.
         """
         kind = "genes" if open_peaks is None else "peaks"
-        if open_peaks is None:
-            semantic = self.indices[kind].transform_dense(logged)
-        else:
-            semantic = self.indices[kind].transform_sparse(open_peaks)
-        semantic = without_offsets(semantic, members, self.offsets.get(kind))
         joint = self.gene_scale.apply(logged) @ self.gene_components
         joint = without_offsets(joint, members, self.offsets.get("components"))
         joint = self.component_scale.apply(joint)
-        queries = tf.concat([_unit_rows(semantic), _unit_rows(joint)], axis=1)
+        queries = _unit_rows(joint)
+        if self.indices:
+            semantic = self._semantic(kind, logged, open_peaks)
+            semantic = without_offsets(semantic, members, self.offsets.get(kind))
+            queries = tf.concat([_unit_rows(semantic), queries], axis=1)
         # The cosine but for the length of the query, which orders nothing.
         similarity = tf.matmul(queries, self.features[kind], transpose_b=True)
         length = self.lists.shape[1]
@@ -99,6 +98,14 @@ class ReferenceCells(tf.Module):
         # A cell shares all neighbours with itself: its own weight is 1 before they are scaled.
         own = 1 / (1 + tf.reduce_sum(weights, axis=1))
         return Neighbors(rows, own[:, None] * weights, own)
+
+    def _semantic(
+        self, kind: str, logged: tf.Tensor, open_peaks: tf.SparseTensor | None
+    ) -> tf.Tensor:
+        """Vectors of the semantic index [B, D]."""
+        if open_peaks is None:
+            return self.indices[kind].transform_dense(logged)
+        return self.indices[kind].transform_sparse(open_peaks)
 
     def _shared(self, rows: tf.Tensor) -> tf.Tensor:
         """How many of a new cell's neighbours are in the list of each of them, float32 [B, k-1]."""

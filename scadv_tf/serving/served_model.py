@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from scadv_tf.annotation import Annotation
-from scadv_tf.data.normalization import COUNTS_PER_CELL
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.preprocessing import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.present import present
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
+from scadv_tf.serving.comparable import comparable, log_normalized
 from scadv_tf.serving.reference import ReferenceCells
 
 GENERATOR_LOSSES = {"atac_adversarial", "cycle"}
@@ -81,6 +82,8 @@ class ServedModel(tf.Module):
         self.translates = bool(GENERATOR_LOSSES & model.active.keys())
         self.weights = self.model.weights([*PARTS, *(["generator"] if self.translates else [])])
         self.least_open = dict(preprocessor.least_open)
+        self.measures = {"rna": Measure(), "atac": preprocessor.measure}
+        self.comparable = {name: comparable(each) for name, each in self.measures.items()}
         self.scales = {name: FixedScale(scale) for name, scale in preprocessor.scales.items()}
         self.batches = preprocessor.batches
         self.offsets = {name: constant(found) for name, found in preprocessor.offsets.items()}
@@ -107,7 +110,7 @@ class ServedModel(tf.Module):
 
         Parameters
         ----------
-        counts : raw gene counts [B, G].
+        counts : raw gene counts [B, G]; of methylation held levels, see `scadv_tf.data.levels`.
         modality : 'rna' or 'atac'.
         open_peaks : sparse tensor [B, P] of ones at the open peaks of ATAC cells, or None.
         members : 1 for each cell's batch [B, batches]; None for cells of no batch.
@@ -146,13 +149,15 @@ class ServedModel(tf.Module):
     def translate(self, counts: tf.Tensor) -> dict:
         """``accessibility`` [B, G]: what the generator makes of RNA cells.
 
-        In the units of the ATAC cells' averaged genes: log(1 + counts per 10,000), at least 0.
+        In the units of the ATAC cells' averaged genes: log(1 + counts per 10,000), at least 0; of
+        proteins and levels what `Measure.comparable` gives.
         """
         features, _ = self._features(counts, "rna")
         latent = self.model.encoder.encode(features, modality="rna")
         genes = self.model.encoder.unproject(self.model.generator(latent))
         generated = self.scales["atac"].undo(genes)
-        return {"accessibility": tf.nn.relu(generated)}
+        is_logarithm = self.comparable["atac"] is log_normalized
+        return {"accessibility": tf.nn.relu(generated) if is_logarithm else generated}
 
     def encoded(self, expression: tf.Tensor, modality: str) -> dict:
         """The answer of `Readout` for cells preprocessed as in training [B, G]."""
@@ -177,7 +182,7 @@ class ServedModel(tf.Module):
     ) -> tuple:
         """What the trained layers start from [B, D], and the neighbours of ATAC cells."""
         assert modality in MODALITIES
-        logged, scale = log_normalized(counts), self.scales[modality]
+        logged, scale = self.comparable[modality](counts), self.scales[modality]
         offsets, neighbors = self.offsets.get(modality), None
         if modality == "atac" and self.reference is not None:
             neighbors = self.reference.neighbors(logged, open_peaks, members)
@@ -191,9 +196,3 @@ class ServedModel(tf.Module):
         for level in self.reference.levels:
             features = neighbors.mean(features, level)
         return features, neighbors
-
-
-def log_normalized(counts: tf.Tensor) -> tf.Tensor:
-    """log(1 + counts per 10,000) [B, G]; cells without counts stay zero."""
-    depth = tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1e-12)
-    return tf.math.log1p(counts * (COUNTS_PER_CELL / depth))

@@ -78,7 +78,7 @@ def _dense(model: ServedModel, method: Callable, *modality: str, batches: int = 
     # The width is free here, and checked with a message that says what it must be.
     @_graph([tf.TensorSpec((None, None), tf.float32, "counts"), *_batch(batches)])
     def signature(counts: tf.Tensor, *batch: tf.Tensor) -> dict:
-        counts = checked_dense(counts, model.genes)
+        counts = checked_dense(counts, model.genes, _levels(model, *modality))
         return method(counts, *modality, **_members(batch, tf.shape(counts)[0], batches))
 
     return signature
@@ -103,7 +103,8 @@ def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int 
     ) -> dict:
         given = cell_index, gene_index, count, number_of_cells
         members = _members(batch, number_of_cells, batches)
-        return annotate(_densified(model, *given), modality, **members)
+        counts = _densified(model, *given, levels=_levels(model, modality))
+        return annotate(counts, modality, **members)
 
     return signature
 
@@ -138,18 +139,25 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
     return signature
 
 
+def _levels(model: ServedModel, modality: str = "rna") -> bool:
+    """Whether the cells of a modality come as levels."""
+    return model.measures[modality].is_levels
+
+
 def _densified(
     model: ServedModel,
     cell_index: tf.Tensor,
     gene_index: tf.Tensor,
     count: tf.Tensor,
     number_of_cells: tf.Tensor,
+    levels: bool = False,
 ) -> tf.Tensor:
     entries = cell_index, gene_index, count, number_of_cells
     cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
     places = tf.stack([cells, genes], axis=1)
     shape = tf.stack([number_of_cells, model.genes])  # the scatter waits for the checked places
-    return tf.reshape(tf.scatter_nd(places, values, shape), (-1, model.genes))
+    counts = tf.reshape(tf.scatter_nd(places, values, shape), (-1, model.genes))
+    return checked_dense(counts, model.genes, levels) if levels else counts
 
 
 def _preprocessed(model: ServedModel, modality: str) -> Callable:

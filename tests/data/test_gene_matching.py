@@ -55,6 +55,14 @@ def test_repeated_names_are_added_up():
     assert found.duplicates_summed == 3
 
 
+def test_the_first_of_repeated_columns_is_taken_where_they_do_not_add_up():
+    rna, query = (pd.DataFrame(index=names) for names in (["A", "B"], ["b", "A", "B", "A"]))
+    found = match_features(rna, query, 1, summed=False)
+    assert found.atac_sum.toarray().tolist() == [[0, 0], [1, 0], [0, 1], [0, 0]]
+    assert found.left_out == 1 and found.duplicates_summed == 0
+    assert "1 columns name a gene once more and were left out" in found.warnings("")[0]
+
+
 def test_versions_of_one_gene_are_added_up():
     found = match(["ENSG00000000001.1", "ENSG00000000001.2"], ["ENSG00000000001"])
     assert found.genes.tolist() == ["ENSG00000000001.1"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scadv_tf.data.measures import Measure
 from scadv_tf.evaluation.diagnosis import (
     SAMPLED_CELLS,
     Diagnosis,
@@ -104,7 +105,7 @@ def test_of_many_cells_some_are_looked_at():
     counts = sparse.csr_matrix(rng.poisson(1 + 3 * (labels[:, None] == np.arange(6) % 2)))
     data = SimpleNamespace(
         rna=counts, atac=counts, genes=np.array([f"g{i}" for i in range(6)]), types=("x", "y"),
-        rna_labels=labels, rna_cells=range(cells), atac_cells=range(cells),
+        rna_labels=labels, rna_cells=range(cells), atac_cells=range(cells), measure=Measure(),
     )  # fmt: skip
     found = sampled_markers(data, labels, seed=0)
     assert found.by_type["cells"].sum() == SAMPLED_CELLS

@@ -11,7 +11,9 @@ import pytest
 from scipy import sparse
 
 from scadv_tf import InputError
+from scadv_tf.client.assets import Assets
 from scadv_tf.client.input_columns import InputColumns, input_columns
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
 
 
@@ -21,7 +23,7 @@ class Model:
     def __init__(self, genes, peaks=(), table=None):
         self.genes = np.array(genes)
         self.peaks = len(peaks)
-        self.intervals = None
+        self.intervals, self.measure = None, Measure()
         if peaks:
             parts = [re.split("[:-]", name) if name else ("", 0, 0) for name in peaks]
             frame = pd.DataFrame(parts, columns=["chrom", "start", "end"])
@@ -206,3 +208,34 @@ def test_peaks_of_another_genome():
     with pytest.raises(InputError, match="no peak lies in any gene") as error:
         input_columns(features("chr7:1-5", "chr8:1-5"), "atac", Model(GENES, PEAKS, TABLE))
     assert "chr1:900-950" in error.value.expected and "chr7:1-5" in error.value.received
+
+
+def of_query(kind: str, genes: list[str]) -> Assets:
+    """What stands beside a model whose query is of such a kind."""
+    manifest = {"query": {"kind": kind, "name": kind, "direction": 1}}
+    return Assets(np.array(genes), ("T", "B"), None, manifest)
+
+
+def test_antibodies_become_genes_and_those_of_one_gene_add_up(caplog):
+    caplog.set_level(logging.INFO)
+    model = of_query("protein", ["PTPRC", "CD3E"])
+    names = ["CD3_TotalSeqB", "CD45RA", "CD45RO", "IgG1_control", "adt_XY"]
+    columns = input_columns(features(*names), "atac", model)
+    counts = sparse.csr_matrix([[1.0, 2, 3, 50, 60]])
+    assert columns.genes(counts).toarray().tolist() == [[5, 1]]
+    assert "left out: isotype controls and tags IgG1_control" in caplog.text
+    # RNA is looked for as it is.
+    with pytest.raises(InputError, match="none of the model's genes"):
+        input_columns(features("CD45RA"), "rna", model)
+
+
+def test_levels_of_one_gene_do_not_add_up():
+    model = of_query("methylation", ["G1", "G2"])
+    columns = input_columns(features("G2", "G1", "G2"), "atac", model)
+    held = sparse.csr_matrix([[1.25, 2.0, 1.75], [0, 1.0, 2.0]])
+    assert columns.genes(held).toarray().tolist() == [[2, 1.25], [1, 0]]
+
+
+def test_peaks_for_a_model_of_a_panel_are_refused():
+    with pytest.raises(InputError, match="does not know where genes lie"):
+        input_columns(features("chr1:10-20"), "atac", of_query("protein", ["CD3E"]))

@@ -25,8 +25,9 @@ from serving_twin import (
 
 from scadv_tf.data import normalization, reference
 from scadv_tf.data.reference import kept_rows
+from scadv_tf.serving.comparable import log_normalized
 from scadv_tf.serving.reference import Neighbors, ReferenceCells, ServedIndex
-from scadv_tf.serving.served_model import ServedModel, log_normalized
+from scadv_tf.serving.served_model import ServedModel
 
 
 def ask(trained, counts, peaks=None, modality="atac"):

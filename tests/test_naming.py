@@ -1,0 +1,33 @@
+"""Query cells that are no ATAC have their own name in all that is said meanwhile."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from scadv_tf.errors import InputError
+from scadv_tf.naming import named, query_called
+
+
+def test_the_name_takes_the_place_of_the_word_alone():
+    text = "ATAC cells of --atac=x.h5ad, an ATAC cell, scATAC, ATAC_2 and (ATAC)."
+    assert named(text, "ADT") == (
+        "ADT cells of --atac=x.h5ad, an ADT cell, scATAC, ATAC_2 and (ADT)."
+    )
+    assert named("in an ATAC cell", "protein") == "in a protein cell"
+    assert named(text, "ATAC") is text
+    assert named("ATAC", r"\1 & g<0>") == r"\1 & g<0>"
+
+
+def test_log_lines_of_the_package_and_errors_say_it(caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(InputError) as error, query_called("ADT"):
+        logging.getLogger("scadv_tf.data").info("%d ATAC cells", 3)
+        logging.getLogger("elsewhere").info("%d ATAC cells", 3)
+        raise InputError(what="no ATAC cell", expected="ATAC", received=3, advice="give --atac")
+    logging.getLogger("scadv_tf.data").info("ATAC again")
+    assert caplog.messages == ["3 ADT cells", "3 ATAC cells", "ATAC again"]
+    told = error.value
+    assert (told.what, told.expected, told.received) == ("no ADT cell", "ADT", "3")
+    assert told.advice == "give --atac" and "no ADT cell" in str(told)
