@@ -36,7 +36,7 @@ for library in ("OMP", "OPENBLAS"):
 # Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
 TOGETHER = ("tests/serving",)
 # What takes longest starts first, so that both workers end together.
-LONG = (*TOGETHER, "tests/team", "tests/test_", "tests/models")
+LONG = (*TOGETHER, "tests/test_site", "tests/team", "tests/test_", "tests/api", "tests/models")
 
 
 def pytest_collection_modifyitems(items):
@@ -84,7 +84,7 @@ def train_main():
 @pytest.fixture(scope="session")
 def train_apart():
     """Like `train_main`, in a process that finds its libraries imported."""
-    return functools.partial(forked.finished, timeout=400)
+    return forked.finished
 
 
 @pytest.fixture(scope="session")

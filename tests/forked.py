@@ -11,12 +11,12 @@ import multiprocessing
 import os
 import runpy
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
+from subprocess import CompletedProcess
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 FORKS = multiprocessing.get_context("forkserver")
@@ -31,7 +31,7 @@ class Forked:
 
     def __init__(self, folder: Path, *words: str):
         ours, theirs = FORKS.Pipe(duplex=False)
-        self._process = FORKS.Process(target=_heard, args=(theirs, folder, words))
+        self._process = FORKS.Process(target=_heard, args=(theirs, folder, PROGRAM, words))
         self._process.start()
         theirs.close()
         self.pid = self._process.pid
@@ -62,30 +62,30 @@ class Forked:
         return said, None
 
 
-def finished(folder: Path, *words: str, timeout: float) -> subprocess.CompletedProcess:
-    """The main job from its start to its end."""
+def finished(folder: Path, *words: str, program=PROGRAM, timeout=900) -> CompletedProcess:
+    """The main job, or another program, from its start to its end."""
     with tempfile.TemporaryDirectory() as place:
         outputs = [Path(place, name) for name in ("out", "err")]
-        process = FORKS.Process(target=_written, args=(outputs, folder, words))
+        process = FORKS.Process(target=_written, args=(outputs, folder, program, words))
         process.start()
         process.join(timeout)
         process.kill()  # if it still runs
         process.join()
         said = [path.read_text("utf-8") for path in outputs]
-    return subprocess.CompletedProcess(words, process.exitcode, *said)
+    return CompletedProcess(words, process.exitcode, *said)
 
 
-def _heard(pipe: Connection, folder: Path, words: tuple[str, ...]) -> None:
+def _heard(pipe: Connection, *given) -> None:
     output = os.dup(pipe.fileno())
     pipe.close()
-    _become([output] * 2, folder, words)
+    _become([output] * 2, *given)
 
 
-def _written(outputs: list[Path], folder: Path, words: tuple[str, ...]) -> None:
-    _become([os.open(path, os.O_WRONLY | os.O_CREAT) for path in outputs], folder, words)
+def _written(outputs: list[Path], *given) -> None:
+    _become([os.open(path, os.O_WRONLY | os.O_CREAT) for path in outputs], *given)
 
 
-def _become(outputs: list[int], folder: Path, words: tuple[str, ...]) -> None:
+def _become(outputs: list[int], folder: Path, program: Path, words: tuple[str, ...]) -> None:
     """In the new process: all as where Python has just started."""
     for given, own in zip(outputs, (1, 2), strict=True):
         os.dup2(given, own)
@@ -95,8 +95,9 @@ def _become(outputs: list[int], folder: Path, words: tuple[str, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(folder)
-    sys.argv = [str(PROGRAM), *map(str, words)]
+    sys.path.insert(0, str(program.parent))
+    sys.argv = [str(program), *map(str, words)]
     try:
-        runpy.run_path(str(PROGRAM), run_name="__main__")
+        runpy.run_path(str(program), run_name="__main__")
     finally:
         atexit._run_exitfuncs()
