@@ -9,15 +9,24 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import forked
 import pytest
 from in_process import run_here
 from xdist.scheduler import LoadFileScheduling
 
 from scadv_tf import train
 
-PROGRAM = Path(__file__).parents[1] / "train_main.py"
 # Fixtures that start a process or train a model: tests that ask for one are slow.
-SLOW_FIXTURES = {"train_main", "train", "run", "make_model", "pbmc", "members", "c_program_file"}
+SLOW_FIXTURES = {
+    "train_main",
+    "train_apart",
+    "train",
+    "run",
+    "make_model",
+    "pbmc",
+    "members",
+    "c_program_file",
+}
 
 
 # A worker of pytest-xdist has a core: more threads than cores wait for each other.
@@ -27,7 +36,7 @@ for library in ("OMP", "OPENBLAS"):
 # Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
 TOGETHER = ("tests/serving",)
 # What takes longest starts first, so that both workers end together.
-LONG = (*TOGETHER, "tests/team", "tests/test_", "tests/models")
+LONG = (*TOGETHER, "tests/test_site", "tests/team", "tests/test_", "tests/api", "tests/models")
 
 
 def pytest_collection_modifyitems(items):
@@ -61,7 +70,7 @@ def train_main():
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, str(PROGRAM), *arguments],
+            [sys.executable, str(forked.PROGRAM), *arguments],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -70,6 +79,12 @@ def train_main():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def train_apart():
+    """Like `train_main`, in a process that finds its libraries imported."""
+    return forked.finished
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
+from forked import finished
 from in_process import run_here
+
+from scadv_tf.comparison.apart import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +29,7 @@ STAGES = {"read", "preprocess", "train", "umap", "score", "export", "write"}
 def lines_of(program: str, *flags: str, job: list[str] = TINY, apart: bool = False) -> list[dict]:
     """What a program prints; `apart` where it looks at its memory or hands on its pipes."""
     if apart:
-        command = [sys.executable, FOLDER / program, *job, *flags]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = finished(FOLDER, *job, *flags, program=FOLDER / program)
     else:
         with pytest.MonkeyPatch.context() as patch:
             patch.syspath_prepend(str(FOLDER))
@@ -49,7 +50,11 @@ def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation():
     assert found[0]["modality_mixing"] != found[3]["modality_mixing"]
 
 
-def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path):
+def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path, monkeypatch):
+    def here(function, *arguments, imports) -> Outcome:
+        return Outcome(function(*arguments), seconds=0.1, peak_memory_mb=100.0)
+
+    monkeypatch.setattr("scadv_tf.comparison.rows.run_apart", here)  # without four processes
     given = ["--rows=none,atac_half", "--systems=linear,svm", "--seeds=1"]
     given.append(f"--output_dir={tmp_path}")
     found = lines_of("bench_shift.py", *given)

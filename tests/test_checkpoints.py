@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from all_losses import ALL_LOSSES
+from one_model import fit_alike
 
 from scadv_tf import InputError, RunConfig, fit, load_dataset
 from scadv_tf.checkpoints import FILE, Checkpoints, Snapshot
@@ -62,7 +63,7 @@ def tissue():
     return data, preprocessing.fit(data, CONFIG.preprocessing)
 
 
-def train(tissue, config=CONFIG, checkpoints=None, callbacks=()):
+def train(tissue, config=CONFIG, checkpoints=None, callbacks=(), fit=fit_alike):
     data, cells = tissue
     given = cells, data.rna_labels, len(data.types), config
     model, history = fit(*given, callbacks=callbacks, checkpoints=checkpoints)
@@ -111,10 +112,11 @@ def assert_same_training(found, expected) -> None:
 def test_a_training_that_goes_on_ends_where_one_without_a_break_does(
     tissue, without_a_break, interrupted_early
 ):
-    """Weights, optimizers, soft labels, order of cells, noise and history."""
+    """Weights, optimizers, soft labels, order of cells, noise, history; by a model of its own."""
     weights, history = without_a_break
     assert {path.name for path in interrupted_early.iterdir()} == {FILE}
-    went_on, later = train(tissue, checkpoints=Checkpoints(interrupted_early, 0.0, resume=True))
+    checkpoints = Checkpoints(interrupted_early, 0.0, resume=True)
+    went_on, later = train(tissue, checkpoints=checkpoints, fit=fit)
     assert_same_training((went_on, later), (weights, history))
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from all_losses import ALL_LOSSES
+from one_model import fit_alike
 
 from scadv_tf import RunConfig, annotation, fit, load_dataset
 from scadv_tf.annotation import annotate_cells, fit_readout
@@ -67,7 +68,7 @@ def test_labels_of_an_easy_tissue_are_found(tissue):
 def test_training_stops_early_when_no_label_changes_any_more(tissue):
     data, _, cells = tissue
     config = with_training(epochs=30, early_stopping_patience=2, early_stopping_change=0.05)
-    _, history = fit(cells, data.rna_labels, len(data.types), config)
+    _, history = fit_alike(cells, data.rna_labels, len(data.types), config)
     assert len(history) < 30
     assert (history["atac_label_change"].tail(2) <= 0.05).all()
 
@@ -75,7 +76,7 @@ def test_training_stops_early_when_no_label_changes_any_more(tissue):
 def test_adam_and_a_constant_rate_train_too(tissue):
     data, _, cells = tissue
     config = with_training(optimizer="adam", learning_rate=1e-3, learning_rate_schedule="constant")
-    _, history = fit(cells, data.rna_labels, len(data.types), config)
+    _, history = fit_alike(cells, data.rna_labels, len(data.types), config)
     assert history["cross_entropy"].iloc[-1] < history["cross_entropy"].iloc[0]
 
 
@@ -123,48 +124,50 @@ def test_without_neighbours_there_is_no_vote(tissue, made_up, monkeypatch):
     np.testing.assert_array_equal(found.novelty, doubt)
 
 
-@pytest.mark.parametrize("changes", [{"smoothing_hops": 0}, {"neighbors": 1}])
-def test_neighbours_serve_the_soft_labels_also_without_denoising(tissue, changes, monkeypatch):
+@pytest.fixture
+def soft_labels_of(tissue, monkeypatch):
+    """A function: cells -> neighbours and shares of types that an epoch's soft labels get."""
     data, _, _ = tissue
-    cells = without_denoising(data, **changes)
-    given = []
-
-    def spy(probabilities, neighbors, *settings):
-        given.append(neighbors)
-        return probabilities
-
-    monkeypatch.setattr(callbacks, "soft_labels", spy)
-    fit(cells, data.rna_labels, len(data.types), with_training(epochs=1))
-    assert len(given) == 1 and given[0] is cells.neighbors
-
-
-@pytest.mark.parametrize("balance", [True, False])
-def test_soft_labels_are_pulled_to_the_guessed_shares_else_to_those_of_the_rna(
-    tissue, balance, monkeypatch
-):
-    data, _, cells = tissue
-    if balance:
-        guessed = np.arange(1, len(data.types) + 1) / sum(range(len(data.types) + 1))
-        composition = dataclasses.replace(cells.balance.composition, atac_shares=guessed)
-        cells = dataclasses.replace(
-            cells, balance=dataclasses.replace(cells.balance, composition=composition)
-        )
-        expected = guessed
-    else:
-        cells = without_denoising(data, balance=False)
-        taught = np.delete(data.rna_labels, held_out_rows(data.rna_labels, 0.3, 0))
-        expected = np.bincount(taught, minlength=len(data.types)) / len(taught)
     given = []
 
     def spy(probabilities, neighbors, shares, *settings):
-        given.append(shares)
+        given.append((neighbors, shares))
         return probabilities
 
     monkeypatch.setattr(callbacks, "soft_labels", spy)
-    config = with_training(epochs=1, calibration_share=0.3)
-    fit(cells, data.rna_labels, len(data.types), config)
-    assert len(given) == 1
-    np.testing.assert_allclose(given[0], expected)
+
+    def train(cells):
+        config = with_training(epochs=1, calibration_share=0.3)
+        fit_alike(cells, data.rna_labels, len(data.types), config)
+        (found,) = given
+        return found
+
+    return train
+
+
+@pytest.mark.parametrize("changes", [{}, {"smoothing_hops": 0}])
+def test_soft_labels_are_pulled_to_the_guessed_shares(tissue, changes, soft_labels_of):
+    """Their neighbours serve them also without denoising."""
+    data, _, _ = tissue
+    cells = without_denoising(data, **changes)
+    guessed = np.arange(1, len(data.types) + 1) / sum(range(len(data.types) + 1))
+    composition = dataclasses.replace(cells.balance.composition, atac_shares=guessed)
+    cells = dataclasses.replace(
+        cells, balance=dataclasses.replace(cells.balance, composition=composition)
+    )
+    neighbors, shares = soft_labels_of(cells)
+    assert neighbors is cells.neighbors
+    np.testing.assert_allclose(shares, guessed)
+
+
+def test_unbalanced_soft_labels_are_pulled_to_the_shares_of_the_rna(tissue, soft_labels_of):
+    """And without neighbours they get those, too, of which each cell has itself."""
+    data, _, _ = tissue
+    cells = without_denoising(data, balance=False, neighbors=1)
+    neighbors, shares = soft_labels_of(cells)
+    assert neighbors is cells.neighbors
+    taught = np.delete(data.rna_labels, held_out_rows(data.rna_labels, 0.3, 0))
+    np.testing.assert_allclose(shares, np.bincount(taught, minlength=len(data.types)) / len(taught))
 
 
 def test_the_linear_guess_takes_part_in_the_answer_where_cells_are_balanced(tissue):
@@ -196,7 +199,7 @@ def test_the_linear_guess_has_its_share_in_what_the_training_learns_from(tissue,
     hooks = [lambda epoch, probabilities, logs: watched.append(probabilities)]
     evaluation = dataclasses.replace(CONFIG.evaluation, linear_share=share)
     config = dataclasses.replace(with_training(epochs=2), evaluation=evaluation)
-    fit(cells, data.rna_labels, len(data.types), config, hooks)
+    fit_alike(cells, data.rna_labels, len(data.types), config, hooks)
     for found in watched:
         network = found - share * guessed
         np.testing.assert_allclose(network.sum(axis=1), 1 - share, atol=1e-5)
@@ -212,7 +215,7 @@ def test_the_last_epochs_predictions_are_the_classifiers_without_the_linear_gues
     config = dataclasses.replace(with_training(epochs=2), evaluation=evaluation)
     watched = []
     hooks = [lambda epoch, probabilities, logs: watched.append(probabilities.argmax(axis=1))]
-    model, _ = fit(cells, data.rna_labels, len(data.types), config, hooks)
+    model, _ = fit_alike(cells, data.rna_labels, len(data.types), config, hooks)
     found = annotate_cells(model, cells, config).atac.probabilities.argmax(axis=1)
     np.testing.assert_array_equal(found, watched[-1])
     assert len(watched) == 2 and (watched[0] != watched[1]).any()

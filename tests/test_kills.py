@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
-KILLS = 20
+KILLS = 12
 
 
 @pytest.mark.slow

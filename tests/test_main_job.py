@@ -271,8 +271,8 @@ def run_few(few_cells):
 
 
 @pytest.fixture(scope="module")
-def without_labels(run_few, train_main):
-    return run_few(train_main, "first", "--verbosity=-2")
+def without_labels(run_few, train_apart):
+    return run_few(train_apart, "first", "--verbosity=-2")
 
 
 @pytest.fixture(scope="module")

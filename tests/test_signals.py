@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import Forked
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -103,11 +104,11 @@ def test_what_nohup_ignores_stays_ignored(tmp_path):
     assert process.returncode == 143
 
 
-def training(folder, *flags) -> subprocess.Popen:
+def training(folder, *flags) -> Forked:
     small = "--encoder_sizes=32,16", "--modality_adversarial=0"
     flags = ("--synthetic_cells=200", "--epochs=100", *small, *flags)
     words = ("--dataset=synthetic", "--output_dir=run", "--export_dir=served/model", *flags)
-    return started(folder, ROOT / "train_main.py", *words)
+    return Forked(folder, *words)
 
 
 @pytest.mark.parametrize(

@@ -117,15 +117,19 @@ def new_tissue() -> PairedData:
 def train(tissue):
     """A maker of models with random weights and a fitted readout: train(data, **settings).
 
-    What is served does not depend on how well the weights were trained, and this takes no time.
-    The same settings give the same model: tests must not change it.
+    What is served does not depend on how well the weights were trained, and this takes no time;
+    nor is anything traced. The same settings give the same model: tests must not change it.
     """
     made: dict[str, Trained] = {}
 
     def make(data=tissue, **settings) -> Trained:
         name = f"{id(data)} {settings}"
         if name not in made:
-            made[name] = build(data, settings)
+            tf.config.run_functions_eagerly(True)
+            try:
+                made[name] = build(data, settings)
+            finally:
+                tf.config.run_functions_eagerly(False)
         return made[name]
 
     def build(data, settings) -> Trained:

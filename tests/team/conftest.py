@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import socket
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import train
+from forked import FORKS
 
 PATIENCE = 300  # seconds: far more than a worker needs on a busy machine
-# Members come from a process that has imported TensorFlow and done nothing with it: once for all.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tensorflow", "keras", "scadv_tf.fitting", "scadv_tf.team"])
 
 
 class Members:
@@ -22,7 +20,7 @@ class Members:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.started: list[tuple[multiprocessing.Process, Path]] = []
+        self.started: list[tuple[BaseProcess, Path]] = []
 
     def start(self, *settings: str, config: dict | None = None) -> None:
         """Starts ``train.py`` in a process; `config` becomes ``TF_CONFIG``."""
