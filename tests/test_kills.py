@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
-KILLS = 12
+KILLS = 20
 
 
 @pytest.mark.slow
