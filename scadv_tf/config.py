@@ -160,9 +160,7 @@ class PreprocessingConfig(Checked):
         15, "Dimensions of the latent semantic index of the peaks, for neighbours.", minimum=2
     )
     neighbor_pca_size: int = option(
-        50,
-        "Joint principal components of the genes, for neighbours, at most: see projection_size.",
-        minimum=2,
+        50, "Joint principal components of the genes, for neighbours.", minimum=2
     )
     projection_size: int = option(
         50,

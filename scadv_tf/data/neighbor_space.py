@@ -16,14 +16,7 @@ from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.batch_offsets import Design, without_offsets
-from scadv_tf.data.normalization import (
-    Scale,
-    covariance,
-    joint_components,
-    number_of_components,
-    project,
-    unit_rows,
-)
+from scadv_tf.data.normalization import Scale, covariance, joint_components, project, unit_rows
 from scadv_tf.data.semantic_index import SemanticIndex
 
 
@@ -66,10 +59,8 @@ class NeighborSpace:
         panel : whether the features are a panel of proteins.
         """
         rna_scale, atac_scale = Scale.of(rna), Scale.of(atac)
-        cells = min(rna.shape[0], atac.shape[0])
         components = joint_components(
-            [covariance(rna, rna_scale), covariance(atac, atac_scale)],
-            number_of_components(cells, config.neighbor_pca_size),
+            [covariance(rna, rna_scale), covariance(atac, atac_scale)], config.neighbor_pca_size
         )
         if panel:
             width = components.shape[1]
