@@ -112,7 +112,7 @@ def line_of(diagnosis: Mapping) -> str:
 
 def _plain(check: MarkerCheck) -> dict:
     found = {"genes": check.genes, "abundance": round(check.abundance, ROUNDING)}
-    if check.by_type is None or check.coactivity is None:
+    if check.by_type is None:
         return found
     rows = check.by_type.round(ROUNDING).astype(object).to_dict("index")
     by_type = {

@@ -239,7 +239,7 @@ def _marker_findings(check: MarkerCheck, matching: Mapping, *cells: int) -> list
     if kind.in_genes:
         names = names.replace(", that --genome is that of its peaks,", "")
     if kind.panel:  # of which neither abundances nor random genes tell anything
-        return [] if check.by_type is None else _called_findings(check)
+        return [] if check.by_type is None else _called_findings(check.by_type)
     if check.coactivity is None or check.by_type is None:
         text = (
             "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
