@@ -235,7 +235,8 @@ def test_the_manifest_says_what_was_trained(exported, manifest):
     assert manifest["versions"] == {"tensorflow": tf.__version__}
     assert manifest["trained_on_counts"] == {"rna": True, "atac": True}
     assert manifest["batches"] == {}
-    assert len(manifest) == 20  # a new entry belongs here too
+    assert manifest["query"] == {"kind": "accessibility", "name": "ATAC", "direction": 1}
+    assert len(manifest) == 21  # a new entry belongs here too
 
 
 def test_the_manifest_has_a_hash_of_each_asset(exported, manifest):
@@ -340,7 +341,7 @@ def test_the_card_says_what_is_known_and_no_more(exported, manifest, case):
 
     changes, there, absent = CARD[case]
     background = dataclasses.replace(exported.trained.background, **changes)
-    names = ("genes", "types", "peaks", "reference_cells", "averages")
+    names = ("genes", "types", "peaks", "reference_cells", "averages", "query")
     text = model_card(make(background, {}, {name: manifest[name] for name in names}, 3))
     assert all(part in text for part in there) and not any(part in text for part in absent)
 
