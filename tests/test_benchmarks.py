@@ -215,4 +215,5 @@ def test_bench_fragments_counts_them_and_says_how_fast():
     assert found["fragments"] == 20_000 and found["cells"] > 1000 and found["counts"] > 100
     rate = found["fragments"] / (found["read"] + found["count"])
     assert abs(found["fragments_a_second"] / rate - 1) < 0.1
-    assert found["memory_before_mb"] <= found["peak_memory_mb"] < 500
+    # What the libraries take depends on the process that it was forked from.
+    assert 0 <= found["peak_memory_mb"] - found["memory_before_mb"] < 250
