@@ -25,6 +25,7 @@ from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
+from scadv_tf.evaluation.findings import Evidence
 from scadv_tf.files import existing_folder
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
@@ -251,13 +252,14 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
             "confidence": answers.confidence,
             "unknown": answers.unknown,
         }
-    return diagnose(
+    seen = Evidence(
         metrics,
         data.matching.to_dict(),
         markers=sampled_markers(data, called, seed),
         empty=empty_cells(trained.everything, data),
         **labels,
     )
+    return diagnose(seen)
 
 
 def of_all(trained: Trained, results: Results) -> Results:

@@ -23,7 +23,7 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.findings import findings
+from scadv_tf.evaluation.findings import Evidence, findings
 from scadv_tf.evaluation.metrics import modality_mixing, silhouette
 from scadv_tf.modes import UNSUPERVISED
 from scadv_tf.run_figures import write_figures
@@ -331,7 +331,7 @@ def test_known_types_are_scored_and_drawn_but_not_taught(files, tmp_path):
 
 def test_warnings_give_no_advice_on_labels_where_there_are_none():
     poor = {"modality_mixing": 0.1, "silhouette_modality": 0.5}
-    for text in map(str, findings(poor, {})):
+    for text in map(str, findings(Evidence(poor, {}))):
         assert "--centroid" not in text and "Labels can" not in text and "but labels" not in text
-    labelled = " ".join(map(str, findings(poor, {}, np.repeat(["T", "B"], 50))))
+    labelled = " ".join(map(str, findings(Evidence(poor, {}, np.repeat(["T", "B"], 50)))))
     assert "--centroid" in labelled and "Labels can" in labelled and "but labels" in labelled

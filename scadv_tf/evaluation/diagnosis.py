@@ -18,6 +18,7 @@ from scadv_tf.evaluation.findings import (
     LOW_CONFIDENCE,
     NOTE,
     RED,
+    Evidence,
     Finding,
     by_level,
     cell_findings,
@@ -123,22 +124,12 @@ def _plain(check: MarkerCheck) -> dict:
     return found | {"coactivity": overall, "by_type": by_type}
 
 
-def diagnose(
-    metrics: Mapping,
-    matching: Mapping,
-    rna_labels: Labels | None = None,
-    predicted: Labels | None = None,
-    confidence: np.ndarray | None = None,
-    unknown: np.ndarray | None = None,
-    markers: MarkerCheck | None = None,
-    empty: Mapping[str, tuple[int, int]] | None = None,
-) -> Diagnosis:
-    """Of a run; for the parameters see `findings`."""
-    given = metrics, matching, rna_labels, predicted, confidence, unknown, markers, empty
+def diagnose(seen: Evidence) -> Diagnosis:
+    """Of a run."""
     cells = None
-    if predicted is not None and confidence is not None and unknown is not None:
-        cells = usable_cells(predicted, confidence, unknown)
-    return Diagnosis(findings(*given), cells, empty, markers)
+    if seen.predicted is not None and seen.confidence is not None and seen.unknown is not None:
+        cells = usable_cells(seen.predicted, seen.confidence, seen.unknown)
+    return Diagnosis(findings(seen), cells, seen.empty, seen.markers)
 
 
 def diagnose_new_cells(

@@ -90,19 +90,11 @@ class Finding:
         return f"{self.text} {self.advice}".strip()
 
 
-def findings(
-    metrics: Mapping,
-    matching: Mapping,
-    rna_labels: Labels | None = None,
-    predicted: Labels | None = None,
-    confidence: np.ndarray | None = None,
-    unknown: np.ndarray | None = None,
-    markers: MarkerCheck | None = None,
-    empty: Mapping[str, tuple[int, int]] | None = None,
-) -> list[Finding]:
-    """All that looks doubtful in a run, the worst first; what is not given is not judged.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a run is judged by; what is not given is not judged.
 
-    Parameters
+    Attributes
     ----------
     metrics : the content of metrics.json; modality_mixing, silhouette_modality, agreement and
         mixing_by_type are looked at.
@@ -114,18 +106,32 @@ def findings(
     markers : of the same cells.
     empty : modality -> how many cells have no data, and of how many.
     """
-    found = name_findings(matching.get("matched_how") or {}) + empty_findings(empty or {})
+
+    metrics: Mapping
+    matching: Mapping
+    rna_labels: Labels | None = None
+    predicted: Labels | None = None
+    confidence: np.ndarray | None = None
+    unknown: np.ndarray | None = None
+    markers: MarkerCheck | None = None
+    empty: Mapping[str, tuple[int, int]] | None = None
+
+
+def findings(seen: Evidence) -> list[Finding]:
+    """All that looks doubtful in a run, the worst first."""
+    metrics, matching, rna_labels = seen.metrics, seen.matching, seen.rna_labels
+    found = name_findings(matching.get("matched_how") or {}) + empty_findings(seen.empty or {})
     found += _gene_findings(matching)
-    if markers is not None:
-        cells = [len(labels) for labels in (rna_labels, predicted) if labels is not None]
-        found += _marker_findings(markers, matching, *cells)
+    if seen.markers is not None:
+        cells = [len(labels) for labels in (rna_labels, seen.predicted) if labels is not None]
+        found += _marker_findings(seen.markers, matching, *cells)
     found += _space_findings(metrics, rna_labels is not None)
     if rna_labels is not None:
         nuclear = not _kind(matching).in_genes
-        found += _type_findings(as_text(rna_labels), predicted, nuclear)
+        found += _type_findings(as_text(rna_labels), seen.predicted, nuclear)
     found += _agreement_findings(metrics.get("agreement") or {})
-    unsure = None if confidence is None else np.asarray(confidence, dtype=float) < LOW_CONFIDENCE
-    found += cell_findings(_share(unsure), _share(unknown))
+    low = None if seen.confidence is None else np.asarray(seen.confidence, float) < LOW_CONFIDENCE
+    found += cell_findings(_share(low), _share(seen.unknown))
     return by_level(finding.called(matching.get("query", ATAC)) for finding in found)
 
 
@@ -359,25 +365,39 @@ def _type_findings(
     if predicted is None or not len(predicted):
         return found
     atac_cells = _count(as_text(predicted))
-    if missed := [name for name in rna_cells if name not in atac_cells]:
-        text = f"No ATAC cell was labelled {_join(missed, 'or')}."
-        for_example = " (platelets and red cells have no nucleus)" if nuclear else ""
-        advice = (
-            f"This is right if the ATAC sample lacks them{for_example}; if not, look for their "
-            "marker genes among the ATAC cells."
-        )
-        found.append(Finding(NOTE, text, advice))
+    found += _absence_findings(rna_cells, atac_cells, nuclear)
     return found + _share_findings(rna_cells, atac_cells)
+
+
+def _is_common(cells: Mapping[str, int], name: str) -> bool:
+    return cells.get(name, 0) >= COMMON_SHARE * sum(cells.values())
+
+
+def _absence_findings(
+    rna_cells: Mapping[str, int], atac_cells: Mapping[str, int], nuclear: bool
+) -> list[Finding]:
+    """Of the rarer RNA types that no ATAC cell was given; the shares of common ones tell."""
+    missed = [n for n in rna_cells if n not in atac_cells and not _is_common(rna_cells, n)]
+    if not missed:
+        return []
+    text = f"No ATAC cell was labelled {_join(missed, 'or')}."
+    for_example = " (platelets and red cells have no nucleus)" if nuclear else ""
+    advice = (
+        f"This is right if the ATAC sample lacks them{for_example}; if not, look for their "
+        "marker genes among the ATAC cells."
+    )
+    return [Finding(NOTE, text, advice)]
 
 
 def _share_findings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int]) -> list[Finding]:
     """Of the common types whose share differs very much between the modalities."""
     differing = []
-    for name in rna_cells.keys() & atac_cells.keys():
-        rna_share = rna_cells[name] / sum(rna_cells.values())
-        atac_share = atac_cells[name] / sum(atac_cells.values())
-        low, high = sorted((rna_share, atac_share))
-        if high >= COMMON_SHARE and high > SHARE_FOLD * low:
+    for name in rna_cells.keys() | atac_cells.keys():
+        if not (_is_common(rna_cells, name) or _is_common(atac_cells, name)):
+            continue
+        shares = [cells.get(name, 0) / sum(cells.values()) for cells in (rna_cells, atac_cells)]
+        if max(shares) > SHARE_FOLD * min(shares):
+            rna_share, atac_share = shares
             differing.append(f"{name} ({rna_share:.1%} of RNA, {atac_share:.1%} of ATAC cells)")
     if not differing:
         return []

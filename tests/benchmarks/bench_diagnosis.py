@@ -125,6 +125,7 @@ def guessed(data, truth, config) -> dict:
     """The diagnosis and the accuracy of the linear guess."""
     from scadv_tf.data import preprocessing
     from scadv_tf.evaluation.diagnosis import diagnose, empty_cells, sampled_markers
+    from scadv_tf.evaluation.findings import Evidence
 
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     kept, truth = data.of_cells(cells.with_data), truth.of_cells(cells.with_data["atac"])
@@ -132,7 +133,7 @@ def guessed(data, truth, config) -> dict:
     called = probabilities.argmax(axis=1)
     labels = np.array(data.types, dtype=object)[called]
     start = time.perf_counter()
-    found = diagnose(
+    seen = Evidence(
         {},
         data.matching.to_dict(),
         kept.known_rna_types(),
@@ -141,7 +142,8 @@ def guessed(data, truth, config) -> dict:
         np.zeros(len(called), dtype=bool),
         sampled_markers(kept, called, config.training.seed),
         empty_cells(data, kept),
-    ).to_dict()
+    )
+    found = diagnose(seen).to_dict()
     seconds = {"diagnose": time.perf_counter() - start}
     known = truth.labels != ""
     right = (truth.coarsen(labels) == truth.labels)[known]

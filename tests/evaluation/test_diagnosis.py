@@ -22,7 +22,7 @@ from scadv_tf.evaluation.diagnosis import (
     sampled_markers,
     usable_cells,
 )
-from scadv_tf.evaluation.findings import AMBER, NOTE, RED, Finding
+from scadv_tf.evaluation.findings import AMBER, NOTE, RED, Evidence, Finding
 from scadv_tf.evaluation.markers import check_markers
 
 LABELS = np.array(["a/b", "a/b", "a/b", "c"], dtype=object)
@@ -60,7 +60,7 @@ def found():
     given = counts, counts, genes, ("a/b", "c"), np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
     markers = check_markers(*given)
     empty = {"rna": (0, 4), "atac": (1, 5)}
-    return diagnose({}, {}, LABELS, LABELS, CONFIDENCE, UNKNOWN, markers, empty)
+    return diagnose(Evidence({}, {}, LABELS, LABELS, CONFIDENCE, UNKNOWN, markers, empty))
 
 
 def test_it_is_strict_json_and_comes_back_from_a_file(found, tmp_path):

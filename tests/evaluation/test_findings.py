@@ -13,6 +13,7 @@ from scadv_tf.evaluation.findings import (
     AMBER,
     NOTE,
     RED,
+    Evidence,
     calibration_warning,
     empty_findings,
     findings,
@@ -28,7 +29,7 @@ GOOD |= {"agreement": {"classifier": 0.97, "linear": 0.9, "svm": 0.95, "knn": 0.
 
 def told(*given, **named) -> list[str]:
     """Each finding as one text."""
-    return [str(finding) for finding in findings(*given, **named)]
+    return [str(finding) for finding in findings(Evidence(*given, **named))]
 
 
 def test_a_good_run_has_no_warnings():
@@ -107,9 +108,17 @@ def test_rare_types_are_named():
     assert "Fewer than 10 RNA cells are of type NK or pDC" in found
 
 
-def test_types_that_no_atac_cell_was_given_are_named():
-    (found,) = told({}, {}, np.repeat(["T", "B"], [90, 10]), ["T"] * 50)
-    assert "No ATAC cell was labelled B." in found
+def test_rare_types_that_no_atac_cell_was_given_are_noted():
+    rna = np.repeat(["T", "B"], [380, 19])
+    (found,) = findings(Evidence({}, {}, rna, ["T"] * 50))
+    assert found.level == NOTE and "No ATAC cell was labelled B." in found.text
+
+
+def test_a_common_type_that_no_atac_cell_was_given_is_a_doubt():
+    """As is one that next to none was given."""
+    rna = np.repeat(["T", "B"], [380, 20])
+    (found,) = findings(Evidence({}, {}, rna, ["T"] * 50))
+    assert found.level == AMBER and "B (5.0% of RNA, 0.0% of ATAC cells)" in found.text
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def check(coactivity=50.0, abundance=0.3, genes=1000, auroc=(0.9, 0.9), cells=(6
 
 def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
     labels = np.repeat(["T", "B"], [cells * 6 // 10, cells * 4 // 10])
-    return findings({}, {}, labels, labels, markers=found)
+    return findings(Evidence({}, {}, labels, labels, markers=found))
 
 
 def test_markers_that_go_together_are_fine():
@@ -178,8 +187,8 @@ def test_types_whose_cells_lack_their_markers_are_named():
 
 
 def test_without_types_abundances_tell_of_names():
-    assert findings({}, {}, markers=MarkerCheck(1000, 0.08)) == []
-    (found,) = findings({}, {}, markers=MarkerCheck(1000, 0.07))
+    assert findings(Evidence({}, {}, markers=MarkerCheck(1000, 0.08))) == []
+    (found,) = findings(Evidence({}, {}, markers=MarkerCheck(1000, 0.07)))
     assert found.level == AMBER and "0.07" in found.text
 
 
@@ -200,19 +209,19 @@ def test_barcodes_without_data(empty, level):
 @pytest.mark.parametrize(("share", "level"), [(25, None), (26, AMBER), (50, AMBER), (51, RED)])
 def test_cells_that_resemble_no_type(share, level):
     unknown = np.arange(100) < share
-    found = findings({}, {}, unknown=unknown)
+    found = findings(Evidence({}, {}, unknown=unknown))
     assert [finding.level for finding in found] == [level] * bool(level)
 
 
 def test_the_worst_comes_first():
     rna = np.repeat(["T", "NK"], [60, 9])
-    found = findings({"modality_mixing": 0.1}, {"matched_how": {"case": 9}}, rna)
+    found = findings(Evidence({"modality_mixing": 0.1}, {"matched_how": {"case": 9}}, rna))
     assert [finding.level for finding in found] == [RED, AMBER, NOTE]
 
 
 def test_the_calibration_error_is_told_apart():
     """Known labels tell it, and no diagnosis looks at these."""
-    assert findings({"calibration_error": 0.9}, {}) == []
+    assert findings(Evidence({"calibration_error": 0.9}, {})) == []
     assert calibration_warning(0.15) == calibration_warning(None) == []
     (text,) = calibration_warning(0.16)
     assert "off by 0.16" in text
