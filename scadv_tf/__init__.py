@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # for checkers and editors: the names below, with their hints
     from scadv_tf.data.datasets import load_dataset as load_dataset
     from scadv_tf.data.pairing import AtacTruth as AtacTruth
     from scadv_tf.data.pairing import PairedData as PairedData
-    from scadv_tf.data.preprocessing import Preprocessor as Preprocessor
+    from scadv_tf.data.preprocessor import Preprocessor as Preprocessor
     from scadv_tf.data.spreadsheets import read_predictions as read_predictions
     from scadv_tf.data.synthetic import simulate as simulate
     from scadv_tf.errors import InputError as InputError
@@ -42,7 +42,7 @@ _HOMES = {
     "ExportedModel": "scadv_tf.client.exported",
     "InputError": "scadv_tf.errors",
     "PairedData": "scadv_tf.data.pairing",
-    "Preprocessor": "scadv_tf.data.preprocessing",
+    "Preprocessor": "scadv_tf.data.preprocessor",
     "RunConfig": "scadv_tf.config",
     "ScAdv": "scadv_tf.models.scadv",
     "annotate_cells": "scadv_tf.annotation",

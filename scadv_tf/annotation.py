@@ -12,8 +12,8 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.data.neighbor_lists import neighbor_mean
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.rows import DiskRows, JoinedRows, Rows, blocks, take
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
 from scadv_tf.models.readout import quantile_knots

@@ -25,7 +25,7 @@ from scadv_tf.checkpoints import (
 )
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.pipeline import Pass, training_batches
-from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.collapse import RATE_FACTOR
 from scadv_tf.modalities import MODALITIES

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from scadv_tf.annotation import Annotation
     from scadv_tf.checkpoints import Checkpoints
-    from scadv_tf.data.preprocessing import TrainingCells
+    from scadv_tf.data.training_cells import TrainingCells
     from scadv_tf.models.scadv import ScAdv
     from scadv_tf.serving.manifest import Background
     from scadv_tf.serving.served_model import Served

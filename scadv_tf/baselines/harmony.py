@@ -11,7 +11,7 @@ import pandas as pd
 
 from scadv_tf.baselines.transfer import Transfer, joint_components, latent_routes
 from scadv_tf.data.answers import HEADLINE
-from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.metrics import check_lengths
 

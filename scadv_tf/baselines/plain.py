@@ -12,8 +12,8 @@ import numpy as np
 from scadv_tf.baselines.transfer import Transfer, joint_components
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.linear_guess import LinearGuess
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.rows import Rows
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.evaluation.label_transfer import svm_transfer
 from scadv_tf.evaluation.metrics import check_lengths
 

@@ -14,8 +14,8 @@ from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scadv_tf.data.preprocessing import TrainingCells
     from scadv_tf.data.rows import Rows
+    from scadv_tf.data.training_cells import TrainingCells
 
 
 @dataclass(frozen=True, eq=False)

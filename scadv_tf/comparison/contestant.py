@@ -14,7 +14,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.emptiness import spread, spread_fields
 from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.preprocessing import TrainingCells
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.scoring import transfer
 
 

@@ -17,8 +17,8 @@ from scadv_tf.config import PreprocessingConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.rows import Rows
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.progress import quiet_start

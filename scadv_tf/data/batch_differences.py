@@ -7,8 +7,8 @@ import pandas as pd
 
 from scadv_tf.data.batch_offsets import Design, batches_of, memberships
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.rows import take
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 
 NAMES = ("sample", "batch", "donor", "patient", "subject", "individual", "lane", "library")

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from scadv_tf.data.neighbor_lists import partners
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.shuffling import Batch, Shard, Table
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 
 ALONE = Shard()

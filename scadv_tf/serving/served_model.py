@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from scadv_tf.annotation import Annotation
 from scadv_tf.data.measures import Measure
-from scadv_tf.data.preprocessing import Preprocessor
+from scadv_tf.data.preprocessor import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.present import present

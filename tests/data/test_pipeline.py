@@ -9,8 +9,9 @@ import pytest
 
 from scadv_tf.config import PreprocessingConfig, TrainingConfig
 from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, training_batches
-from scadv_tf.data.preprocessing import TrainingCells, fit
+from scadv_tf.data.preprocessing import fit
 from scadv_tf.data.shuffling import Shard
+from scadv_tf.data.training_cells import TrainingCells
 
 pytestmark = pytest.mark.slow
 

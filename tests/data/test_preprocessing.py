@@ -20,7 +20,8 @@ from scadv_tf.data.normalization import (
     unit_rows,
     variable_genes,
 )
-from scadv_tf.data.preprocessing import Preprocessor, fit
+from scadv_tf.data.preprocessing import fit
+from scadv_tf.data.preprocessor import Preprocessor
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES

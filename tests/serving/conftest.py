@@ -18,9 +18,9 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.preprocessing import TrainingCells
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.serving.export import export

@@ -1,0 +1,207 @@
+"""What a sample of the training cells teaches: scales, components, composition, batches.
+
+Each gene is centred and scaled with its modality's own mean and deviation, of cells weighed so that
+both modalities have one composition; so are the joint components.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from scadv_tf.config import PreprocessingConfig
+from scadv_tf.data.batch_offsets import ROUNDS, Design, memberships
+from scadv_tf.data.cell_blocks import CellBlocks
+from scadv_tf.data.composition import Balance, balanced
+from scadv_tf.data.linear_guess import LinearGuess
+from scadv_tf.data.measures import Measure
+from scadv_tf.data.neighbor_lists import NeighborLists
+from scadv_tf.data.neighbor_space import NeighborSpace
+from scadv_tf.data.neighborhood import Neighborhood, averaged, mixed
+from scadv_tf.data.neighbors import TWICE_FROM, neighbors_with_self, number_of_neighbors
+from scadv_tf.data.normalization import (
+    Scale,
+    covariance,
+    joint_components,
+    log_normalize,
+    number_of_components,
+)
+from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.preprocessor import Preprocessor
+from scadv_tf.modalities import MODALITIES
+
+
+def learn(
+    sample: PairedData,
+    chosen: np.ndarray,
+    cells: dict[str, CellBlocks],
+    config: PreprocessingConfig,
+    folder: Path | None,
+) -> tuple[Preprocessor, Neighborhood | None, Balance | None]:
+    """What the cells of a sample teach, and the neighbours of all.
+
+    Parameters
+    ----------
+    sample : counts of the cells that teach.
+    chosen : columns of the chosen genes.
+    cells : modality -> all its cells.
+    folder : where the neighbours of the ATAC cells go; None for memory.
+    """
+    measure = sample.measure
+    rna, atac = (getattr(sample, name)[:, chosen] for name in MODALITIES)
+    values = {"rna": log_normalize(rna), "atac": measure.comparable(atac)}
+    designs = _designs(sample)
+    neighborhood, lists, averages = None, None, 0
+    if config.neighbors != 1:
+        panel = measure.of_kind.panel
+        space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
+        size_of = partial(_size, config, sample.rna_labels)
+        if "atac" in designs:
+            types = _guessed_types(space, values, sample, config, designs)
+            designs["atac"] = replace(designs["atac"], types=types)
+            space = space.without_batches(values["atac"], sample.peaks, designs["atac"])
+        neighborhood = Neighborhood.find(space, cells["atac"], size_of, folder)
+        taught, averages = cells["atac"].taught, neighborhood.hops
+        values["atac"] = neighborhood.genes(cells["atac"], taught, values["atac"])
+        lists = neighborhood.lists_among(taught)
+        if "atac" in designs:
+            shares = neighborhood.members(cells["atac"], taught)
+            designs["atac"] = replace(designs["atac"], members=shares)
+    learned = _space(values, config, measure)
+    first = Preprocessor(sample.genes[chosen], *learned, averages, measure=measure)
+    preprocessor, balance = _balanced(first, values, sample, config, lists, designs)
+    return preprocessor, neighborhood, balance
+
+
+def _designs(sample: PairedData) -> dict[str, Design]:
+    """Modality -> batches and types of the cells that teach; types of RNA cells alone are known."""
+    designs = {name: Design(memberships(found)) for name, found in sample.batches.items()}
+    if "rna" in designs and sample.rna_labels is not None:
+        known = np.eye(len(sample.types), dtype=np.float32)[sample.rna_labels]
+        designs["rna"] = replace(designs["rna"], types=known)
+    return designs
+
+
+def _guessed_types(
+    space: NeighborSpace,
+    values: dict,
+    sample: PairedData,
+    config: PreprocessingConfig,
+    designs: dict[str, Design],
+) -> np.ndarray | None:
+    """Types of the ATAC cells that teach [A, K], guessed as these and batches are told apart.
+
+    In rounds: batches moved to one mean, types guessed, batches moved to one mean of each type, …
+    None where no types are guessed: then batches of unlike composition are not told from others.
+
+    Parameters
+    ----------
+    values : modality -> log-normalised genes of single cells.
+    """
+    if sample.rna_labels is None or not config.balance or not config.projection_size:
+        return None
+    alone, own = values["atac"], designs["atac"]
+    count, hops = _size(config, sample.rna_labels, alone.shape[0])
+    types = None
+    for _ in range(ROUNDS):
+        found = space.without_batches(alone, sample.peaks, replace(own, types=types))
+        vectors = found.vectors(alone, sample.peaks, own.members)
+        lists = NeighborLists.of(neighbors_with_self(vectors, count))
+        means = values | {"atac": averaged(alone, lists, hops)}
+        shares = mixed(own.members, lists, hops)
+        tried = designs | {"atac": Design(shares, types)}
+        learned = _space(means, config, sample.measure)
+        first = Preprocessor(np.empty(0), *learned, hops, measure=sample.measure)
+        preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
+        features = preprocessor.features(means["atac"], "atac", shares)
+        assert balance is not None  # there are labels and components
+        guessed = balance.guess.voted(features, lists)
+        types = guessed if types is None else (types + guessed) / 2
+    return types
+
+
+def _size(config: PreprocessingConfig, labels: np.ndarray | None, cells: int) -> tuple[int, int]:
+    """How many neighbours so many ATAC cells have, themselves included, and how many averages."""
+    if config.neighbors:
+        return config.neighbors, config.smoothing_hops
+    count = number_of_neighbors(cells, labels)
+    return count, min(config.smoothing_hops, 2 if count >= TWICE_FROM else 1)
+
+
+def _balanced(
+    first: Preprocessor,
+    values: dict,
+    sample: PairedData,
+    config: PreprocessingConfig,
+    lists: NeighborLists | None,
+    designs: dict[str, Design],
+) -> tuple[Preprocessor, Balance | None]:
+    """The preprocessor of cells that are weighed so that both modalities have one composition.
+
+    Parameters
+    ----------
+    first : of cells of equal weights.
+    values : modality -> log-normalised (for ATAC: denoised) genes of the cells that teach.
+    sample : these cells' labels, and the types.
+    lists : of those ATAC cells among themselves.
+    designs : batches and types of the cells of a modality that has batches.
+    """
+    labels, types = sample.rna_labels, len(sample.types)
+    if not config.balance or labels is None or first.components is None:
+        return _without_batches(first, values, designs), None
+
+    def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        # The components stay: they cost far more than scales, and it is these that shares move.
+        scales = _scales(values, first.measure, weights)
+        weighed = _without_batches(replace(first, scales=scales), values, designs)
+        rna, atac = (_features(weighed, values, designs, name) for name in MODALITIES)
+        return rna, atac
+
+    composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
+    scales, components = _space(values, config, first.measure, weights)
+    found = replace(first, scales=scales, components=components)
+    found = _without_batches(found, values, designs)
+    guess = LinearGuess.fit(_features(found, values, designs, "rna"), labels, types)
+    return found, Balance(composition, guess, weights)
+
+
+def _without_batches(found: Preprocessor, values: dict, designs: dict[str, Design]) -> Preprocessor:
+    """The same with the offsets of the batches in its features."""
+    offsets = {
+        name: design.offsets(found.features(values[name], name)) for name, design in designs.items()
+    }
+    return replace(found, offsets=offsets)
+
+
+def _features(
+    found: Preprocessor, values: dict, designs: dict[str, Design], name: str
+) -> np.ndarray:
+    """Features of the cells that teach."""
+    members = designs[name].members if name in designs else None
+    return found.features(values[name], name, members)
+
+
+def _scales(values: dict, measure: Measure, weights: dict) -> dict[str, Scale]:
+    """Those of both modalities, of cells of such weights; None for equal ones."""
+    query = measure.scale(values["atac"], weights["atac"])
+    return {"rna": Scale.of(values["rna"], weights["rna"]), "atac": query}
+
+
+def _space(
+    values: dict,
+    config: PreprocessingConfig,
+    measure: Measure,
+    weights: dict[str, np.ndarray] | None = None,
+) -> tuple[dict[str, Scale], np.ndarray | None]:
+    """Scales of both modalities and joint components, of cells of equal or given weights."""
+    weights = weights or dict.fromkeys(MODALITIES)
+    scales = _scales(values, measure, weights)
+    if not config.projection_size:
+        return scales, None
+    covariances = [covariance(values[m], scales[m], weights[m]) for m in MODALITIES]
+    cells = min(values[m].shape[0] for m in MODALITIES)
+    size = number_of_components(cells, config.projection_size)
+    return scales, joint_components(covariances, size)
