@@ -22,7 +22,7 @@ from scadv_tf.evaluation.findings import (
 )
 from scadv_tf.evaluation.markers import MarkerCheck
 
-RNA = np.repeat(["T", "B"], [60, 40])
+RNA = np.repeat(["T", "B"], [600, 400])
 GOOD = {"modality_mixing": 0.9, "silhouette_modality": 0.02, "calibration_error": 0.05}
 GOOD |= {"agreement": {"classifier": 0.97, "linear": 0.9, "svm": 0.95, "knn": 0.96}}
 
@@ -33,7 +33,7 @@ def told(*given, **named) -> list[str]:
 
 
 def test_a_good_run_has_no_warnings():
-    found = told(GOOD, {"shared_genes": 1082}, RNA, RNA, np.full(100, 0.9))
+    found = told(GOOD, {"shared_genes": 1082}, RNA, RNA, np.full(1000, 0.9))
     assert found == []
 
 
@@ -102,22 +102,37 @@ def test_few_shared_genes():
     assert "Only 499 genes" in found
 
 
+@pytest.mark.parametrize(
+    ("rna", "atac", "part"),
+    [
+        (500, 500, None),
+        (499, 500, "only 499 RNA cells"),
+        (500, 499, "only 499 ATAC cells"),
+        (80, 90, "only 80 RNA and 90 ATAC cells"),
+    ],
+)
+def test_few_cells(rna, atac, part):
+    found = findings(Evidence({}, {}, ["T"] * rna, ["T"] * atac))
+    assert [finding.level for finding in found] == [AMBER] * bool(part)
+    assert all(part in finding.text for finding in found)
+
+
 def test_rare_types_are_named():
-    rna = np.repeat(["T", "B", "NK", "pDC", ""], [60, 10, 9, 1, 5])
+    rna = np.repeat(["T", "B", "NK", "pDC", ""], [600, 10, 9, 1, 5])
     (found,) = told({}, {}, rna)
     assert "Fewer than 10 RNA cells are of type NK or pDC" in found
 
 
 def test_rare_types_that_no_atac_cell_was_given_are_noted():
-    rna = np.repeat(["T", "B"], [380, 19])
-    (found,) = findings(Evidence({}, {}, rna, ["T"] * 50))
+    rna = np.repeat(["T", "B"], [480, 25])
+    (found,) = findings(Evidence({}, {}, rna, ["T"] * 500))
     assert found.level == NOTE and "No ATAC cell was labelled B." in found.text
 
 
 def test_a_common_type_that_no_atac_cell_was_given_is_a_doubt():
     """As is one that next to none was given."""
-    rna = np.repeat(["T", "B"], [380, 20])
-    (found,) = findings(Evidence({}, {}, rna, ["T"] * 50))
+    rna = np.repeat(["T", "B"], [475, 25])
+    (found,) = findings(Evidence({}, {}, rna, ["T"] * 500))
     assert found.level == AMBER and "B (5.0% of RNA, 0.0% of ATAC cells)" in found.text
 
 
@@ -125,7 +140,7 @@ def test_a_common_type_that_no_atac_cell_was_given_is_a_doubt():
     ("atac_share", "warned"), [(2, True), (13, True), (14, False), (60, False)]
 )
 def test_shares_that_differ_more_than_threefold(atac_share, warned):
-    predicted = np.repeat(["B", "T"], [atac_share, 100 - atac_share])
+    predicted = np.repeat(["B", "T"], [10 * atac_share, 1000 - 10 * atac_share])
     found = told({}, {}, RNA, predicted)
     assert bool(found) == warned
     if warned:
@@ -172,8 +187,9 @@ def test_markers_that_go_together_are_fine():
     ],
 )
 def test_markers_that_do_not_go_together(changes, cells, level, part):
-    (found,) = of_markers(check(**changes), cells)
+    found, *of_few_cells = of_markers(check(**changes), cells)
     assert found.level == level and part in found.text and found.advice
+    assert len(of_few_cells) == (cells < 500)
 
 
 def test_types_whose_cells_lack_their_markers_are_named():
@@ -214,7 +230,7 @@ def test_cells_that_resemble_no_type(share, level):
 
 
 def test_the_worst_comes_first():
-    rna = np.repeat(["T", "NK"], [60, 9])
+    rna = np.repeat(["T", "NK"], [600, 9])
     found = findings(Evidence({"modality_mixing": 0.1}, {"matched_how": {"case": 9}}, rna))
     assert [finding.level for finding in found] == [RED, AMBER, NOTE]
 
