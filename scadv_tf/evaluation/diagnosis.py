@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding, by_level
 from scadv_tf.evaluation.findings import (
-    AMBER,
     LOW_CONFIDENCE,
-    NOTE,
-    RED,
     Evidence,
-    Finding,
-    by_level,
     cell_findings,
     empty_findings,
     findings,

@@ -6,45 +6,35 @@ project, not laws; each has its reason, and docs/trust.md the numbers of real an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from scadv_tf.data.emptiness import MANY, UNFILTERED
 from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
+from scadv_tf.evaluation.finding import (
+    AMBER,
+    COMMON_SHARE,
+    FEW_CELLS,
+    NOTE,
+    RARE_TYPE_CELLS,
+    RED,
+    Finding,
+    by_level,
+    joined,
+)
+from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
 from scadv_tf.evaluation.metrics import Labels, as_text, coded
-from scadv_tf.naming import ATAC, named
-from scadv_tf.present import present
+from scadv_tf.naming import ATAC
 
-# Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
-RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
-
-# Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
-# names of real pairs (4.2 in a small simulated tissue), and to 3.6 where no type is shared; 14 and
-# more on real pairs, 5 and more with few cells or counts.
-UNRELATED_MARKERS, WEAK_MARKERS = 4.0, 8.0
-# Of a hundred cells of a real pair it may be 2: with fewer cells than this it does not tell. Nor are
-# labels of so few to be relied on: of random 300 cells of four real pairs macro F1 is 0.2 to 0.97,
-# and 100 may get a confidence of 0.6 where a third is right.
-CELLS_TO_TELL = 500
-# Nor where the cells are of one type: then nothing varies that could go together.
-ONE_TYPE = 0.9
-# Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 2 with
-# shuffled names, 5 and more on real pairs, 3 with a hundred cells.
-UNRELATED_GENES = 2.5
-# An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
-CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
 # Half of the barcodes without data: no tissue gives that, an unfiltered matrix ten times as many.
 MOSTLY_EMPTY = 0.5
 # chance gives 1; below half of that, most neighbours are of the cell's own modality.
 POOR_MIXING = 0.5
 # Rousseeuw's rule of thumb for a silhouette: up to 0.25 there is no substantial structure.
 SEPARATED_MODALITIES = 0.25
-# With fewer cells, one cell more or less is over a tenth of the type.
-RARE_TYPE_CELLS = 10
 # A known report of modalities that would not mix came down to 267 shared genes.
 FEW_SHARED_GENES = 500
 # A label that is sure by less than one half is, if calibrated, more likely wrong than right.
@@ -55,8 +45,6 @@ MANY_UNSURE_CELLS = 0.25
 MOSTLY_UNKNOWN = 0.5
 # Shares of one tissue differ between donors and assays; threefold is beyond what we let pass.
 SHARE_FOLD = 3.0
-# Shares of rare types differ manifold by chance, so only types this common are judged.
-COMMON_SHARE = 0.05
 # Fine types of one kind are often called by another's name; in a fifth of the cells is too much.
 LEAST_AGREEMENT = 0.8
 # Someone who keeps cells above 0.8 would then get 65 % right instead of 80 %.
@@ -67,29 +55,6 @@ TOLD = (
     "match only when upper and lower case are taken as one",
     f"types with fewer than {RARE_TYPE_CELLS} RNA cells",
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something doubtful.
-
-    Attributes
-    ----------
-    level : 'red', 'amber' or 'note'.
-    text : what was seen, with its numbers; sentences.
-    advice : what to do about it; sentences.
-    """
-
-    level: str
-    text: str
-    advice: str = ""
-
-    def called(self, query: str) -> Finding:
-        """The same with the name of the query cells."""
-        return Finding(self.level, named(self.text, query), named(self.advice, query))
-
-    def __str__(self) -> str:
-        return f"{self.text} {self.advice}".strip()
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +92,7 @@ def findings(seen: Evidence) -> list[Finding]:
     labels = {"RNA": rna_labels, "ATAC": seen.predicted}
     cells = {name: len(given) for name, given in labels.items() if given is not None}
     if seen.markers is not None:
-        found += _marker_findings(seen.markers, matching, *cells.values())
+        found += marker_findings(seen.markers, _kind(matching), *cells.values())
     found += _size_findings(cells)
     found += _space_findings(metrics, rna_labels is not None)
     if rna_labels is not None:
@@ -137,11 +102,6 @@ def findings(seen: Evidence) -> list[Finding]:
     low = None if seen.confidence is None else np.asarray(seen.confidence, float) < LOW_CONFIDENCE
     found += cell_findings(_share(low), _share(seen.unknown))
     return by_level(finding.called(matching.get("query", ATAC)) for finding in found)
-
-
-def by_level(found: Iterable[Finding]) -> list[Finding]:
-    """The worst first; those of a level in their order."""
-    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
 
 def untold(warnings: Iterable[str]) -> list[str]:
@@ -237,11 +197,11 @@ def _gene_findings(matching: Mapping) -> list[Finding]:
 
 def _size_findings(cells: Mapping[str, int]) -> list[Finding]:
     """Of modalities with few cells."""
-    few = [f"{number:,} {name}" for name, number in cells.items() if 0 < number < CELLS_TO_TELL]
+    few = [f"{number:,} {name}" for name, number in cells.items() if 0 < number < FEW_CELLS]
     if not few:
         return []
     text = (
-        f"There are only {_join(few)} cells: below {CELLS_TO_TELL}, labels hang on which cells were "
+        f"There are only {joined(few)} cells: below {FEW_CELLS}, labels hang on which cells were "
         "drawn, and confidences may be far too high."
     )
     advice = "Take more cells, or group the RNA types more coarsely and check marker genes by hand."
@@ -250,91 +210,6 @@ def _size_findings(cells: Mapping[str, int]) -> list[Finding]:
 
 def _kind(matching: Mapping) -> Kind:
     return KINDS[matching.get("kind", ACCESSIBILITY)]
-
-
-def _marker_findings(check: MarkerCheck, matching: Mapping, *cells: int) -> list[Finding]:
-    unrelated = check.abundance * np.sqrt(check.genes) < UNRELATED_GENES
-    names = (
-        "Check the gene names of the ATAC side, that --genome is that of its peaks, and that the "
-        "columns of the matrix are in the order of the names."
-    )
-    kind = _kind(matching)
-    if kind.in_genes:
-        names = names.replace(", that --genome is that of its peaks,", "")
-    if kind.panel:  # of which neither abundances nor random genes tell anything
-        return [] if check.by_type is None else _called_findings(check.by_type)
-    if check.coactivity is None or check.by_type is None:
-        text = (
-            "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
-            f"{check.abundance:.2f} over {check.genes:,} genes)."
-        )
-        return [Finding(AMBER, text, names)] if unrelated else []
-    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(
-        check.by_type
-    )
-
-
-def _coactivity_findings(
-    check: MarkerCheck, unrelated: bool, names: str, cells: int
-) -> list[Finding]:
-    coactivity, by_type = present(check.coactivity), present(check.by_type)
-    if coactivity >= WEAK_MARKERS:
-        return []
-    told = (
-        f"{coactivity:.1f} standard deviations above random genes; below "
-        f"{UNRELATED_MARKERS:.0f} is chance, sound pairs lie beyond {WEAK_MARKERS:.0f}"
-    )
-    if unrelated:
-        text = (
-            "Marker genes of the RNA types go together in the ATAC cells hardly more than random "
-            f"genes do ({told}). Nor are the genes that are abundant in RNA so in ATAC (Spearman's "
-            f"correlation {check.abundance:.2f}). Either the gene names do not fit, or the samples "
-            "have no type in common."
-        )
-        return [Finding(RED, text, names)]
-    if coactivity >= UNRELATED_MARKERS:
-        text = f"Marker genes of the RNA types go together only weakly in the ATAC cells ({told})."
-        advice = "Few cells or counts look like this, and types that few ATAC cells are of."
-        return [Finding(AMBER, text, f"{advice} Check marker genes by hand before using a label.")]
-    text = (
-        "Marker genes of the RNA types go together in the ATAC cells no more than random genes do "
-        f"({told})."
-    )
-    if cells < CELLS_TO_TELL:
-        text += f" But {cells:,} cells are too few to tell."
-        return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]
-    called = by_type["cells"]
-    if called.max() >= ONE_TYPE * called.sum():
-        text += f" But nearly all cells were called {called.idxmax()}, and one type cannot tell."
-        return [Finding(AMBER, text, "Check by hand that they show the marker genes of that type.")]
-    text += (
-        " Genes that are abundant in RNA are so in ATAC, so the names seem to fit, but the ATAC "
-        "cells seem to be of none of the RNA types, or all of one."
-    )
-    return [Finding(RED, text, f"Check that both samples are of one tissue. {names}")]
-
-
-def _called_findings(by_type: pd.DataFrame) -> list[Finding]:
-    """Of types whose markers are no more active in the cells called so than in the others."""
-    least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(by_type)
-    many = by_type["cells"] >= RARE_TYPE_CELLS
-    bare = by_type[many & (by_type["auroc"] < least)]
-    if bare.empty:
-        return []
-    share = bare["cells"].sum() / by_type["cells"].sum()
-    text = (
-        f"In the ATAC cells called {_join(bare.index)} ({share:.0%} of all), the marker "
-        "genes of that type are no more active than in the other cells."
-    )
-    advice = "Look at the dot plot of the marker genes before you use these labels."
-    return [Finding(AMBER if share >= COMMON_SHARE else NOTE, text, advice)]
-
-
-def auroc_deviation(by_type: pd.DataFrame) -> pd.Series:
-    """Standard deviation of an area under the ROC curve of chance, [K], of Mann and Whitney."""
-    called = by_type["cells"].clip(lower=1)
-    others = (called.sum() - called).clip(lower=1)
-    return np.sqrt((1 / called + 1 / others) / 12)
 
 
 def _space_findings(metrics: Mapping, labelled: bool) -> list[Finding]:
@@ -374,7 +249,7 @@ def _type_findings(
     found = []
     if rare := [name for name, cells in rna_cells.items() if cells < RARE_TYPE_CELLS]:
         text = (
-            f"Fewer than {RARE_TYPE_CELLS} RNA cells are of type {_join(rare, 'or')}: too few to "
+            f"Fewer than {RARE_TYPE_CELLS} RNA cells are of type {joined(rare, 'or')}: too few to "
             "learn from."
         )
         advice = "Merge these types into related ones, drop them, or check their labels by hand."
@@ -397,7 +272,7 @@ def _absence_findings(
     missed = [n for n in rna_cells if n not in atac_cells and not _is_common(rna_cells, n)]
     if not missed:
         return []
-    text = f"No ATAC cell was labelled {_join(missed, 'or')}."
+    text = f"No ATAC cell was labelled {joined(missed, 'or')}."
     for_example = " (platelets and red cells have no nucleus)" if nuclear else ""
     advice = (
         f"This is right if the ATAC sample lacks them{for_example}; if not, look for their "
@@ -420,7 +295,7 @@ def _share_findings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int])
         return []
     text = (
         f"The share of some types differs more than {SHARE_FOLD:.0f}-fold between the modalities: "
-        f"{_join(sorted(differing))}."
+        f"{joined(sorted(differing))}."
     )
     advice = (
         "This is right if the samples differ so; if not, treat these labels with care and check "
@@ -444,7 +319,7 @@ def _agreement_findings(agreement: Mapping[str, float]) -> list[Finding]:
     if not doubted:
         return []
     text = (
-        f"Other ways to the labels come to another type: {_join(doubted)} of the ATAC cells. One "
+        f"Other ways to the labels come to another type: {joined(doubted)} of the ATAC cells. One "
         "of them is wrong there."
     )
     advice = (
@@ -458,8 +333,3 @@ def _count(labels: np.ndarray) -> dict[str, int]:
     names, (codes,) = coded(labels)
     cells = np.bincount(codes, minlength=len(names))
     return {name: int(n) for name, n in zip(names, cells, strict=True) if name != ""}
-
-
-def _join(names: Sequence[str], word: str = "and") -> str:
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -22,7 +22,8 @@ from scadv_tf.evaluation.diagnosis import (
     sampled_markers,
     usable_cells,
 )
-from scadv_tf.evaluation.findings import AMBER, NOTE, RED, Evidence, Finding
+from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding
+from scadv_tf.evaluation.findings import Evidence
 from scadv_tf.evaluation.markers import check_markers
 
 LABELS = np.array(["a/b", "a/b", "a/b", "c"], dtype=object)

@@ -9,10 +9,8 @@ from scipy import sparse
 
 from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import match_features
+from scadv_tf.evaluation.finding import AMBER, NOTE, RED
 from scadv_tf.evaluation.findings import (
-    AMBER,
-    NOTE,
-    RED,
     Evidence,
     calibration_warning,
     empty_findings,

@@ -9,7 +9,7 @@ from scipy import sparse
 from scadv_tf.data.gene_activity import gene_activity, peak_intervals
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.evaluation import markers
-from scadv_tf.evaluation.findings import UNRELATED_GENES, WEAK_MARKERS
+from scadv_tf.evaluation.marker_findings import UNRELATED_GENES, WEAK_MARKERS
 from scadv_tf.evaluation.markers import check_markers
 
 GENES = np.array([f"g{number}" for number in range(6)])

@@ -13,7 +13,7 @@ import pytest
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures, metrics, style
 from scadv_tf.evaluation.diagnosis import Diagnosis, usable_cells
-from scadv_tf.evaluation.findings import Finding
+from scadv_tf.evaluation.finding import Finding
 from scadv_tf.evaluation.report import MEANINGS, ReportContent, write_report
 from scadv_tf.evaluation.report_first import POINTS, cell_points
 from scadv_tf.scoring import SCORES

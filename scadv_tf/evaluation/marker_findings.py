@@ -1,0 +1,123 @@
+"""What marker genes say against a run, see `scadv_tf.evaluation.markers`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.measures import Kind
+from scadv_tf.evaluation.finding import (
+    AMBER,
+    COMMON_SHARE,
+    FEW_CELLS,
+    NOTE,
+    RARE_TYPE_CELLS,
+    RED,
+    Finding,
+    joined,
+)
+from scadv_tf.evaluation.markers import MarkerCheck
+from scadv_tf.present import present
+
+# Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
+# names of real pairs (4.2 in a small simulated tissue), and to 3.6 where no type is shared; 14 and
+# more on real pairs, 5 and more with few cells or counts.
+UNRELATED_MARKERS, WEAK_MARKERS = 4.0, 8.0
+# They do not tell where the cells are of one type: then nothing varies that could go together.
+ONE_TYPE = 0.9
+# Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 2 with
+# shuffled names, 5 and more on real pairs, 3 with a hundred cells.
+UNRELATED_GENES = 2.5
+# An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
+CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
+
+
+def marker_findings(check: MarkerCheck, kind: Kind, *cells: int) -> list[Finding]:
+    """Of marker genes that do not go together, or are not active in the cells called so.
+
+    Parameters
+    ----------
+    kind : of what the ATAC cells' numbers are.
+    cells : numbers of cells of the modalities.
+    """
+    unrelated = check.abundance * np.sqrt(check.genes) < UNRELATED_GENES
+    names = (
+        "Check the gene names of the ATAC side, that --genome is that of its peaks, and that the "
+        "columns of the matrix are in the order of the names."
+    )
+    if kind.in_genes:
+        names = names.replace(", that --genome is that of its peaks,", "")
+    if kind.panel:  # of which neither abundances nor random genes tell anything
+        return [] if check.by_type is None else _called_findings(check.by_type)
+    if check.coactivity is None or check.by_type is None:
+        text = (
+            "Genes that are abundant in RNA are not so in ATAC (Spearman's correlation "
+            f"{check.abundance:.2f} over {check.genes:,} genes)."
+        )
+        return [Finding(AMBER, text, names)] if unrelated else []
+    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(
+        check.by_type
+    )
+
+
+def _coactivity_findings(
+    check: MarkerCheck, unrelated: bool, names: str, cells: int
+) -> list[Finding]:
+    coactivity, by_type = present(check.coactivity), present(check.by_type)
+    if coactivity >= WEAK_MARKERS:
+        return []
+    told = (
+        f"{coactivity:.1f} standard deviations above random genes; below "
+        f"{UNRELATED_MARKERS:.0f} is chance, sound pairs lie beyond {WEAK_MARKERS:.0f}"
+    )
+    if unrelated:
+        text = (
+            "Marker genes of the RNA types go together in the ATAC cells hardly more than random "
+            f"genes do ({told}). Nor are the genes that are abundant in RNA so in ATAC (Spearman's "
+            f"correlation {check.abundance:.2f}). Either the gene names do not fit, or the samples "
+            "have no type in common."
+        )
+        return [Finding(RED, text, names)]
+    if coactivity >= UNRELATED_MARKERS:
+        text = f"Marker genes of the RNA types go together only weakly in the ATAC cells ({told})."
+        advice = "Few cells or counts look like this, and types that few ATAC cells are of."
+        return [Finding(AMBER, text, f"{advice} Check marker genes by hand before using a label.")]
+    text = (
+        "Marker genes of the RNA types go together in the ATAC cells no more than random genes do "
+        f"({told})."
+    )
+    if cells < FEW_CELLS:
+        text += f" But {cells:,} cells are too few to tell."
+        return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]
+    called = by_type["cells"]
+    if called.max() >= ONE_TYPE * called.sum():
+        text += f" But nearly all cells were called {called.idxmax()}, and one type cannot tell."
+        return [Finding(AMBER, text, "Check by hand that they show the marker genes of that type.")]
+    text += (
+        " Genes that are abundant in RNA are so in ATAC, so the names seem to fit, but the ATAC "
+        "cells seem to be of none of the RNA types, or all of one."
+    )
+    return [Finding(RED, text, f"Check that both samples are of one tissue. {names}")]
+
+
+def _called_findings(by_type: pd.DataFrame) -> list[Finding]:
+    """Of types whose markers are no more active in the cells called so than in the others."""
+    least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(by_type)
+    many = by_type["cells"] >= RARE_TYPE_CELLS
+    bare = by_type[many & (by_type["auroc"] < least)]
+    if bare.empty:
+        return []
+    share = bare["cells"].sum() / by_type["cells"].sum()
+    text = (
+        f"In the ATAC cells called {joined(bare.index)} ({share:.0%} of all), the marker "
+        "genes of that type are no more active than in the other cells."
+    )
+    advice = "Look at the dot plot of the marker genes before you use these labels."
+    return [Finding(AMBER if share >= COMMON_SHARE else NOTE, text, advice)]
+
+
+def auroc_deviation(by_type: pd.DataFrame) -> pd.Series:
+    """Standard deviation of an area under the ROC curve of chance, [K], of Mann and Whitney."""
+    called = by_type["cells"].clip(lower=1)
+    others = (called.sum() - called).clip(lower=1)
+    return np.sqrt((1 / called + 1 / others) / 12)
