@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import scadv_tf
@@ -29,7 +30,7 @@ napoleon_use_rtype = False
 napoleon_use_param = False
 
 
-def flag_tables() -> str:
+def flag_lists() -> str:
     """The page of all flags, from where they are declared."""
     from scadv_tf.annotate import AnnotateConfig
     from scadv_tf.comparison.systems import ComparisonConfig
@@ -45,32 +46,33 @@ def flag_tables() -> str:
     lines = [
         "# Flags",
         "",
-        "What each program's `--help` says. In Python they are arguments of the same names.",
+        "What each program's `--help` says, with defaults. In Python they are arguments of these names.",
     ]
     for program, before, sections in programs:
         lines += ["", f"## {program}", "", *[before, ""] * bool(before)]
         for section in sections:
-            lines += _table(section, heading=len(sections) > 1)
+            lines += _list(section, heading=len(sections) > 1)
     return "\n".join(lines) + "\n"
 
 
-def _table(section: type, heading: bool) -> list[str]:
+def _list(section: type, heading: bool) -> list[str]:
     lines = [f"**{section.__doc__.splitlines()[0]}**", ""] * heading
-    lines += ["| flag | default | |", "|---|---|---|"]
     for field in dataclasses.fields(section):
         choices = field.metadata["choices"]
         text = field.metadata["help"] + f" One of {', '.join(choices)}." * bool(choices)
-        text = text.replace("|", r"\|").replace("<", r"\<").replace("*", r"\*")
+        text = text.replace("<", r"\<").replace("*", r"\*")
+        text = re.sub(r"--\w+", r"`\g<0>`", text)
         default = field.default
         if isinstance(default, tuple):
             default = ",".join(map(str, default))
-        lines.append(f"| `--{field.name}` | {f'`{default}`' if default != '' else ''} | {text} |")
+        name = f"`--{field.name}={default}`" if default != "" else f"`--{field.name}`"
+        lines.append(f"- **{name}** {text}")  # no table, whose text a telephone would cut
     return [*lines, ""]
 
 
 def _write_flags(app) -> None:
     page = Path(app.srcdir) / "reference" / "flags.md"
-    text = flag_tables()
+    text = flag_lists()
     if not page.exists() or page.read_text("utf-8") != text:  # else all would be built anew
         page.write_text(text, "utf-8")
 
