@@ -46,7 +46,7 @@ def flag_lists() -> str:
     lines = [
         "# Flags",
         "",
-        "What each program's `--help` says, with defaults. In Python they are arguments of these names.",
+        "What each program's `--help` says, with defaults. In Python they are arguments so named.",
     ]
     for program, before, sections in programs:
         lines += ["", f"## {program}", "", *[before, ""] * bool(before)]
