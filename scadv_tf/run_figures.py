@@ -103,7 +103,7 @@ def _shares(results: Results) -> Picture:
 
 def losses_of(history: pd.DataFrame) -> pd.DataFrame:
     """The history without what is no loss."""
-    others = ("macro_f1", "atac_label_change")
+    others = ("macro_f1", "atac_label_change", "seconds", "step_seconds")
     return history.drop(columns=[name for name in others if name in history])
 
 

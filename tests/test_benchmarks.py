@@ -109,6 +109,9 @@ def test_bench_stages_prints_a_line_a_stage():
     *found, whole = lines_of("bench_stages.py", apart=True)
     assert {line["stage"] for line in found} >= STAGES and whole["stage"] == "all"
     peaks = np.array([line["peak_memory_mb"] for line in [*found, whole]])
+    (train,) = [line for line in found if line["stage"] == "train"]
+    assert 0 < train["steps_seconds"] < train["seconds"]
+    assert train["ratio_to_steps"] > 1
     held = np.array([line["memory_mb"] for line in found])
     rough = 10  # megabytes that the kernel's account may be wrong by
     assert (np.diff(peaks) > -rough).all() and (held < peaks[:-1] + rough).all()

@@ -67,7 +67,7 @@ def train(tissue, config=CONFIG, checkpoints=None, callbacks=(), fit=fit_alike):
     data, cells = tissue
     given = cells, data.rna_labels, len(data.types), config
     model, history = fit(*given, callbacks=callbacks, checkpoints=checkpoints)
-    return model.get_weights(), history.drop(columns="seconds")
+    return model.get_weights(), history.drop(columns=["seconds", "step_seconds"])
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def train(tissue, config=CONFIG, checkpoints=None):
     data, cells = tissue
     given = cells, data.rna_labels, len(data.types), config
     model, history = fit(*given, checkpoints=checkpoints)
-    return model.get_weights(), history.drop(columns="seconds")
+    return model.get_weights(), history.drop(columns=["seconds", "step_seconds"])
 
 
 def spoilt(monkeypatch, name: str, step: int, times: int, gradient: bool = False) -> None:

@@ -42,15 +42,27 @@ class AtacPredictions(keras.callbacks.Callback):
 
 
 class EpochSeconds(keras.callbacks.Callback):
-    """Logs the seconds of each epoch, with what the callbacks before this one do at its end."""
+    """Logs the seconds of each epoch, with what the callbacks before this one do at its end.
+
+    ``step_seconds`` are those of its steps alone.
+    """
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Starts the clock."""
-        self.start = time.perf_counter()
+        self.start, self.in_steps = time.perf_counter(), 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Starts that of the step."""
+        self.step_start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Adds the step."""
+        self.in_steps += time.perf_counter() - self.step_start
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds ``seconds`` to the logs."""
+        """Adds ``seconds`` and ``step_seconds`` to the logs."""
         logs["seconds"] = round(time.perf_counter() - self.start, 3)
+        logs["step_seconds"] = round(self.in_steps, 3)
 
 
 class SoftLabelUpdate:
