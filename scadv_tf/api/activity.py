@@ -43,7 +43,8 @@ def gene_activity(
 
     Raises
     ------
-    InputError : the features are no peaks, it is not said where the genes lie, or none has a peak.
+    InputError : the features are no peaks, it is not said where the genes lie, none has a peak, or
+        the peaks are of another genome.
     """
     wanted = DataConfig(genome=genome, genes=str(genes), upstream=upstream, atac_layer=layer)
     called = Called("the file of peaks", "peaks", "layer")
@@ -57,4 +58,4 @@ def gene_activity(
             received=", ".join(atac.var_names[:3]),
             advice="give the cells x peaks matrix; gene activity needs no conversion",
         )
-    return as_activity(atac, intervals, genes_of(wanted), upstream)
+    return as_activity(atac, intervals, genes_of(wanted, intervals), upstream)

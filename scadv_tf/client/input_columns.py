@@ -14,6 +14,7 @@ from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
+from scadv_tf.data.genome_fit import check_genome
 from scadv_tf.data.matching_report import in_steps
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.stored_cells import Counting
@@ -204,6 +205,12 @@ def _activity(
     peaks: pd.DataFrame, intervals: Intervals, genes: np.ndarray
 ) -> tuple[sparse.csr_matrix, GeneMatch]:
     """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
+    check_genome(
+        peaks,
+        present(intervals.genes),
+        "bring the peaks from {genome} to the genome of the training with UCSC's liftOver, or "
+        "count their fragments in the peaks of the training",
+    )
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
     measured = _reached(links)

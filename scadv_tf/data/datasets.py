@@ -29,6 +29,7 @@ from scadv_tf.data.gene_activity import (
     peak_intervals,
 )
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
+from scadv_tf.data.genome_fit import check_genome, fitting_genome
 from scadv_tf.data.label_tables import labels_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
@@ -213,7 +214,7 @@ def assemble(
     _check_features(measure, atac.var, found is not None, beside or source.atac_peaks)
     peaks = peaks_in_genes = intervals = None
     if found is not None:
-        genes = genes_of(source) if genes is None else genes
+        genes = genes_of(source, found) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
@@ -347,8 +348,12 @@ def _choices(source: DatasetSource, name: str) -> Choices:
     return Choices(Counting(intervals, *counting), group, Measure.of(source))
 
 
-def genes_of(source: DataConfig) -> pd.DataFrame:
+def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFrame:
     """The gene coordinates of ``genes`` or ``genome``, see `load_genes`.
+
+    Parameters
+    ----------
+    peaks : that lie among them, as from `peak_intervals`; they tell what to advise.
 
     Raises
     ------
@@ -356,18 +361,31 @@ def genes_of(source: DataConfig) -> pd.DataFrame:
     """
     if source.genes or source.genome:
         return load_genes(source.genes or embedded_genome(source.genome))
+    fitting = "" if peaks is None else fitting_genome(peaks)
     raise InputError(
         what="the ATAC cells have peaks or fragments, and it is not known where the genes lie",
         expected=f"--genome={'|'.join(GENOMES)}, or --genes=FILE",
         received="neither",
-        advice="give --genome for an embedded genome, or --genes with a BED, GTF or GFF of yours",
+        advice="give --genome for an embedded genome, or --genes with a BED, GTF or GFF of yours"
+        + (f"; these peaks fit --genome={fitting}" if fitting else ""),
     )
 
 
 def as_activity(
     atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
 ) -> AnnData | StoredModality:
-    """The same cells with gene activity in place of peaks; see `gene_activity`."""
+    """The same cells with gene activity in place of peaks; see `gene_activity`.
+
+    Raises
+    ------
+    InputError : the peaks are of another genome than the genes.
+    """
+    check_genome(
+        intervals,
+        genes,
+        "give --genome={genome} (and no --genes), or the genes of the genome that the peaks were "
+        "called with",
+    )
     if isinstance(atac, StoredModality):
         links, names = links_of_genes(intervals, genes, upstream)
         activity = atac.X.chosen(np.arange(atac.n_obs), links)

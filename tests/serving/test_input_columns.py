@@ -13,6 +13,7 @@ from scipy import sparse
 from scadv_tf import InputError
 from scadv_tf.client.assets import Assets
 from scadv_tf.client.input_columns import InputColumns, input_columns
+from scadv_tf.data.gene_coordinates import load_genes
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
 
@@ -239,3 +240,17 @@ def test_levels_of_one_gene_do_not_add_up():
 def test_peaks_for_a_model_of_a_panel_are_refused():
     with pytest.raises(InputError, match="does not know where genes lie"):
         input_columns(features("chr1:10-20"), "atac", of_query("protein", ["CD3E"]))
+
+
+def test_peaks_of_another_assembly_are_refused():
+    def starts_of(genome: str) -> list[str]:
+        genes = load_genes(genome).query("strand == '+'").iloc[::100]
+        places = zip(genes["chrom"], genes["start"], strict=True)
+        return [f"{chrom}:{start - 100}-{start + 100}" for chrom, start in places]
+
+    table = load_genes("hg19")
+    model = Model(table["gene"], starts_of("hg19"), table)
+    with pytest.raises(InputError) as error:
+        input_columns(features(*starts_of("hg38")), "atac", model)
+    assert "transcription start of hg38" in error.value.received
+    assert "from hg38 to the genome of the training" in error.value.advice

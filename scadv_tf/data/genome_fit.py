@@ -1,0 +1,101 @@
+"""Which genome peaks are of: open chromatin lies where transcription starts.
+
+Of the peaks of five real samples 3 to 26 % lie on a transcription start of their own genome, and
+some fourth to fifteenth of that share on one of another genome, or of an older assembly of theirs.
+Labels made by the wrong one are worth little: on pbmc macro F1 falls from 0.99 to 0.43.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from scadv_tf.data.gene_activity import overlaps
+from scadv_tf.data.gene_coordinates import GENOMES, load_genes
+from scadv_tf.errors import InputError
+
+# By how much a genome must fit better, and by how many standard deviations of chance.
+SURE_RATIO, SURE_DEVIATIONS = 2.5, 5.0
+# So many peaks on starts are right: a wrong genome never had more than 5 %.
+ENOUGH = 0.1
+# Two tables are compared on the genes of both, since a short one has few starts.
+LEAST_COMMON = 500
+
+
+def fitting_genome(peaks: pd.DataFrame) -> str:
+    """The embedded genome that surely fits peaks better than the others; '' where none does.
+
+    Parameters
+    ----------
+    peaks : [P] chrom, start, end, as from `peak_intervals`.
+    """
+    hits = {name: _hits(peaks, _embedded(name)) for name in GENOMES}
+    best, second = sorted(hits, key=lambda name: -hits[name])[:2]
+    return best if _surely_more(hits[best], hits[second]) else ""
+
+
+def check_genome(peaks: pd.DataFrame, genes: pd.DataFrame, advice: str) -> None:
+    """Refuses peaks that surely fit an embedded genome better than the genes that are given.
+
+    Parameters
+    ----------
+    peaks : [P] chrom, start, end, as from `peak_intervals`.
+    genes : as from `load_genes`.
+    advice : what to do, with ``{genome}`` for the name of the one that fits.
+
+    Raises
+    ------
+    InputError : they do. Nothing is said of genes whose names the embedded ones lack.
+    """
+    found = _better(peaks, genes)
+    if found is None:
+        return
+    genome, theirs, given = found
+    raise InputError(
+        what="the peaks are of another genome than the genes",
+        expected="peaks and genes of one assembly of one genome",
+        received=f"{theirs / len(peaks):.1%} of the {len(peaks):,} peaks lie on a transcription "
+        f"start of {genome}, {given / len(peaks):.1%} on one of the genes that are given",
+        advice=advice.format(genome=genome),
+    )
+
+
+def _better(peaks: pd.DataFrame, genes: pd.DataFrame) -> tuple[str, int, int] | None:
+    """The genome that fits best, with its hits and those of `genes`, if it surely fits better."""
+    if _hits(peaks, genes) >= ENOUGH * len(peaks):
+        return None
+    known = _named_alike(genes)
+    best = None
+    for name in GENOMES:
+        table = _embedded(name)
+        both = np.intersect1d(known["gene"], table["gene"])
+        if len(both) < LEAST_COMMON:
+            continue
+        theirs, given = (_hits(peaks, each[each["gene"].isin(both)]) for each in (table, known))
+        if _surely_more(theirs, given) and (best is None or theirs > best[1]):
+            best = name, theirs, given
+    return best
+
+
+@functools.cache
+def _embedded(name: str) -> pd.DataFrame:
+    return _named_alike(load_genes(name))
+
+
+def _named_alike(genes: pd.DataFrame) -> pd.DataFrame:
+    """Genes of man and mouse have the same names but for upper and lower case."""
+    return genes.assign(gene=genes["gene"].astype(str).str.upper())
+
+
+def _hits(peaks: pd.DataFrame, genes: pd.DataFrame) -> int:
+    """How many peaks lie on a transcription start; of unknown strand, on either end."""
+    starts, ends = genes[genes["strand"] != "-"], genes[genes["strand"] != "+"]
+    places = pd.concat([starts.assign(end=starts["start"] + 1), ends.assign(start=ends["end"] - 1)])
+    return int(np.sum(np.diff(overlaps(peaks, places).indptr) > 0))
+
+
+def _surely_more(more: int, fewer: int) -> bool:
+    deviation = np.sqrt(more + fewer)
+    return more >= SURE_RATIO * fewer and more - fewer > SURE_DEVIATIONS * deviation
