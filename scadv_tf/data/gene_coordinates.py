@@ -84,7 +84,10 @@ def load_genes(source: str) -> pd.DataFrame:
         raise _malformed(path, "positions that are negative, or beyond any chromosome")
     genes["chrom"] = chromosomes(genes["chrom"])
     genes.loc[~genes["strand"].isin(["+", "-"]), "strand"] = "."
-    genes = _one_row_a_gene(genes)
+    too_long = genes["end"] - genes["start"] > MAX_GENE_LENGTH
+    if too_long.any() and not _embedded(source):  # of whose tables nobody has to be told
+        logger.info("%d genes longer than any real gene were left out", too_long.sum())
+    genes = _one_row_a_gene(genes[~too_long])
     return genes.sort_values(["chrom", "start", "end", "gene"], ignore_index=True)
 
 
@@ -216,11 +219,8 @@ def _first_attribute(rows: pd.DataFrame, *keys: str) -> pd.Series:
 
 def _one_row_a_gene(genes: pd.DataFrame) -> pd.DataFrame:
     genes = genes.assign(length=genes["end"] - genes["start"])
-    too_long = genes["length"] > MAX_GENE_LENGTH
-    if too_long.any():
-        logger.info("%d genes longer than any real gene were left out", too_long.sum())
     # The longest first: where loci cannot be merged, the first row of a gene is the one to keep.
-    genes = genes[~too_long].sort_values("length", ascending=False, kind="stable")
+    genes = genes.sort_values("length", ascending=False, kind="stable")
     same = genes.groupby(["gene", "chrom"], sort=False)
     spans = same.agg(start=("start", "min"), end=("end", "max"), strands=("strand", "nunique"))
     longest = same.first()
