@@ -98,7 +98,8 @@ def _trained() -> Iterator[tuple[str, np.ndarray]]:
                 yield f"guess of view {view}", np.asarray(part.coefficients)
             for modality, weights in cells.balance.weights.items():
                 yield f"weights of {modality} cells", weights
-        yield "losses", trained.history.drop(columns="seconds").to_numpy(float)
+        timed = ["seconds", "step_seconds"]
+        yield "losses", trained.history.drop(columns=timed).fillna(0).to_numpy(float)
         yield "weights", np.concatenate([np.ravel(each) for each in trained.model.get_weights()])
         annotation = annotate_cells(trained.model, cells, config, data.types)
         yield "probabilities", annotation.voted.probabilities
