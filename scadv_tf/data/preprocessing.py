@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import cell_blocks, emptiness
@@ -51,6 +52,18 @@ def fit(
     ------
     InputError : there is no such folder, or the disk is full.
     """
+    # Sums by several threads round differently, and then cells between two types change neighbours.
+    with threadpool_limits(1, user_api="blas"):
+        return _fit(data, config, seed, scratch, memory_cells)
+
+
+def _fit(
+    data: PairedData,
+    config: PreprocessingConfig,
+    seed: int,
+    scratch: str | Path | None,
+    memory_cells: int,
+) -> TrainingCells:
     streamed = cell_blocks.streamed_modalities(data, memory_cells)
     if streamed:
         _check_streamed(data, config, streamed, scratch, memory_cells)

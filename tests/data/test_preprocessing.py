@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 from scipy import sparse
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from scadv_tf.data import normalization
+from scadv_tf.data import normalization, preprocessing
 from scadv_tf.data.normalization import (
     LARGEST_VALUE,
     Scale,
@@ -158,6 +159,21 @@ def test_the_components_of_a_fit_are_those_of_its_input(tissue):
     vectors = np.linalg.eigh(rna.T @ rna / len(rna) + atac.T @ atac / len(atac))[1][:, ::-1][:, :7]
     found = cells.preprocessor.components
     np.testing.assert_allclose(found @ found.T, vectors @ vectors.T, atol=1e-4)
+
+
+def test_sums_are_made_by_one_thread_whatever_is_allowed(tissue, monkeypatch):
+    """Several round differently, and then cells between two types change neighbours."""
+    used, learn = [], preprocessing.learn
+
+    def watched(*given):
+        pools = threadpool_info()
+        used.extend(pool["num_threads"] for pool in pools if pool["user_api"] == "blas")
+        return learn(*given)
+
+    monkeypatch.setattr(preprocessing, "learn", watched)
+    with threadpool_limits(2, user_api="blas"):
+        fit(tissue, settings())
+    assert used and set(used) == {1}
 
 
 def test_both_modalities_weigh_the_same_whatever_their_numbers_of_cells(tissue):
