@@ -52,7 +52,7 @@ class AnnotateConfig(Checked):
     model: str = option("", "Folder of an export, or of its versions: the newest is taken.")
     input: str = option(
         "",
-        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or a 10x mtx folder, raw counts; of ATAC also "
+        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or an mtx folder, raw counts; of ATAC also "
         "fragments.tsv, gzipped or not, which are counted in the peaks of the training.",
     )
     modality: str = option("", "What the cells are: rna or atac.")

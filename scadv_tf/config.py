@@ -32,7 +32,7 @@ class DataConfig(Checked):
         "that they have where they are published, are not downloaded; the others, and the two "
         ".h5ad that are made of them, are put there. Default: the user's cache.",
     )
-    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or a 10x mtx folder.")
+    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or an mtx folder.")
     atac: str = option(
         "",
         "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "

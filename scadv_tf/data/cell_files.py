@@ -2,7 +2,7 @@
 
 Whatever the format, counts come as CSR float32, finite and non-negative; names are text. What is
 stored by cell (CSR and dense matrices of .h5ad and .h5mu, 10x .h5) is read in place; what is not
-(CSC, 10x mtx) is sorted by cell first, on disk unless all cells are read at once.
+(CSC, mtx) is sorted by cell first, on disk unless all cells are read at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
+from scadv_tf.data import fragments, mtx_cells, scverse, tenx_h5
 from scadv_tf.data.anndata_cells import is_path, read_anndata
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
 from scadv_tf.data.levels import held_levels, largest_level, read_levels
@@ -52,11 +52,11 @@ FORMATS = (
     scverse.read_h5mu,
     scverse.read_h5ad,
     tenx_h5.read_10x_h5,
-    tenx_mtx.read_10x_mtx,
+    mtx_cells.read_mtx,
     fragments.read_fragments,
 )
 EXPECTED = (
-    ".h5ad, .h5mu, either as .zarr, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, "
+    ".h5ad, .h5mu, either as .zarr, 10x .h5, a folder with matrix.mtx, barcodes and features, "
     "or (ATAC) fragments.tsv.gz"
 )
 NAMES_AT_ONCE = 100_000
@@ -224,7 +224,7 @@ def _stored_in(asked: Asked, stack: contextlib.ExitStack) -> StoredCells:
 
 def _format_of(path: Path) -> str:
     """What a path looks like, before it is opened."""
-    return "zarr" if is_zarr(path) else path.suffix or "10x mtx"
+    return "zarr" if is_zarr(path) else path.suffix or mtx_cells.FORMAT
 
 
 def _existing(path: str | Path, called: Called) -> Path:
