@@ -27,6 +27,8 @@ GENOMES = {
 # several loci of one symbol taken for one gene.
 MAX_GENE_LENGTH = 3_000_000
 
+# chr1, Chr01, chromosome_1; but chr_Un is no number, and chrUn_1 no chromosome 1.
+_PREFIX = r"(?i)^chr(?:om(?:osome)?)?(?:[\W_]?0*(?=\d)|[\W_](?=[XYM]T?$))?"
 _PATCH = r"\.p\d+$"
 # More digits are a mistake in the file: no genome has as many bases.
 _LONGEST_GENOME = 1_000_000_000_000
@@ -111,7 +113,8 @@ def embedded_genome(name: str) -> str:
 def chromosomes(names: pd.Series) -> pd.Series:
     """One normal form of chromosome names, of one line.
 
-    '1', 'Chr1', 'hg19_chr1' and, of man and mouse, 'NC_000001.11' -> 'chr1'; 'MT' -> 'chrM'.
+    '1', 'Chr01', 'chromosome_1', 'hg19_chr1' and, of man and mouse, 'NC_000001.11' -> 'chr1';
+    'MT' -> 'chrM'.
     """
     names = without_reference(names.astype(str))
     return names.map({name: _normal_form(name) for name in names.unique()}).astype(object)
@@ -119,7 +122,7 @@ def chromosomes(names: pd.Series) -> pd.Series:
 
 def _normal_form(name: str) -> str:
     name = one_line(name)
-    bare = _REFSEQ.get(name.partition(".")[0], re.sub("^chr", "", name, flags=re.IGNORECASE))
+    bare = _REFSEQ.get(name.partition(".")[0], re.sub(_PREFIX, "", name, count=1))
     return "chr" + _CHROMOSOMES.get(bare, bare)
 
 

@@ -45,6 +45,21 @@ def test_chromosomes_have_one_normal_form():
     assert list(chromosomes(pd.Series(names))) == expected
 
 
+def test_chromosomes_by_number_with_more_around_it():
+    names = [
+        "Chr01",
+        "chromosome_10",
+        "chrom.2",
+        "chr_X",
+        "chr_MT",
+        "chr_Un",
+        "chr0",
+        "chr1_random",
+    ]
+    expected = ["chr1", "chr10", "chr2", "chrX", "chrM", "chr_Un", "chr0", "chr1_random"]
+    assert list(chromosomes(pd.Series(names))) == expected
+
+
 def test_chromosomes_of_refseq_are_those_of_man_and_mouse():
     names = ["NC_000001.11", "NC_000001.10", "NC_000022", "NC_000023.11", "NC_000024.10"]
     names += ["NC_012920.1", "NC_000067.7", "NC_000085.6", "NC_000086.8", "NC_000087.8"]
