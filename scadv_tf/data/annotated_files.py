@@ -158,6 +158,6 @@ def _new_column(obs: h5py.Group, name: str, empty: Column) -> h5py.Group | h5py.
     if name in obs:
         del obs[name]
     write_elem(obs, name, empty)
-    order = [text for text in obs.attrs["column-order"] if text != name]
+    order = [text for text in columns_of(obs) if text != name]
     obs.attrs["column-order"] = np.array([*order, name], dtype=string_dtype())
     return obs[name]

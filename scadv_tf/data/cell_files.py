@@ -242,11 +242,16 @@ def _hdf5(path: Path, stack: contextlib.ExitStack) -> h5py.File | None:
     """The open file; None where it is no HDF5, and not called so."""
     import h5py
 
-    if path.is_dir() or not (path.suffix.casefold() in _HDF5 or h5py.is_hdf5(path)):
+    if path.is_dir() or not (h5py.is_hdf5(path) or _is_called_hdf5(path)):
         return None
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 (those who have it have files that need it)
     return stack.enter_context(h5py.File(path, "r"))
+
+
+def _is_called_hdf5(path: Path) -> bool:
+    """Whether a file that begins otherwise can only be one that is damaged."""
+    return path.suffix.casefold() in _HDF5 and other_file(path, None) is None
 
 
 def _content(file: h5py.File | None) -> str:

@@ -18,6 +18,7 @@ from scadv_tf.data.text_blocks import beginning
 from scadv_tf.errors import InputError
 
 _MATRIX = re.compile(r"(?i)\.mtx(?:\.gz)?$")
+_OTHERS = re.compile(r"(?i)\.(?:h5|h5ad|h5mu|zarr|zarr\.zip)$|fragments\.tsv(?:\.gz)?$")
 _HEAD = b"%%MatrixMarket"
 _TABLE = re.compile(r"(?i)\.(?:tsv|txt|csv|bed)(?:\.gz)?$")
 # Words for what a table names, those first that say it best. alevin-fry has cells in rows, R in
@@ -64,10 +65,11 @@ def _matrix_in(folder: Path) -> Path:
     if len(found) == 1 or len(of_10x) == 1:
         return (of_10x or found)[0]
     within = [path.parent.name for path in sorted(folder.glob("*/*")) if _MATRIX.search(path.name)]
+    others = [*dict.fromkeys(within), *(path.name for path in _files(folder, _OTHERS))]
     if found:
         advice = "of several samples, give the path of one's matrix.mtx"
-    elif within:
-        advice = f"give one of the folders in it: {', '.join(dict.fromkeys(within))}"
+    elif others:
+        advice = f"give one of these, which are in it: {', '.join(others)}"
     else:
         advice = "give the folder with matrix.mtx, barcodes.tsv and features.tsv (or peaks.bed)"
     raise _refused(

@@ -82,7 +82,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
 
     matrix = stored_matrix(group[chosen], sizes, asked.scratch)
     if matrix.shape != sizes:
-        raise ValueError(f"X is {matrix.shape}, but obs and var are {sizes}")
+        raise _other_size(asked, chosen, matrix.shape, sizes)
     return StoredCells(
         file_format, matrix, names, var, lambda: read_table(group["obs"]), group["obs"], others
     )
@@ -96,6 +96,27 @@ def _check_layout(asked: Asked, group: h5py.Group) -> None:
             received="obs as one compound table",
             advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
         )
+    if "var" not in group:
+        raise InputError(
+            what=f"{asked.path.name} does not name its features",
+            expected="the tables obs (cells) and var (features) of an AnnData",
+            received=", ".join(sorted(group)),
+            advice="write the file again, e.g. with write_h5ad of anndata",
+        )
+
+
+def _other_size(
+    asked: Asked, place: str, shape: tuple[int, ...], sizes: tuple[int, int]
+) -> InputError:
+    turned = tuple(shape) == sizes[::-1]
+    return InputError(
+        what=f"{place} of {asked.path.name} does not fit its tables of cells and features",
+        expected=f"{sizes[0]} cells x {sizes[1]} features, as in obs and var",
+        received=" x ".join(map(str, shape)) + (", features in rows" if turned else ""),
+        advice="write the file again, with cells in rows: anndata.AnnData(X.T, obs, var)"
+        if turned
+        else "write the file again, from a matrix and tables that belong together",
+    )
 
 
 def _refuse_fragments_of_snapatac2(asked: Asked, group: h5py.Group) -> None:

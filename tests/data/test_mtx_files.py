@@ -235,11 +235,17 @@ def test_what_is_refused(tmp_path, kind):
     assert error.value.received == received
 
 
-def test_a_folder_of_folders_names_those_with_a_matrix(tmp_path):
+def test_a_folder_of_folders_and_files_names_those_that_can_be_given(tmp_path):
     for genome in ("GRCh38", "mm10"):
         put(tmp_path / genome, "matrix.mtx", {"barcodes.tsv": CELLS, "genes.tsv": TABLE}, COUNTS.T)
     (tmp_path / "analysis").mkdir()
+    for name in ("filtered.h5", "summary.csv", "atac_fragments.tsv.gz"):
+        (tmp_path / name).write_text("")
     with pytest.raises(InputError, match="not a folder of one matrix") as error:
         read_modality(tmp_path, "rna")
-    assert error.value.received == "GRCh38, analysis, mm10"
-    assert error.value.advice == "give one of the folders in it: GRCh38, mm10"
+    assert error.value.received == (
+        "GRCh38, analysis, atac_fragments.tsv.gz, filtered.h5, mm10, summary.csv"
+    )
+    assert error.value.advice == (
+        "give one of these, which are in it: GRCh38, mm10, atac_fragments.tsv.gz, filtered.h5"
+    )
