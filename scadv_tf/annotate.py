@@ -58,9 +58,7 @@ class AnnotateConfig(Checked):
     modality: str = option("", "What the cells are: rna or atac.")
     output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
     layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    genome_group: str = option(
-        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
-    )
+    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
     barcodes: str = option("", "List of the cells among the barcodes of fragments, as in training.")
     min_fragments: int = option(
         1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1

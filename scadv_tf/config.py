@@ -108,9 +108,7 @@ class DataConfig(Checked):
     )
     rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
     atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")
-    genome_group: str = option(
-        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
-    )
+    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
     drop_types: tuple = option(
         (),
         "Types to leave out of both modalities, separated by commas (such as 'unassigned'); the "

@@ -62,7 +62,7 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     InputError : it is neither, or the MuData has no such modality.
     """
     if hasattr(given, "mod"):
-        return modality_in(given.mod, modality, "the MuData")
+        return given.mod[modality_in(given.mod, modality, "the MuData")]
     if not all(hasattr(given, name) for name in ("obs", "var", "obsm", "uns", "layers")):
         raise InputError(
             what=f"the {modality.upper()} cells are neither a path nor an AnnData",
@@ -99,7 +99,8 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     def table() -> pd.DataFrame:
         obs = adata.obs.copy()
         if given is not adata:
-            obs = with_shared_columns(obs, given.obs, asked.features, list(given.mod))
+            own = modality_in(given.mod, asked.features, "the MuData")
+            obs = with_shared_columns(obs, given.obs, own, list(given.mod))
         return obs.set_axis(pd.RangeIndex(len(obs)))
 
     return StoredCells(

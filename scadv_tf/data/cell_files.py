@@ -291,10 +291,10 @@ def _of_known_format(
             received=stored.format,
             advice=f"leave that out, or give fragments.tsv.gz by {called.flag}",
         )
-    if choices.genome_group and stored.format != tenx_h5.BY_GENOME:
+    if choices.genome_group and stored.format not in (tenx_h5.BY_GENOME, tenx_h5.OF_GENOMES):
         raise InputError(
             what=f"{asked.path.name} has no genomes to choose from",
-            expected=f"a {tenx_h5.BY_GENOME} with --genome_group={choices.genome_group}",
+            expected=f"a {tenx_h5.OF_GENOMES} with --genome_group={choices.genome_group}",
             received=stored.format,
             advice="leave --genome_group out",
         )

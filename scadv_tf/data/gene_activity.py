@@ -293,7 +293,7 @@ def _mixed(names: pd.Series, peaks: pd.DataFrame) -> InputError:
 
 def _unread(names: pd.Series) -> InputError:
     return InputError(
-        what="the ATAC features look like peaks, but it is not known how to read their names",
+        what="the features look like peaks, but it is not known how to read their names",
         expected="names like chr1:1000-2000, or columns chrom, start and end in var",
         received=", ".join(names.iloc[:3]),
         advice="name them so, chromosome, start and end in base pairs",

@@ -8,6 +8,7 @@ GEO, which puts a sample's name before each. So words in the names decide.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def _matrix_in(folder: Path) -> Path:
     if len(found) == 1 or len(of_10x) == 1:
         return (of_10x or found)[0]
     within = [path.parent.name for path in sorted(folder.glob("*/*")) if _MATRIX.search(path.name)]
-    others = [*dict.fromkeys(within), *(path.name for path in _files(folder, _OTHERS))]
+    others = [*dict.fromkeys(within), *filter(_OTHERS.search, sorted(os.listdir(folder)))]
     if found:
         advice = "of several samples, give the path of one's matrix.mtx"
     elif others:

@@ -410,6 +410,36 @@ def test_one_of_two_genomes(tmp_path, caplog):
         open_cells(path, "rna", choices=Choices(genome_group="hg38"))
 
 
+def of_mixed_features(path):
+    """As Cell Ranger 3 and newer write human and mouse genes, and antibodies of neither."""
+    with h5py.File(path, "r+") as file:
+        del file["matrix/features/genome"], file["matrix/features/feature_type"]
+        file["matrix/features/genome"] = ["GRCh38"] * 3 + ["mm10"] * 3 + [""]
+        kinds = ["Gene Expression"] * 6 + ["Antibody Capture"]
+        file["matrix/features/feature_type"] = kinds
+    return path
+
+
+@pytest.mark.parametrize("genome, columns", [("GRCh38", [0, 1, 2]), ("mm10", [3, 4, 5])])
+def test_the_features_of_one_genome(write_10x_h5, genome, columns):
+    path = of_mixed_features(write_10x_h5(COUNTS, GENES, GENES, KINDS))
+    with open_cells(path, "rna", choices=Choices(genome_group=genome)) as source:
+        assert source.var.index.tolist() == [GENES[i] for i in columns]
+        for size in (4, CELLS):
+            counts = sparse.vstack([chunk.counts for chunk in source.chunks(size)]).toarray()
+            np.testing.assert_array_equal(counts, COUNTS[:, columns])
+
+
+def test_features_of_several_genomes_without_a_choice_and_with_a_wrong_one(write_10x_h5, caplog):
+    path = of_mixed_features(write_10x_h5(COUNTS, GENES, GENES, KINDS))
+    assert both(path, "rna", "", caplog).cells.var_names.tolist() == GENES[:6]
+    assert "--genome_group=GRCh38 or mm10 takes those of one" in caplog.text
+    with pytest.raises(InputError, match="holds features of several genomes") as error:
+        open_cells(path, "rna", choices=Choices(genome_group="hg38"))
+    assert error.value.expected == "--genome_group=GRCh38 or mm10"
+    assert error.value.received == "--genome_group=hg38"
+
+
 # Files that are refused: what is written, and what the message says.
 
 
