@@ -47,7 +47,10 @@ def read_lines(path: Path) -> pd.DataFrame:
     ).fillna("")  # fmt: skip
     if widths[1] == widths[0] + 1:  # R writes no heading above the names of the rows
         table.iloc[0] = ["", *table.iloc[0, :-1]]
-    return table.apply(lambda texts: texts.str.strip().str.replace(_QUOTED, r"\1", regex=True))
+    table = table.apply(lambda texts: texts.str.strip())
+    if '"' in "".join(lines):
+        table = table.apply(lambda texts: texts.str.replace(_QUOTED, r"\1", regex=True))
+    return table
 
 
 def sizes_of(table: pd.DataFrame) -> tuple[int, ...]:

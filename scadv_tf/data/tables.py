@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FACTORS = "__categories"  # of anndata before 0.8, and of SeuratDisk
+# Of columns, as anndata writes them.
+_ENCODINGS = (
+    *("array", "string-array", "categorical"),
+    *("nullable-integer", "nullable-boolean", "nullable-string-array"),
+)
 INDEX_NAMES = ("_index", "index")  # where nothing says what the index is called
 
 
@@ -98,6 +103,12 @@ def columns_of(table: h5py.Group) -> list[str]:
 def is_current(table: h5py.Group) -> bool:
     """Whether a table is stored as anndata does today, each column by itself with its marks."""
     return table.attrs.get("encoding-version") == "0.2.0"
+
+
+def is_column(element: h5py.Group | h5py.Dataset) -> bool:
+    """Whether an element of a current table is stored as anndata stores columns today."""
+    known = element.attrs.get("encoding-type") in _ENCODINGS
+    return known and (is_group(element) or len(element.shape) == 1)
 
 
 def index_of(table: h5py.Group) -> str:

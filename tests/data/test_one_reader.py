@@ -356,6 +356,18 @@ def test_columns_that_cannot_be_read_are_left_out_and_told(tmp_path, caplog):
         assert sum(f"the column '{name}' of obs is stored" in text for text in found.said) == 1
 
 
+def test_of_columns_of_the_same_name_in_memory_the_first_is_taken(caplog):
+    cells = annotated()
+    cells.obs = pd.concat([cells.obs, cells.obs[["type"]].assign(type="other")], axis=1)
+    names = [[name, f"other {name}"] for name in GENES]
+    cells.var = pd.DataFrame(names, columns=["symbol"] * 2, index=GENES)
+    found = both(cells, "rna", "", caplog)
+    assert found.cells.obs["type"].tolist() == TYPES
+    assert found.cells.var["symbol"].tolist() == GENES
+    for name in ("type", "symbol"):
+        assert f"of several columns of the same name, the first is taken: {name}" in found.said
+
+
 @pytest.mark.parametrize("modality", ["rna", "atac"])
 def test_10x_files(modality, write_10x_h5, write_10x_mtx, caplog):
     h5 = write_10x_h5(COUNTS, GENES, [*GENES[:6], GENES[5]], KINDS)
