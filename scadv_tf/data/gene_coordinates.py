@@ -29,7 +29,11 @@ MAX_GENE_LENGTH = 3_000_000
 
 # chr1, Chr01, chromosome_1; but chr_Un is no number, and chrUn_1 no chromosome 1.
 _PREFIX = r"(?i)^chr(?:om(?:osome)?)?(?:[\W_]?0*(?=\d)|[\W_](?=[XYM]T?$))?"
-_PATCH = r"\.p\d+$"
+# A patch, and what 10x has around a genome in the names of its references.
+_AROUND = (
+    r"^refdata-(?:gex-|cellranger-(?:arc-|atac-)?)?"
+    r"|(?:[._]p\d+)?(?:-20\d\d-[a-z])?(?:-\d+\.\d+\.\d+)?$"
+)
 # More digits are a mistake in the file: no genome has as many bases.
 _LONGEST_GENOME = 1_000_000_000_000
 _CHROMOSOMES = {"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"}
@@ -91,7 +95,7 @@ def load_genes(source: str) -> pd.DataFrame:
 
 
 def embedded_genome(name: str) -> str:
-    """The embedded genome of this name, 'hg38' for 'GRCh38', 'GRCh38.p14' or 'HG38'.
+    """The embedded genome of this name, 'hg38' for 'GRCh38', 'GRCh38.p14', 'HG38' or 10x's names.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def _normal_form(name: str) -> str:
 
 
 def _embedded(name: str) -> str | None:
-    called = re.sub(_PATCH, "", name.strip().casefold())
+    called = re.sub(_AROUND, "", name.strip().casefold())
     return next((genome for genome, names in GENOMES.items() if called in (genome, *names)), None)
 
 
