@@ -52,15 +52,13 @@ class AnnotateConfig(Checked):
     model: str = option("", "Folder of an export, or of its versions: the newest is taken.")
     input: str = option(
         "",
-        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or a 10x mtx folder, raw counts; of ATAC also "
+        "New cells: .h5ad, .h5mu, .zarr, 10x .h5, or an mtx folder, raw counts; of ATAC also "
         "fragments.tsv, gzipped or not, which are counted in the peaks of the training.",
     )
     modality: str = option("", "What the cells are: rna or atac.")
     output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
     layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    genome_group: str = option(
-        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
-    )
+    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
     barcodes: str = option("", "List of the cells among the barcodes of fragments, as in training.")
     min_fragments: int = option(
         1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1

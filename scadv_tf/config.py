@@ -32,7 +32,7 @@ class DataConfig(Checked):
         "that they have where they are published, are not downloaded; the others, and the two "
         ".h5ad that are made of them, are put there. Default: the user's cache.",
     )
-    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or a 10x mtx folder.")
+    rna: str = option("", "RNA cells: .h5ad, .h5mu, either as .zarr, 10x .h5 or an mtx folder.")
     atac: str = option(
         "",
         "ATAC cells in the same formats: peaks, or gene activity made elsewhere; or fragments.tsv, "
@@ -108,9 +108,7 @@ class DataConfig(Checked):
     )
     rna_layer: str = option("", "Layer of the RNA file to read ('raw' for .raw); default: X.")
     atac_layer: str = option("", "Layer of the ATAC file to read ('raw' for .raw); default: X.")
-    genome_group: str = option(
-        "", "Genome to read of a 10x .h5 of Cell Ranger 2 that holds several, such as hg19."
-    )
+    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
     drop_types: tuple = option(
         (),
         "Types to leave out of both modalities, separated by commas (such as 'unassigned'); the "

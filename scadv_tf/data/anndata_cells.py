@@ -5,6 +5,7 @@ Nothing of it is changed: what is handed on is copied.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -24,6 +25,8 @@ from scadv_tf.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+logger = logging.getLogger(__name__)
 
 
 class HeldRows:
@@ -62,7 +65,7 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     InputError : it is neither, or the MuData has no such modality.
     """
     if hasattr(given, "mod"):
-        return modality_in(given.mod, modality, "the MuData")
+        return given.mod[modality_in(given.mod, modality, "the MuData")]
     if not all(hasattr(given, name) for name in ("obs", "var", "obsm", "uns", "layers")):
         raise InputError(
             what=f"the {modality.upper()} cells are neither a path nor an AnnData",
@@ -97,19 +100,31 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
         return _stored(place(), asked)
 
     def table() -> pd.DataFrame:
-        obs = adata.obs.copy()
+        obs = _once_each(adata.obs).copy()
         if given is not adata:
-            obs = with_shared_columns(obs, given.obs, asked.features, list(given.mod))
+            own = modality_in(given.mod, asked.features, "the MuData")
+            obs = with_shared_columns(obs, given.obs, own, list(given.mod))
         return obs.set_axis(pd.RangeIndex(len(obs)))
 
     return StoredCells(
         "AnnData",
         stored(chosen),
         StoredText(names),
-        var.set_axis(pd.Index(var.index.astype(str), dtype=object)),
+        _once_each(var).set_axis(pd.Index(var.index.astype(str), dtype=object)),
         table,
         others=lambda: {n: stored(place) for n, place in places.items() if place is not chosen},
     )
+
+
+def _once_each(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns without those whose name another has before them, which is told."""
+    repeated = table.columns.duplicated()
+    if repeated.any():
+        logger.warning(
+            "of several columns of the same name, the first is taken: %s",
+            ", ".join(map(str, table.columns[repeated].unique())),
+        )
+    return table.loc[:, ~repeated]
 
 
 def _stored(matrix: Any, asked: Asked) -> StoredMatrix:

@@ -20,7 +20,7 @@ _HEADINGS = {"barcode", "barcodes", "cell", "cells", "cell_id", "cellid", "cell_
 # per_barcode_metrics.csv of Cell Ranger ARC.
 _IS_CELL = re.compile(r"is_(\w*_cell_barcode|cell)")
 # The bases in a name such as sample1#AAACGAAAGACCGTTC-1, and what stands around them.
-_BASES = re.compile(r"(.*?)([ACGTN]{8,})((?![A-Za-z]).*)")
+BASES = re.compile(r"(.*?)([ACGTN]{8,})((?![A-Za-z]).*)")
 
 
 def cells_with_fragments(fragments: np.ndarray, minimum: int) -> np.ndarray:
@@ -72,7 +72,7 @@ def listed_cells(path: str, barcodes: Sequence[str]) -> tuple[np.ndarray, np.nda
     listed = _read(path, known)
     codes = known.get_indexer(listed)
     if np.all(codes < 0):
-        codes = _by_bases(listed, known)
+        codes = by_bases(listed, known)
     if np.all(codes < 0):
         raise InputError(
             what="--barcodes names none of the barcodes of the fragments",
@@ -88,20 +88,20 @@ def listed_cells(path: str, barcodes: Sequence[str]) -> tuple[np.ndarray, np.nda
     return listed.to_numpy(dtype=str), codes
 
 
-def _by_bases(listed: pd.Index, known: pd.Index) -> np.ndarray:
+def by_bases(listed: pd.Index, known: pd.Index) -> np.ndarray:
     """Codes by the bases alone, where on either side all names have the same around them.
 
-    So AAAC is AAAC-1, and s1_AAAC-1 is AAAC-1; of several samples it is not known whose the
-    fragments are.
+    So AAAC is AAAC-1, and s1_AAAC-1 is AAAC-1; of several samples it is not known which is which.
+    Where it is not certain, codes are -1.
     """
-    sides = [names.to_series().str.extract(f"^{_BASES.pattern}$") for names in (listed, known)]
+    sides = [names.to_series().str.extract(f"^{BASES.pattern}$") for names in (listed, known)]
     alike = all(len(side[[0, 2]].drop_duplicates()) == 1 for side in sides)
     if not alike or any(side[1].isna().any() or side[1].duplicated().any() for side in sides):
         return np.full(len(listed), -1)
     codes = pd.Index(sides[1][1]).get_indexer(pd.Index(sides[0][1]))
     if np.any(codes >= 0):
         first = int(np.argmax(codes >= 0))
-        logger.info("%s in --barcodes is %s of the fragments, and so on",
+        logger.info("%s of the list is taken for the cell %s, and so on",
                     listed[first], known[codes[first]])  # fmt: skip
     return codes
 
@@ -133,7 +133,7 @@ def _read(path: str, known: pd.Index) -> pd.Index:
 
 def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
     """The column with most of the known names; without any, that with most bases."""
-    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(_BASES.pattern)):
+    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(BASES.pattern)):
         numbers = table.apply(lambda column, is_name=is_name: is_name(column).sum())
         if numbers.any():
             return int(numbers.idxmax())
@@ -142,7 +142,7 @@ def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
 
 def _is_heading(names: pd.Series) -> bool:
     """Whether the first name alone has no bases, whatever it is called."""
-    with_bases = names.str.fullmatch(_BASES.pattern)
+    with_bases = names.str.fullmatch(BASES.pattern)
     return len(names) > 1 and not with_bases.iloc[0] and bool(with_bases.iloc[1:].all())
 
 

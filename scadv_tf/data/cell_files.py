@@ -2,7 +2,7 @@
 
 Whatever the format, counts come as CSR float32, finite and non-negative; names are text. What is
 stored by cell (CSR and dense matrices of .h5ad and .h5mu, 10x .h5) is read in place; what is not
-(CSC, 10x mtx) is sorted by cell first, on disk unless all cells are read at once.
+(CSC, mtx) is sorted by cell first, on disk unless all cells are read at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data import fragments, scverse, tenx_h5, tenx_mtx
+from scadv_tf.data import fragments, mtx_cells, scverse, tenx_h5
 from scadv_tf.data.anndata_cells import is_path, read_anndata
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
 from scadv_tf.data.levels import held_levels, largest_level, read_levels
@@ -52,11 +52,11 @@ FORMATS = (
     scverse.read_h5mu,
     scverse.read_h5ad,
     tenx_h5.read_10x_h5,
-    tenx_mtx.read_10x_mtx,
+    mtx_cells.read_mtx,
     fragments.read_fragments,
 )
 EXPECTED = (
-    ".h5ad, .h5mu, either as .zarr, 10x .h5, a 10x folder with matrix.mtx, barcodes and features, "
+    ".h5ad, .h5mu, either as .zarr, 10x .h5, a folder with matrix.mtx, barcodes and features, "
     "or (ATAC) fragments.tsv.gz"
 )
 NAMES_AT_ONCE = 100_000
@@ -224,7 +224,7 @@ def _stored_in(asked: Asked, stack: contextlib.ExitStack) -> StoredCells:
 
 def _format_of(path: Path) -> str:
     """What a path looks like, before it is opened."""
-    return "zarr" if is_zarr(path) else path.suffix or "10x mtx"
+    return "zarr" if is_zarr(path) else path.suffix or mtx_cells.FORMAT
 
 
 def _existing(path: str | Path, called: Called) -> Path:
@@ -242,11 +242,16 @@ def _hdf5(path: Path, stack: contextlib.ExitStack) -> h5py.File | None:
     """The open file; None where it is no HDF5, and not called so."""
     import h5py
 
-    if path.is_dir() or not (path.suffix.casefold() in _HDF5 or h5py.is_hdf5(path)):
+    if path.is_dir() or not (h5py.is_hdf5(path) or _is_called_hdf5(path)):
         return None
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 (those who have it have files that need it)
     return stack.enter_context(h5py.File(path, "r"))
+
+
+def _is_called_hdf5(path: Path) -> bool:
+    """Whether a file that begins otherwise can only be one that is damaged."""
+    return path.suffix.casefold() in _HDF5 and other_file(path, None) is None
 
 
 def _content(file: h5py.File | None) -> str:
@@ -286,10 +291,10 @@ def _of_known_format(
             received=stored.format,
             advice=f"leave that out, or give fragments.tsv.gz by {called.flag}",
         )
-    if choices.genome_group and stored.format != tenx_h5.BY_GENOME:
+    if choices.genome_group and stored.format not in (tenx_h5.BY_GENOME, tenx_h5.OF_GENOMES):
         raise InputError(
             what=f"{asked.path.name} has no genomes to choose from",
-            expected=f"a {tenx_h5.BY_GENOME} with --genome_group={choices.genome_group}",
+            expected=f"a {tenx_h5.OF_GENOMES} with --genome_group={choices.genome_group}",
             received=stored.format,
             advice="leave --genome_group out",
         )

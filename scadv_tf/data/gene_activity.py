@@ -20,33 +20,44 @@ DEFAULT_UPSTREAM = DataConfig.upstream
 
 # chr1:1-2, 1:1-2, chr1-1-2, chr1_1_2, chr1:1..2; chromosome names may themselves hold - and _.
 # Positions of more digits are on no chromosome.
-_INTERVAL = r"^(?P<chrom>.+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\d{1,12})$"
+_INTERVAL = r"^(?P<chrom>[^'\"]+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\d{1,12})$"
 # chr1:1_000-2_000, which would pass for positions on a chromosome called chr1:1_000-2.
 _THOUSANDS = r"(?<=:)\d{1,3}(?:_\d{3})*-\d{1,3}(?:_\d{3})*$"
 # What R and Python make of such names, and what they were.
 _SPOILT = {
     r"^\s+|\s+$": "",
     "[‐-―−]": "-",  # dashes of text programs
-    r"""^\((.*,.*)\)$|^b?(["'])(.*)\2$""": r"\1\3",  # ('chr1', 1, 2), b'chr1:1-2'
-    r"""["']""": "",
+    r"^[\[({](.*,.*)[\])}]$": r"\1",  # ('chr1', 1, 2)
+    r"""\bb(?=["'])|["']""": "",  # b'chr1:1-2'
+    # chrom=chr1;start=1;end=2
+    r"(?i)^(?:chr|seq)[a-z]*\W+(\S+?)\W+start\W+(\d+)\W+(?:end|stop)\W+(\d+)$": r"\1:\2-\3",
     r"^[^:]+:.*": lambda name: re.sub(r"(?<=\d),(?=\d{3})", "", name[0]),  # chr1:1,000-2,000
     # chr1:1-2_peak5, chr1:1-2(+), chr1:1-2:500; and the numbers of what is there twice, chr1:1-2.1
-    r"^(.+?:\d+-\d+)(?:(?!e\+)[^\d.].*|\.[1-9]\d*)$": r"\1",
-    r"^([^\s:,;|/#]+)(?:\s*[:,;|/#]\s*|__)(\d+)(?:\s*[:,;|/#-]\s*|__)(\d+)$": r"\1:\2-\3",
+    r"^(.+?:\d+-\d+)(?!e\+)[^\d.].*$": r"\1",
+    r"^(.+?[:_-]\d+[_-]\d+)\.[1-9]\d*$": r"\1",
+    r"^([^\s:,;|/#]+)(?:\s*[:,;|/#@]\s*|__)(\d+)(?:\s*[:,;|/#-]\s*|__)(\d+)$": r"\1:\2-\3",
     r"(?<=\d)\.0(?=-|$)": "",  # chr1:1.0-2.0
     r"\d+(?:\.\d+)?e\+\d+": lambda number: str(int(float(number[0]))),  # chr1-1e+05-100500
     r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
 }
 # What stands before the chromosome: peak5_chr1:1-2, atac:chr1:1-2, hg38:chr1:1-2.
 _BEFORE = r"(?i)^((?!chr).*?[\W_])(?=chr)"
-_CHROM_COLUMNS = ("chrom", "chr", "chromosome", "seqnames", "seqname")
-_START_COLUMNS = ("start", "chromstart", "peak_start", "bp1")
-_END_COLUMNS = ("end", "chromend", "peak_end", "stop", "bp2")
+# What columns with the three parts are called, with _ for all that is no letter.
+_OF = r"(?:peak_?|(?:genomic|query|chr(?:om(?:osome)?)?)_?)?"
+_PARTS = (
+    _OF + r"(?:chr(?:om(?:osome)?)?(?:_?name)?|seq_?(?:names?|id)|contig|scaffold)",
+    _OF + r"(?:start|begin|from|left)(?:_?pos(?:ition)?|_?bp)?|bp1",
+    _OF + r"(?:end|stop|to|right)(?:_?pos(?:ition)?|_?bp)?|bp2",
+)
+_RANGE = r"^\s*(\d{1,12})\s*(?:[-–_:]|\.\.)\s*(\d{1,12})\s*$"
+# Names of places on chromosomes, however they are written.
+_LIKE_PEAKS = r"(?i)(?<![^\W_])chr(?:omosome)?[\W_]?(?:\d{1,2}|[XYM])(?![^\W_]).*\d"
 _NEARLY_ALL = 0.95
 # Gene tables carry coordinates too. In large genomes half of all genes are longer than 14 kb, peaks
 # and genome bins are shorter than 10 kb. In any genome, genes have strands, and identifiers or many
 # different words for names, while peaks are numbered behind one or a few.
 _LONGEST_TYPICAL_PEAK = 10_000
+_OF_PEAKS = r"(?i)peak|^chr"
 _STRANDS = {"+", "-", "1", "-1", "2"}
 _GENE_IDENTIFIER = r"^(?:ENS[A-Z]*G\d{11}|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5}|Y[A-P][LR]\d{3}[CW])"
 _WORDS = r"^([^\W\d_]*)"
@@ -58,9 +69,9 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     """The intervals of the features if they are peaks.
 
     Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``, and what R and Python
-    make of them), else from the columns chrom (chr, seqnames), start and end, else from a column
-    of such names. Start is taken as 0-based, end as exclusive; tools differ by one base there,
-    which changes next to no overlap.
+    make of them), else from columns such as chrom (chr, seqnames), start and end, or chrom and
+    ranges, else from a column of such names. Start is taken as 0-based, end as exclusive; tools
+    differ by one base there, which changes next to no overlap.
 
     Parameters
     ----------
@@ -73,7 +84,8 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
 
     Raises
     ------
-    InputError : part of the names are intervals, part are not.
+    InputError : part of the names are intervals, part are not; or they name chromosomes in a way
+        that is not known.
     """
     if "feature_types" in var and (var["feature_types"].astype(str) == "Gene Expression").all():
         return None  # 10x files give intervals for genes as well
@@ -85,6 +97,8 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     if share > 1 - _NEARLY_ALL:
         raise _mixed(names, peaks)
     peaks = _from_columns(var)
+    if peaks is None and names.str.contains(_LIKE_PEAKS).mean() >= _NEARLY_ALL:
+        raise _unread(names)
     if peaks is None or (peaks["end"] - peaks["start"]).median() > _LONGEST_TYPICAL_PEAK:
         return None
     return None if _are_genes(var, names) else peaks
@@ -223,7 +237,10 @@ def _mended(names: pd.Series) -> pd.Series:
 
 def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
     """Whether features with places are genes, by their strands or names."""
-    if "strand" in var and var["strand"].astype(str).isin(_STRANDS).mean() >= _NEARLY_ALL:
+    if names.str.contains(_OF_PEAKS).mean() >= _NEARLY_ALL:
+        return False
+    strand = _called(var, "strand")
+    if strand is not None and var[strand].astype(str).isin(_STRANDS).mean() >= _NEARLY_ALL:
         return True
     words = names.str.extract(_WORDS, expand=False).nunique()
     return (
@@ -232,18 +249,30 @@ def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
 
 
 def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
-    columns = {str(name).casefold(): name for name in var.columns}
-    wanted = (_CHROM_COLUMNS, _START_COLUMNS, _END_COLUMNS)
-    found = [next((columns[n] for n in names if n in columns), None) for names in wanted]
-    if None not in found:
-        chrom, start, end = (var[name].astype(str).str.removesuffix(".0") for name in found)
-        names = chrom + ":" + start + "-" + end
-        return _nearly_all(_parse(names))
+    chrom, start, end = (_called(var, part) for part in _PARTS)
     texts = var.select_dtypes(["object", "string", "category"])
+    if chrom is not None and start is not None and end is not None:
+        return _nearly_all(_joined(var[chrom], var[start], var[end]))
+    for name in texts if chrom is not None else ():
+        ends = texts[name].astype(str).str.extract(_RANGE)
+        if ends[0].notna().mean() >= _NEARLY_ALL:
+            return _nearly_all(_joined(var[chrom], ends[0], ends[1]))
     for name in texts:
         if _nearly_all(_parse(texts[name].head(100))) is not None:
             return _nearly_all(_parse(texts[name]))
     return None
+
+
+def _called(var: pd.DataFrame, part: str) -> str | None:
+    """The column of so named ones with the shortest name: 'start' rather than 'peak_start'."""
+    plain = {name: re.sub(r"[\W_]+", "_", str(name).casefold()).strip("_") for name in var}
+    return min((name for name in var if re.fullmatch(part, plain[name])), key=len, default=None)
+
+
+def _joined(chrom: pd.Series, start: pd.Series, end: pd.Series) -> pd.DataFrame:
+    """The intervals of three columns."""
+    chrom, start, end = (part.astype(str).str.removesuffix(".0") for part in (chrom, start, end))
+    return _parse(chrom + ":" + start + "-" + end)
 
 
 def _nearly_all(peaks: pd.DataFrame) -> pd.DataFrame | None:
@@ -259,6 +288,15 @@ def _mixed(names: pd.Series, peaks: pd.DataFrame) -> InputError:
         received=f"{np.sum(~unnamed):,} peaks such as {names[~unnamed].iloc[0]} and "
         f"{np.sum(unnamed):,} others such as {', '.join(names[unnamed].iloc[:3])}",
         advice="keep only the peaks, or only the gene activity, in the ATAC file",
+    )
+
+
+def _unread(names: pd.Series) -> InputError:
+    return InputError(
+        what="the features look like peaks, but it is not known how to read their names",
+        expected="names like chr1:1000-2000, or columns chrom, start and end in var",
+        received=", ".join(names.iloc[:3]),
+        advice="name them so, chromosome, start and end in base pairs",
     )
 
 

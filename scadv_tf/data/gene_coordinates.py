@@ -27,7 +27,13 @@ GENOMES = {
 # several loci of one symbol taken for one gene.
 MAX_GENE_LENGTH = 3_000_000
 
-_PATCH = r"\.p\d+$"
+# chr1, Chr01, chromosome_1; but chr_Un is no number, and chrUn_1 no chromosome 1.
+_PREFIX = r"(?i)^chr(?:om(?:osome)?)?(?:[\W_]?0*(?=\d)|[\W_](?=[XYM]T?$))?"
+# A patch, and what 10x has around a genome in the names of its references.
+_AROUND = (
+    r"^refdata-(?:gex-|cellranger-(?:arc-|atac-)?)?"
+    r"|(?:[._]p\d+)?(?:-20\d\d-[a-z])?(?:-\d+\.\d+\.\d+)?$"
+)
 # More digits are a mistake in the file: no genome has as many bases.
 _LONGEST_GENOME = 1_000_000_000_000
 _CHROMOSOMES = {"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"}
@@ -92,7 +98,7 @@ def load_genes(source: str) -> pd.DataFrame:
 
 
 def embedded_genome(name: str) -> str:
-    """The embedded genome of this name, 'hg38' for 'GRCh38', 'GRCh38.p14' or 'HG38'.
+    """The embedded genome of this name, 'hg38' for 'GRCh38', 'GRCh38.p14', 'HG38' or 10x's names.
 
     Raises
     ------
@@ -114,7 +120,8 @@ def embedded_genome(name: str) -> str:
 def chromosomes(names: pd.Series) -> pd.Series:
     """One normal form of chromosome names, of one line.
 
-    '1', 'Chr1', 'hg19_chr1' and, of man and mouse, 'NC_000001.11' -> 'chr1'; 'MT' -> 'chrM'.
+    '1', 'Chr01', 'chromosome_1', 'hg19_chr1' and, of man and mouse, 'NC_000001.11' -> 'chr1';
+    'MT' -> 'chrM'.
     """
     names = without_reference(names.astype(str))
     return names.map({name: _normal_form(name) for name in names.unique()}).astype(object)
@@ -122,12 +129,12 @@ def chromosomes(names: pd.Series) -> pd.Series:
 
 def _normal_form(name: str) -> str:
     name = one_line(name)
-    bare = _REFSEQ.get(name.partition(".")[0], re.sub("^chr", "", name, flags=re.IGNORECASE))
+    bare = _REFSEQ.get(name.partition(".")[0], re.sub(_PREFIX, "", name, count=1))
     return "chr" + _CHROMOSOMES.get(bare, bare)
 
 
 def _embedded(name: str) -> str | None:
-    called = re.sub(_PATCH, "", name.strip().casefold())
+    called = re.sub(_AROUND, "", name.strip().casefold())
     return next((genome for genome, names in GENOMES.items() if called in (genome, *names)), None)
 
 

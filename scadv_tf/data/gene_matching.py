@@ -35,7 +35,7 @@ class GeneMatch:
     ----------
     genes : names [G], text, in the order of RNA.
     rna_sum, atac_sum : 0/1 CSR [RNA features, G] and [ATAC features, G]: which columns add up.
-    matched_how : number of genes matched 'exact', without 'version', with each _ a 'dash', or
+    matched_how : number of genes matched 'exact', without 'version', with each _ and . a 'dash', or
         ignoring 'case'.
     duplicates_summed : columns of either modality that were added to another one.
     left_out : columns of ATAC that name a gene once more, and do not add up.
@@ -172,7 +172,7 @@ def _without_version(names: pd.Series) -> pd.Series:
 
 
 def _with_dashes(names: pd.Series) -> pd.Series:
-    return names.str.replace("_", "-")  # as Seurat does
+    return names.str.replace("[_.]", "-", regex=True)  # Seurat has - for _, and R . for -
 
 
 _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {

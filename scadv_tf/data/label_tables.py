@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -10,10 +11,14 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.barcodes import BASES, by_bases
 from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+_NO_LETTERS = r"[\W_]+"  # between the words of headings
+_LABELS = "celltype|label|annot"  # in those of columns with labels
 
 Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index
 
@@ -24,10 +29,12 @@ def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categor
     Parameters
     ----------
     path : see `read_rows`; with a line of headings or without. Cells are named in the column with
-        most of their names; their labels are in the column `key`, or in that behind the names.
+        most of their names; their labels are in the column `key`, in one whose heading speaks of
+        labels, or in that behind the names. Where no name is the same, see `by_bases`.
     cells : names [N] in the order in which labels are wanted.
     flag : that names the table, for messages.
-    key : heading of the labels, in upper or lower case, where there are several columns.
+    key : heading of the labels, whatever its case and its signs between words, where there are
+        several columns.
 
     Raises
     ------
@@ -44,6 +51,8 @@ def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categor
             advice=f"correct the table of {flag}",
         )
     found = labels.reindex(cells)
+    if found.isna().all():
+        found = _by_bases(labels, pd.Index(cells, dtype=object))
     without = int(found.isna().sum())
     if without == len(found):
         raise InputError(
@@ -55,6 +64,13 @@ def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categor
     if without:
         logger.warning("%s has no label for %d of %d cells", flag, without, len(found))
     return pd.Categorical(found)
+
+
+def _by_bases(labels: pd.Series, cells: pd.Index) -> pd.Series:
+    """The labels of the cells by the bases in their names, if that is certain; else none."""
+    named = labels[labels.index.str.fullmatch(BASES.pattern)]
+    codes = by_bases(named.index, cells)
+    return named[codes >= 0].set_axis(codes[codes >= 0]).reindex(range(len(cells)))
 
 
 def _read(
@@ -74,10 +90,18 @@ def _read(
         ) from error
     names = int(table.apply(lambda column: column.isin(cells).sum()).idxmax())
     others = table.columns.drop(names)
-    headings = table.loc[0, others].str.casefold()
-    called = others[headings == key.casefold()]
-    behind = [*others[others > names], *others]
-    labels = called[0] if len(called) else behind[0]
+    headings = table.loc[0, others].map(_plain)
+    called = others[(headings == _plain(key)) & (key != "")]
+    alike = others[headings.str.contains(_LABELS)]
+    labels = [*called, *alike, *others[others > names], *others][0]
     if len(others) > 1:
-        logger.info("%s: labels are in column %d, '%s'", flag, labels + 1, table.loc[0, labels])
+        level = logging.INFO if labels in (*called, *alike) else logging.WARNING
+        logger.log(
+            level, "%s: labels are taken from column %d, '%s'",
+            flag, labels + 1, table.loc[0, labels],
+        )  # fmt: skip
     return table[[names, labels]].set_axis([0, 1], axis=1)
+
+
+def _plain(heading: str) -> str:
+    return re.sub(_NO_LETTERS, "", heading.casefold())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ UNLABELLED = ""
 # it says the same: it names no type.
 UNKNOWN = "unknown"
 # How a missing label looks after another tool has turned the column into text, in any case.
-_MISSING = ("", "na", "n/a", "nan", "<na>", "none", "null", "nat")
+_MISSING = ("", "na", "n/a", "nan", "<na>", "none", "null", "nat", "n.a.", "#n/a", "#na")
+_QUOTED = re.compile(r"""b?(["'])(.*)\1""")  # b'T cell', "T cell"
 _FLAGS = {"rna": "--label_key", "atac": "--atac_label_key"}
 
 
@@ -64,12 +66,19 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
 def column_texts(column: pd.Series) -> np.ndarray:
     """A column of names as text of one line [cells]; '' where there is none."""
     codes, values = pd.factorize(column)  # a million texts of their own would take 100 MB
-    names = [one_line(str(value)).strip() for value in values]
+    names = [_name(value) for value in values]
     names = [UNLABELLED if name.casefold() in _MISSING else name for name in names]
     if all(name.removesuffix(".0").lstrip("-").isdecimal() for name in names if name):
         # Cluster numbers that a missing value has made floats.
         names = [name.removesuffix(".0") for name in names]
     return np.array([*names, UNLABELLED], dtype=str)[codes]  # the code of what is missing is -1
+
+
+def _name(value: object) -> str:
+    """A name as plain text: without quotes, line breaks, and spaces of a kind of their own."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = re.sub(r"\s", " ", one_line(text)).strip()
+    return _QUOTED.sub(r"\2", text).strip() if _QUOTED.fullmatch(text) else text
 
 
 def without_unknown(labels: np.ndarray) -> np.ndarray:

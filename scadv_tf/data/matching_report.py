@@ -16,7 +16,7 @@ class MatchingReport:
     rna_cells, atac_cells : cells that are used.
     rna_genes, atac_genes : genes that came in, for ATAC after peaks became gene activity.
     shared_genes : genes that are used.
-    matched_how : shared genes by 'exact' name, without 'version', with each _ a 'dash', ignoring
+    matched_how : shared genes by 'exact' name, without 'version', with _ and . as 'dash', ignoring
         'case'.
     duplicates_summed : columns added to another column of the same gene.
     rna_names_from, atac_names_from : 'index' or the column of var with the gene names.
@@ -89,7 +89,7 @@ def in_steps(matched_how: dict[str, int]) -> str:
     """In which way how many genes were matched, see `MatchingReport.matched_how`."""
     return (
         f"{matched_how['exact']:,} by exact name, {matched_how['version']:,} without version, "
-        f"{matched_how['dash']:,} with - for _, {matched_how['case']:,} ignoring case"
+        f"{matched_how['dash']:,} with - for _ or ., {matched_how['case']:,} ignoring case"
     )
 
 

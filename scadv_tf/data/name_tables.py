@@ -43,9 +43,22 @@ def read_rows(path: Path) -> pd.DataFrame:
     if not rows:
         raise ValueError("it is empty")
     if len(rows) > 1 and all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
-        rows[0] = ["", *rows[0]]
+        ends = any(row[-1].strip() for row in rows[1:])  # without any, a mark ends each line
+        rows[0] = ["", *rows[0]] if ends else [*rows[0], ""]
+    _check_widths(rows)
     table = pd.DataFrame(rows, dtype=object).fillna("")
     return table.apply(lambda column: column.str.strip().str.replace(_QUOTED, r"\1", regex=True))
+
+
+def _check_widths(rows: list[list[str]]) -> None:
+    """ValueError where a row has more fields than the first: what it names would be cut."""
+    width = len(rows[0])
+    for row in rows if width > 1 else ():
+        if any(field.strip() for field in row[width:]):
+            raise ValueError(
+                f"'{' | '.join(row)[:80]}' has {len(row)} fields, and the first line {width}: put "
+                "names that hold a comma, or what else sets columns apart, in quotes"
+            )
 
 
 def _text(path: Path) -> str:

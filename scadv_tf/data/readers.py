@@ -49,7 +49,7 @@ def read_modality(path: str | Path, modality: str, layer: str = "") -> AnnData:
 
     Parameters
     ----------
-    path : an .h5ad, .h5mu or 10x .h5 file, a zarr store, or a 10x mtx folder. A file that holds
+    path : an .h5ad, .h5mu or 10x .h5 file, a zarr store, or an mtx folder. A file that holds
         both modalities is split: .h5mu by its modalities, the others by ``var['feature_types']``.
     modality : 'rna' or 'atac'.
     layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer (.h5ad and .h5mu only).

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,13 +20,21 @@ from scadv_tf.errors import InputError
 if TYPE_CHECKING:
     import h5py
 
+logger = logging.getLogger(__name__)
+
 Place = TypeVar("Place")
 
+# What modalities are called: by which names, and, where none has such a one, by names like which.
 _MODALITY_KEYS = {
     "rna": ("rna", "gex", "gene expression"),
     "atac": ("atac", "peaks", "gene activity"),
     "protein": ("prot", "protein", "adt", "antibody capture"),
     "methylation": ("methylation", "met", "mc"),
+}
+_MODALITIES_LIKE = {
+    "rna": r"(?:.+_)?(?:s[cn]|m)?(?:rna|gex)(?:_?seq)?(?:_.+)?|(?:gene_?)?expression|transcript\w*",
+    "atac": r"(?:.+_)?(?:s[cn])?atac(?:_?seq)?(?:_.+)?|peak\w*|chromatin\w*|accessibility"
+    r"|gene_?(?:activity|scores?)",
 }
 
 
@@ -43,7 +53,8 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     lack; None where the file is none."""
     if file is None or "mod" not in file:
         return None
-    group = modality_in(file["mod"], asked.features, asked.path.name)
+    key = modality_in(file["mod"], asked.features, asked.path.name)
+    group = file["mod"][key]
     found = _cells(asked, group, _format(file, ".h5mu"))
 
     def table() -> pd.DataFrame:
@@ -52,7 +63,7 @@ def read_h5mu(asked: Asked, file: h5py.File | None) -> StoredCells | None:
             return own
         shared = read_table(file["obs"]).set_axis(names_of(file["obs"])[:])
         cells = own.set_axis(found.names[:])
-        joined = with_shared_columns(cells, shared, asked.features, list(file["mod"]))
+        joined = with_shared_columns(cells, shared, key, list(file["mod"]))
         return joined.set_axis(own.index)
 
     return replace(found, table=table)
@@ -82,7 +93,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
 
     matrix = stored_matrix(group[chosen], sizes, asked.scratch)
     if matrix.shape != sizes:
-        raise ValueError(f"X is {matrix.shape}, but obs and var are {sizes}")
+        raise _other_size(asked, chosen, matrix.shape, sizes)
     return StoredCells(
         file_format, matrix, names, var, lambda: read_table(group["obs"]), group["obs"], others
     )
@@ -96,6 +107,27 @@ def _check_layout(asked: Asked, group: h5py.Group) -> None:
             received="obs as one compound table",
             advice="rewrite it: anndata.read_h5ad(old).write_h5ad(new)",
         )
+    if "var" not in group:
+        raise InputError(
+            what=f"{asked.path.name} does not name its features",
+            expected="the tables obs (cells) and var (features) of an AnnData",
+            received=", ".join(sorted(group)),
+            advice="write the file again, e.g. with write_h5ad of anndata",
+        )
+
+
+def _other_size(
+    asked: Asked, place: str, shape: tuple[int, ...], sizes: tuple[int, int]
+) -> InputError:
+    turned = tuple(shape) == sizes[::-1]
+    return InputError(
+        what=f"{place} of {asked.path.name} does not fit its tables of cells and features",
+        expected=f"{sizes[0]} cells x {sizes[1]} features, as in obs and var",
+        received=" x ".join(map(str, shape)) + (", features in rows" if turned else ""),
+        advice="write the file again, with cells in rows: anndata.AnnData(X.T, obs, var)"
+        if turned
+        else "write the file again, from a matrix and tables that belong together",
+    )
 
 
 def _refuse_fragments_of_snapatac2(asked: Asked, group: h5py.Group) -> None:
@@ -143,22 +175,29 @@ def _holds(element: h5py.Group | h5py.Dataset) -> bool:
     return element.attrs.get("encoding-type") != "null"
 
 
-def modality_in(parts: Mapping[str, Place], modality: str, name: str) -> Place:
-    """One modality of several, by any of its names; `name` is what messages call the whole.
+def modality_in(parts: Collection[str], modality: str, name: str) -> str:
+    """What one modality of several is called; `name` is what messages call the whole.
 
     Raises
     ------
-    InputError : there is none.
+    InputError : there is none, or it is not certain which it is.
     """
     keys = _MODALITY_KEYS[modality]
     found = {key.casefold(): key for key in parts}
     for key in keys:
         if key in found:
-            return parts[found[key]]
+            return found[key]
+    like = _MODALITIES_LIKE.get(modality, "")
+    alike = [key for key in parts if re.fullmatch(like, re.sub(r"[\W_]+", "_", key.casefold()))]
+    if len(alike) == 1:
+        logger.info("%s: the modality '%s' is taken for %s", name, alike[0], modality.upper())
+        return alike[0]
     raise InputError(
-        what=f"{name} has no {modality.upper()} modality",
+        what=f"{name} has several modalities that may be {modality.upper()}"
+        if alike
+        else f"{name} has no {modality.upper()} modality",
         expected=f"one of the modalities {', '.join(keys)}",
-        received=", ".join(parts),
+        received=", ".join(alike or parts),
         advice=f"rename the modality to '{modality}' and write the file again",
     )
 
@@ -166,14 +205,19 @@ def modality_in(parts: Mapping[str, Place], modality: str, name: str) -> Place:
 def with_shared_columns(
     obs: pd.DataFrame, shared: pd.DataFrame, modality: str, modalities: list[str]
 ) -> pd.DataFrame:
-    """Adds the shared columns that the modality lacks; 'rna:cell_type' counts as 'cell_type'."""
+    """Adds the shared columns that the modality lacks; 'rna:cell_type' counts as 'cell_type'.
+
+    Parameters
+    ----------
+    modality, modalities : what it and all are called.
+    """
     if not shared.index.is_unique:
         return obs
     rows = shared.reindex(obs.index)
     joined = obs.copy()
     for column in shared.columns:
         owner, _, name = str(column).rpartition(":")
-        if owner and owner in modalities and owner.casefold() not in _MODALITY_KEYS[modality]:
+        if owner and owner in modalities and owner != modality:
             continue
         name = name if owner in modalities else column
         if name not in joined:

@@ -62,7 +62,7 @@ class Choices:
     Attributes
     ----------
     counting : for a file of fragments.
-    genome_group : which of the genomes of a 10x .h5 of Cell Ranger 2; '' where there is one.
+    genome_group : which of the genomes of a 10x .h5 of several; '' where there is one.
     measure : what cells that are not RNA measure.
     """
 

@@ -7,6 +7,7 @@ text, or the codes of a factor whose names lie beside it, in ``__categories``.
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,14 @@ from scadv_tf.data.zarr_stores import lacks_chunks
 if TYPE_CHECKING:
     import h5py
 
+logger = logging.getLogger(__name__)
+
 FACTORS = "__categories"  # of anndata before 0.8, and of SeuratDisk
+# Of columns, as anndata writes them.
+_ENCODINGS = (
+    *("array", "string-array", "categorical"),
+    *("nullable-integer", "nullable-boolean", "nullable-string-array"),
+)
 INDEX_NAMES = ("_index", "index")  # where nothing says what the index is called
 
 
@@ -69,21 +77,38 @@ def names_of(table: h5py.Group) -> StoredText:
 
 
 def read_table(table: h5py.Group) -> pd.DataFrame:
-    """The columns of a table; rows are numbered, see `names_of` for their names."""
-    values = {name: _column(table, name) for name in columns_of(table)}
-    return pd.DataFrame(values, index=pd.RangeIndex(len(names_of(table))))
+    """The columns of a table; rows are numbered, see `names_of` for their names.
+
+    Those that are stored in a way that is not known, or are no columns, are left out, and told.
+    """
+    rows, values = len(names_of(table)), {}
+    for name in columns_of(table):
+        column = _column(table, name)
+        if column is None or np.shape(column) != (rows,):
+            logger.warning("the column '%s' of %s is stored in a way that is not known here, and "
+                           "is left out", name, table.name.strip("/"))  # fmt: skip
+        else:
+            values[name] = column
+    return pd.DataFrame(values, index=pd.RangeIndex(rows))
 
 
 def columns_of(table: h5py.Group) -> list[str]:
-    """The names of the columns of a table."""
+    """The names of the columns that a table has, in its order."""
     if "column-order" in table.attrs:
-        return _texts(np.ravel(table.attrs["column-order"])).tolist()
+        told = _texts(np.ravel(table.attrs["column-order"])).tolist()
+        return [name for name in told if name in table]
     return [name for name in table if name not in (index_of(table), FACTORS)]
 
 
 def is_current(table: h5py.Group) -> bool:
     """Whether a table is stored as anndata does today, each column by itself with its marks."""
     return table.attrs.get("encoding-version") == "0.2.0"
+
+
+def is_column(element: h5py.Group | h5py.Dataset) -> bool:
+    """Whether an element of a current table is stored as anndata stores columns today."""
+    known = element.attrs.get("encoding-type") in _ENCODINGS
+    return known and (is_group(element) or len(element.shape) == 1)
 
 
 def index_of(table: h5py.Group) -> str:
@@ -94,15 +119,21 @@ def index_of(table: h5py.Group) -> str:
 
 
 def _column(table: h5py.Group, name: str) -> Any:
+    """The values; None where a newer program has stored them in a way of its own."""
     from anndata.io import read_elem
 
     element, factor = table[name], f"{FACTORS}/{name}"
     if "encoding-type" in element.attrs:
-        return read_elem(element)
+        try:
+            return read_elem(element)
+        except Exception as error:
+            if type(error).__name__ != "IORegistryError":  # which anndata does not export
+                raise
+            return None
     if is_group(element):
         return _factor(element["codes"][:], element["categories"])
     values = _plain(element)
-    if factor in table and values.dtype.kind in "iuf":
+    if factor in table and getattr(values.dtype, "kind", "") in "iuf":
         return _factor(values, table[factor])
     return values
 
@@ -113,9 +144,13 @@ def _factor(codes: np.ndarray, categories: h5py.Dataset) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, _plain(categories))
 
 
-def _plain(array: h5py.Dataset) -> np.ndarray:
-    """Numbers, or text as objects."""
+def _plain(array: h5py.Dataset) -> np.ndarray | pd.Categorical:
+    """Numbers, or text as objects; names in place of their numbers, as rhdf5 stores factors."""
     values = array[:]
+    named = (getattr(array.dtype, "metadata", None) or {}).get("enum")
+    if named:
+        places = pd.Index(named.values()).get_indexer(values)
+        return pd.Categorical.from_codes(places, list(named))
     return _texts(values).astype(object) if values.dtype.kind in "OSUT" else values
 
 

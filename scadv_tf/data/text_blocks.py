@@ -15,6 +15,7 @@ except ImportError:
     import zlib
 
 BLOCK_BYTES = 1 << 20  # of text: the tables that it becomes stay in the cache of a processor
+ENCODING = "utf-8-sig"  # Windows puts a mark at the beginning
 _PIECE_BYTES = 1 << 18  # of the file
 _BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
 _GZIP = b"\x1f\x8b"
@@ -47,7 +48,7 @@ def is_gzipped(path: Path) -> bool:
 
 def open_text(path: Path) -> TextIO:
     """Text in UTF-8, gzipped or not."""
-    return (gzip.open if is_gzipped(path) else open)(path, "rt", encoding="utf-8")
+    return (gzip.open if is_gzipped(path) else open)(path, "rt", encoding=ENCODING)
 
 
 def beginning(path: Path) -> bytes:

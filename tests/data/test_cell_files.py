@@ -15,9 +15,9 @@ from scipy import sparse
 from scadv_tf.data import spill, stored_matrices
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.features import feature_names
+from scadv_tf.data.mtx_cells import mtx_entries
 from scadv_tf.data.readers import read_modality
 from scadv_tf.data.spill import SortedOnDisk
-from scadv_tf.data.tenx_mtx import mtx_entries
 from scadv_tf.errors import InputError
 
 CELLS, FEATURES = 11, 7

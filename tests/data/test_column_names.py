@@ -74,13 +74,20 @@ def test_only_what_must_be_is_called_otherwise(columns, taken, called):
     assert [found[name] for name in columns] == called
 
 
-def with_column(path, name, values):
+def with_column(path, name, values, encoding="array"):
     """Adds a column as tools do that write HDF5 themselves."""
     with h5py.File(path, "r+") as file:
         obs = file["obs"]
         anndata.io.write_elem(obs, "new", values)
+        obs["new"].attrs["encoding-type"] = encoding
         obs.move("new", name)
         obs.attrs["column-order"] = [*obs.attrs["column-order"], name]
+
+
+def with_a_column_that_is_gone(path):
+    with h5py.File(path, "r+") as file:
+        order = file["obs"].attrs["column-order"]
+        file["obs"].attrs["column-order"] = [*order, "gone"]
 
 
 def with_names_in(path, name):
@@ -99,8 +106,14 @@ def with_names_in(path, name):
         lambda path: with_names_in(path, "scadv_label"),
         lambda path: with_names_in(path, "scadv/names"),
         lambda path: with_names_in(path, "batch_of_cells"),
+        lambda path: with_column(path, "date", np.arange(3.0), "of-next-year"),
+        lambda path: with_column(path, "wide", np.ones((3, 2))),
+        with_a_column_that_is_gone,
     ],
-    ids=["a folder", "in a folder of ours", "names as ours", "names in a folder", "other names"],
+    ids=[
+        *("a folder", "in a folder of ours", "names as ours", "names in a folder", "other names"),
+        *("of a newer program", "a matrix", "gone"),
+    ],
 )
 def test_an_annotated_file_names_all_cells(adata, tmp_path, change):
     cells = adata([[1]] * 3, ["A"], kind=pd.Categorical(["u", "v", None]), day=[1, 2, 3])

@@ -9,6 +9,7 @@ import pytest
 
 from scadv_tf.data import datasets
 from scadv_tf.data.datasets import DatasetSource, available, load, load_dataset
+from scadv_tf.data.label_tables import labels_from
 from scadv_tf.errors import InputError
 
 LABELS = ["x", "y"] * 10
@@ -122,6 +123,12 @@ TABLES = {
     "labels first": "label\tcell\n" + "".join(f"{label}\t{cell}\n" for cell, label in LABELLED),
     "among other columns": "cell,orig.ident,Cell_Type\n"
     + "".join(f'{cell},sample,"{label}"\n' for cell, label in LABELLED),
+    "by another heading, behind numbers": "barcode,n_counts,leiden,Cell type label\n"
+    + "".join(f'{cell},{i},0,"{label}"\n' for i, (cell, label) in enumerate(LABELLED)),
+    "the key's heading before others": "barcode,label,cell.type\n"
+    + "".join(f'{cell},other,"{label}"\n' for cell, label in LABELLED),
+    "a mark at each line's end": "cell;cell_type\n"
+    + "".join(f"{cell};{label};\n" for cell, label in LABELLED),
     "of an old Macintosh": "\r".join(f"{cell}\t{label}" for cell, label in LABELLED),
 }
 
@@ -134,6 +141,40 @@ def test_tables_of_labels_as_other_programs_save_them(tmp_path, files, kind, enc
     data, _ = load(source(rna_labels=str(tmp_path / "labels.txt"), **given))
     assert data.types == ("B cell", "T, naïve")
     assert data.rna_labels.tolist() == [i % 2 for i in range(19)]
+
+
+def test_labels_behind_the_names_are_told_where_headings_say_nothing(tmp_path, caplog):
+    rows = "".join(f"c{i},{i % 2},{i}\n" for i in range(4))
+    (tmp_path / "labels.csv").write_text(f"cell,leiden,n\n{rows}")
+    path, cells = str(tmp_path / "labels.csv"), [f"c{i}" for i in range(4)]
+    assert labels_from(path, cells, "--rna_labels", "cell_type").tolist() == ["0", "1"] * 2
+    assert "--rna_labels: labels are taken from column 2, 'leiden'" in caplog.messages
+
+
+@pytest.mark.parametrize("form", ["{}", "s1_{}-1", "s1#{}-1", "{}.1"])
+def test_cells_of_a_table_of_labels_by_their_bases(tmp_path, form):
+    bases = ["AAACCCGG", "AAACCCGT", "AAACCCTT"]
+    rows = "".join(f"{form.format(name)},T{i}\n" for i, name in enumerate(bases))
+    (tmp_path / "labels.csv").write_text(f"Barcode,Cell type\n{rows}")
+    cells = [f"{name}-1" for name in reversed(bases)] + ["TTTTTTTT-1"]
+    found = labels_from(str(tmp_path / "labels.csv"), cells, "--rna_labels")
+    assert found.tolist()[:3] == ["T2", "T1", "T0"] and found.isna().tolist() == [False] * 3 + [
+        True
+    ]
+
+
+def test_cells_of_several_samples_are_not_matched_by_their_bases(tmp_path):
+    (tmp_path / "labels.csv").write_text("s1_AAACCCGG,T\ns2_AAACCCGT,B\n")
+    with pytest.raises(InputError, match="names none of the cells") as error:
+        labels_from(str(tmp_path / "labels.csv"), ["AAACCCGG-1", "AAACCCGT-1"], "--rna_labels")
+    assert error.value.received == "names such as s1_AAACCCGG, s2_AAACCCGT"
+
+
+def test_a_label_that_a_comma_would_cut_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text("cell,type\nc1,T\nc2,NK, bright\n")
+    with pytest.raises(InputError, match="could not be read") as error:
+        labels_from(str(tmp_path / "labels.csv"), ["c1", "c2"], "--rna_labels")
+    assert "'c2 | NK | bright' has 3 fields, and the first line 2" in error.value.received
 
 
 @pytest.mark.parametrize(

@@ -507,5 +507,5 @@ def test_peaks_of_activity_may_be_fragments_with_their_flags(dataset, write, tmp
 def test_a_genome_to_choose_is_refused_where_no_file_has_several(dataset):
     with pytest.raises(InputError, match="rna.h5ad has no genomes to choose from") as error:
         dataset(genome_group="hg19")
-    assert error.value.expected == "a 10x .h5 of Cell Ranger 2 with --genome_group=hg19"
+    assert error.value.expected == "a 10x .h5 of several genomes with --genome_group=hg19"
     assert error.value.received == ".h5ad"

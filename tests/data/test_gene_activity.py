@@ -41,6 +41,10 @@ def test_peak_names(name):
         "chr10:1,000-120,000_peak", "chr10:1000-1.2e+05",
         "peak7_chr10:1000-120000", "Peak7:chr10:1000-120000", "atac:chr10:1000-120000",
         "ATAC-chr10-1000-120000", "hg38:chr10:1000-120000", "NC_000010.11:1000-120000",
+        "chrom=chr10;start=1000;end=120000", "chr:chr10,start:1000,stop:120000",
+        "{'chrom': 'chr10', 'start': 1000, 'end': 120000}", "['chr10', 1000, 120000]",
+        "(b'chr10', 1000, 120000)", "chr10@1000-120000", "chr10-1000-120000.1",
+        "chromosome10:1000-120000", "chr_10:1000-120000", "Chr10_1000_120000",
     ],
 )  # fmt: skip
 def test_peak_names_as_r_and_python_spoil_them(name):
@@ -75,6 +79,13 @@ def test_repeated_peaks_are_parsed_by_their_original_names():
         ("seqnames", "start", "end"),
         ("Chr", "Start", "End"),
         ("chr", "bp1", "bp2"),
+        ("Chromosome", "Start", "End"),
+        ("#chrom", "chromStart", "chromEnd"),
+        ("chromosome_name", "start_position", "end_position"),
+        ("chrom", "chrom_start", "chrom_end"),
+        ("peak_chr", "peak_start", "peak_end"),
+        ("seqid", "start", "stop"),
+        ("contig", "From", "To"),
     ],
 )
 @pytest.mark.parametrize("kind", [int, float, str])
@@ -84,6 +95,45 @@ def test_peaks_from_columns(columns, kind):
     )
     peaks = peak_intervals(pd.DataFrame(values, index=["peak_a", "peak_b"]))
     assert peaks.to_numpy().tolist() == [["chr1", 5, 15], ["chrX", 6, 16]]
+
+
+def test_peaks_as_genomic_ranges_of_r():
+    ranges = {"width": [11, 11], "strand": ["*", "*"]}
+    whole = {"seqnames": ["chr9", "chrX"], "start": [5, 6], "end": [15, 16]} | ranges
+    var = pd.DataFrame(whole, index=["2", "1"])
+    assert peak_intervals(var).to_numpy().tolist() == [["chr9", 5, 15], ["chrX", 6, 16]]
+
+
+@pytest.mark.parametrize("name", ["ranges", "iranges", "position"])
+@pytest.mark.parametrize("form", ["{}-{}", "{}..{}", " {} - {} ", "{}:{}"])
+@pytest.mark.parametrize("kind", ["object", "category"])
+def test_peaks_from_a_chromosome_and_a_range(name, form, kind):
+    column = pd.Series([form.format(5, 15), form.format(6, 16)], dtype=kind)
+    var = pd.DataFrame({"seqnames": ["chr9", "chrX"], "score": [1, 2], name: column})
+    peaks = peak_intervals(var.set_axis(["2", "1"]))
+    assert peaks.to_numpy().tolist() == [["chr9", 5, 15], ["chrX", 6, 16]]
+    assert peaks.index.tolist() == ["2", "1"]
+
+
+def test_of_several_columns_the_plain_ones_are_taken():
+    gene = {"chrom_start": [1000], "chrom_end": [9000]}  # of the gene that is next to the peak
+    var = pd.DataFrame({"chrom": ["chr1"], **gene, "start": [5], "end": [15]}, index=["peak_a"])
+    assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
+
+
+def test_repeated_peaks_that_r_has_numbered():
+    names = [f"chr1-{i}-{i + 5}{end}" for i in range(10) for end in ("", ".1", ".2")]
+    assert peak_intervals(pd.DataFrame(index=names))["end"].tolist() == [
+        i + 5 for i in range(10) for _ in range(3)
+    ]
+
+
+@pytest.mark.parametrize("form", ["chr{}:{}k-{}k", "chr{}({}-{})", "X chr{} at {}, {} long"])
+def test_what_looks_like_peaks_but_cannot_be_read_is_told(form):
+    names = [form.format(i, 100 * i, 100 * i + 9) for i in range(1, 20)]
+    with pytest.raises(InputError, match="look like peaks") as error:
+        peak_intervals(pd.DataFrame(index=names))
+    assert error.value.received == ", ".join(names[:3])
 
 
 def test_what_few_peaks_have_before_the_chromosome_stays():
@@ -136,6 +186,12 @@ def test_genes_of_a_small_genome_are_no_peaks_where_they_have_places(names, more
 def test_numbered_features_with_places_are_peaks(name, more):
     names = [name.format(i) for i in range(40)]
     assert len(peak_intervals(pd.DataFrame(SHORT | more, index=names))) == 40
+
+
+def test_peaks_by_name_are_peaks_on_whichever_strand():
+    """As HOMER annotates them: all on the forward strand."""
+    names = [f"chr2L-{i}" for i in range(40)]
+    assert len(peak_intervals(pd.DataFrame(SHORT | {"Strand": "+"}, index=names))) == 40
 
 
 def test_part_peaks_part_genes_is_refused():

@@ -45,6 +45,21 @@ def test_chromosomes_have_one_normal_form():
     assert list(chromosomes(pd.Series(names))) == expected
 
 
+def test_chromosomes_by_number_with_more_around_it():
+    names = [
+        "Chr01",
+        "chromosome_10",
+        "chrom.2",
+        "chr_X",
+        "chr_MT",
+        "chr_Un",
+        "chr0",
+        "chr1_random",
+    ]
+    expected = ["chr1", "chr10", "chr2", "chrX", "chrM", "chr_Un", "chr0", "chr1_random"]
+    assert list(chromosomes(pd.Series(names))) == expected
+
+
 def test_chromosomes_of_refseq_are_those_of_man_and_mouse():
     names = ["NC_000001.11", "NC_000001.10", "NC_000022", "NC_000023.11", "NC_000024.10"]
     names += ["NC_012920.1", "NC_000067.7", "NC_000085.6", "NC_000086.8", "NC_000087.8"]
@@ -57,7 +72,12 @@ def test_chromosomes_of_refseq_are_those_of_man_and_mouse():
 @pytest.mark.parametrize(
     "genome, names",
     [
-        ("hg38", ["hg38", "GRCh38", "grch38", "GRCh38.p14", "HG38", " hg38 "]),
+        ("hg38", ["hg38", "GRCh38", "grch38", "GRCh38.p14", "HG38", " hg38 ", "GRCh38_p13"]),
+        ("hg38", ["GRCh38-2020-A", "refdata-gex-GRCh38-2024-A", "refdata-cellranger-GRCh38-3.0.0"]),
+        (
+            "mm10",
+            ["refdata-cellranger-arc-mm10-2020-A-2.0.0", "refdata-gex-mm10-2020-A"],
+        ),
         ("hg19", ["hg19", "GRCh37", "GRCh37.p13", "b37", "hs37d5"]),
         ("mm10", ["mm10", "GRCm38", "GRCm38.p6", "MM10"]),
     ],
@@ -68,7 +88,9 @@ def test_genomes_have_several_names(genome, names):
 
 
 @pytest.mark.parametrize(
-    "name", ["GRCm39", "mm39", "hg18", "mm9", "GRCh3", "GRCh38x", "GRCh38.13", "danRer11", "x"]
+    "name",
+    ["GRCm39", "mm39", "hg18", "mm9", "GRCh3", "GRCh38x", "GRCh38.13", "danRer11", "x"]
+    + ["refdata-gex-GRCm39-2024-A", "refdata-gex-GRCh38-and-mm10-2020-A"],
 )
 def test_no_other_genome_is_taken_for_one_of_them(name):
     with pytest.raises(InputError, match="not embedded") as error:

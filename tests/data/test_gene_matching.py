@@ -35,6 +35,12 @@ def test_underscores_are_dashes_for_seurat():
     assert found.matched_how == {"exact": 1, "version": 0, "dash": 1, "case": 1}
 
 
+def test_points_are_dashes_where_r_has_made_names():
+    found = match(["HLA-A", "MT.CO1", "AL627309.1"], ["HLA.A", "MT-CO1", "AL627309.2"])
+    assert list(found.genes) == ["HLA-A", "MT.CO1"]
+    assert found.matched_how == {"exact": 0, "version": 0, "dash": 2, "case": 0}
+
+
 def test_case_comes_last():
     found = match(["Actb", "GAPDH", "Cd4"], ["ACTB", "GAPDH", "CD8A"])
     assert list(found.genes) == ["Actb", "GAPDH"]
@@ -111,7 +117,9 @@ def test_the_column_may_have_any_name(column, kind):
 
 
 @pytest.mark.parametrize(
-    "prefix", ["GRCh38_", "mm10___", "hg19_", "GRCh38.p13_", "human_", "GRCh38-", "mm10---"]
+    "prefix",
+    ["GRCh38_", "mm10___", "hg19_", "GRCh38.p13_", "human_", "GRCh38-", "mm10---"]
+    + ["refdata-gex-GRCh38-2020-A_", "10x_mm10_", "Rnor_6.0_", "Mmul_10_"],
 )
 def test_the_reference_before_the_names_is_none_of_theirs(prefix):
     named = pd.DataFrame(index=[prefix + symbol for symbol in SYMBOLS])

@@ -172,6 +172,17 @@ def with_names_in_latin_1(folder):
     return replaced(h5ad()(folder), obs___index=np.array(names))
 
 
+def with_factors_of_rhdf5(folder):
+    """Numbers whose type has the names."""
+    path = h5ad()(folder)
+    kind = h5py.enum_dtype({"T": 1, "B": 2, "NK": 3}, basetype="i4")
+    codes = np.array([("T", "B", "NK").index(name) + 1 for name in TYPES])
+    with h5py.File(path, "r+") as file:
+        del file["obs/type"]
+        file["obs"].create_dataset("type", data=codes, dtype=kind)
+    return path
+
+
 def of_seurat(marks: bool):
     """As SeuratDisk writes it: factors as numbers, a raw/var of names alone, marks or none."""
 
@@ -286,6 +297,7 @@ READ = {
     "repeated names": with_index(lambda names: [*names[:9], "cell3", "cell3"]),
     "bytes as names": with_bytes_as_names,
     "names in Latin-1": with_names_in_latin_1,
+    "factors of rhdf5": with_factors_of_rhdf5,
     "SeuratDisk": of_seurat(marks=True),
     "no marks": of_seurat(marks=False),
     "no mark of the index": without_the_mark_of_its_index,
@@ -325,6 +337,35 @@ def test_what_is_read(tmp_path, kind, caplog):
     assert found.cells.obs_names.is_unique
     assert found.cells.X.nnz == np.count_nonzero(COUNTS)
     assert any("1 cells have no count" in text for text in found.said)
+
+
+def test_columns_that_cannot_be_read_are_left_out_and_told(tmp_path, caplog):
+    path = h5ad()(tmp_path)
+    with h5py.File(path, "r+") as file:
+        obs = file["obs"]
+        newer = obs.create_dataset("date", data=np.arange(CELLS))
+        newer.attrs.update({"encoding-type": "of-next-year", "encoding-version": "9"})
+        obs["matrix"] = np.zeros((CELLS, 2))
+        obs["short"] = np.zeros(CELLS - 1)
+        names = ["date", "type", "gone", "matrix", "short", "size"]
+        obs.attrs["column-order"] = np.array(names, dtype=object)
+    found = both(path, "rna", "", caplog)
+    assert found.cells.obs.columns.tolist() == ["type", "size"]
+    assert found.cells.obs["type"].tolist() == TYPES
+    for name in ("date", "matrix", "short"):
+        assert sum(f"the column '{name}' of obs is stored" in text for text in found.said) == 1
+
+
+def test_of_columns_of_the_same_name_in_memory_the_first_is_taken(caplog):
+    cells = annotated()
+    cells.obs = pd.concat([cells.obs, cells.obs[["type"]].assign(type="other")], axis=1)
+    names = [[name, f"other {name}"] for name in GENES]
+    cells.var = pd.DataFrame(names, columns=["symbol"] * 2, index=GENES)
+    found = both(cells, "rna", "", caplog)
+    assert found.cells.obs["type"].tolist() == TYPES
+    assert found.cells.var["symbol"].tolist() == GENES
+    for name in ("type", "symbol"):
+        assert f"of several columns of the same name, the first is taken: {name}" in found.said
 
 
 @pytest.mark.parametrize("modality", ["rna", "atac"])
@@ -379,6 +420,36 @@ def test_one_of_two_genomes(tmp_path, caplog):
     assert source.var.index.tolist() == [f"mm10_{name}" for name in GENES]
     with pytest.raises(InputError, match="several genomes(.|\n)*hg19 or mm10(.|\n)*=hg38"):
         open_cells(path, "rna", choices=Choices(genome_group="hg38"))
+
+
+def of_mixed_features(path):
+    """As Cell Ranger 3 and newer write human and mouse genes, and antibodies of neither."""
+    with h5py.File(path, "r+") as file:
+        del file["matrix/features/genome"], file["matrix/features/feature_type"]
+        file["matrix/features/genome"] = ["GRCh38"] * 3 + ["mm10"] * 3 + [""]
+        kinds = ["Gene Expression"] * 6 + ["Antibody Capture"]
+        file["matrix/features/feature_type"] = kinds
+    return path
+
+
+@pytest.mark.parametrize("genome, columns", [("GRCh38", [0, 1, 2]), ("mm10", [3, 4, 5])])
+def test_the_features_of_one_genome(write_10x_h5, genome, columns):
+    path = of_mixed_features(write_10x_h5(COUNTS, GENES, GENES, KINDS))
+    with open_cells(path, "rna", choices=Choices(genome_group=genome)) as source:
+        assert source.var.index.tolist() == [GENES[i] for i in columns]
+        for size in (4, CELLS):
+            counts = sparse.vstack([chunk.counts for chunk in source.chunks(size)]).toarray()
+            np.testing.assert_array_equal(counts, COUNTS[:, columns])
+
+
+def test_features_of_several_genomes_without_a_choice_and_with_a_wrong_one(write_10x_h5, caplog):
+    path = of_mixed_features(write_10x_h5(COUNTS, GENES, GENES, KINDS))
+    assert both(path, "rna", "", caplog).cells.var_names.tolist() == GENES[:6]
+    assert "--genome_group=GRCh38 or mm10 takes those of one" in caplog.text
+    with pytest.raises(InputError, match="holds features of several genomes") as error:
+        open_cells(path, "rna", choices=Choices(genome_group="hg38"))
+    assert error.value.expected == "--genome_group=GRCh38 or mm10"
+    assert error.value.received == "--genome_group=hg38"
 
 
 # Files that are refused: what is written, and what the message says.
@@ -475,6 +546,16 @@ def holding(name: str, content: bytes, zipped: bool = False):
     def write(folder):
         (folder / name).write_bytes(gzip.compress(content) if zipped else content)
         return folder / name
+
+    return write
+
+
+def without(name):
+    def write(folder):
+        path = h5ad()(folder)
+        with h5py.File(path, "r+") as file:
+            del file[name]
+        return path
 
     return write
 
@@ -626,6 +707,41 @@ REFUSED = {
     "fragments of SnapATAC2": (fragments_of_snapatac2(True), "SnapATAC2.*make_peak_matrix"),
     "SnapATAC2 without X": (fragments_of_snapatac2(False), "SnapATAC2.*add_tile_matrix"),
     "loom": (as_loom, "the RNA file is a loom file.*received: [^\n]*\n.*read_loom"),
+    "an .h5Seurat": (
+        with_groups("x.h5Seurat", "assays", "cell.names", "meta.data"),
+        "is an .h5Seurat.*received: [^\n]*x.h5Seurat\n.*SeuratDisk::Convert",
+    ),
+    **{
+        f"{content[:4]!r} called .{kind}": (
+            holding(f"x.{kind}", content),
+            rf"the RNA file is {what}.*received: [^\n]*x\.{kind}\n",
+        )
+        for kind in ("h5ad", "h5", "other")
+        for content, what in (
+            (gzip.compress(b"\x89HDF\r\n"), "an HDF5 file that gzip has compressed"),
+            (b"BZh91AY&SY", "compressed, and not by gzip"),
+            (b"\xfd7zXZ\0", "compressed, and not by gzip"),
+            (b"\x28\xb5\x2f\xfd\0", "compressed, and not by gzip"),
+            (b"7z\xbc\xaf\x27\x1c", "compressed, and not by gzip"),
+            (b"\n<!DOCTYPE html>\n<html>", "a page of the web"),
+            (b"<?xml version='1.0'?>\n<Error>", "a page of the web"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+            (b"\x80\x04\x95\0", "a pickled object of Python"),
+            (gzip.compress(b"BAM\1\0"), "a file of reads"),
+            (b"PAR1\x15\0", "a table .parquet or feather."),
+            (b"\x93NUMPY\1\0", "NumPy's arrays"),
+            (b"gene\tc1\tc2\nA\t1\t2\n", "a table of text"),
+        )
+    },
+    "X on its side": (
+        lambda folder: replaced(h5ad(np.asarray)(folder), X=COUNTS.T.astype(float)),
+        "X of cells.h5ad does not fit.*11 cells x 7 features.*received: 7 x 11, features in rows",
+    ),
+    "X of another file": (
+        lambda folder: replaced(h5ad(np.asarray)(folder), X=np.ones((11, 6))),
+        "X of cells.h5ad does not fit.*received: 11 x 6\n",
+    ),
+    "no table of features": (without("var"), "does not name its features.*received: .*obs.*uns"),
     "a gzipped .h5ad": (
         lambda folder: holding("x.h5ad.gz", written(folder, annotated()).read_bytes(), True)(
             folder
@@ -650,7 +766,11 @@ REFUSED = {
     "a workspace of R": (holding("cells.RData", b"RDX3\nX\n", True), "object of R"),
     "another table": (
         holding("x.csv.gz", b"gene,c1,c2\nA,1,2\n", True),
-        "format of the RNA file is not known",
+        "the RNA file is a table of text.*received: [^\n]*x.csv.gz\n.*read_csv",
+    ),
+    "text that is no table": (
+        holding("x.txt", b"hello\nworld\n"),
+        "format of the RNA file is not known.*received: [^\n]*x.txt\n",
     ),
     "a zipped file cut short": (
         holding("x.gz", gzip.compress(FRAGMENTS)[:15]),

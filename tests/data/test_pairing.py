@@ -106,7 +106,24 @@ def test_a_missing_label_column_lists_those_there_are(rna, atac, modality, keys)
     assert "broad" in error.value.expected
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", " ", "nan", "NA", "None", "<NA>", "null"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        None,
+        np.nan,
+        "",
+        " ",
+        "nan",
+        "NA",
+        "None",
+        "<NA>",
+        "null",
+        "\u00a0",
+        "\tna\n",
+        "#N/A",
+        "'NA'",
+    ],
+)
 def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, caplog):
     rna.obs["fine"] = ["T1", missing, "B", "T1", missing]
     data, _ = pair(rna, atac, "fine", min_shared_genes=1)
@@ -115,6 +132,19 @@ def test_rna_cells_without_a_label_are_left_out_and_told(rna, atac, missing, cap
     assert data.matching.cells_without_label == 2
     assert "2 RNA cells without a label" in caplog.text
     assert any("without a label" in warning for warning in data.matching.warnings)
+
+
+def test_words_for_cells_of_no_known_type_are_labels(rna, atac):
+    rna.obs["fine"] = ["Unassigned", "-", "Unassigned", "doublet", "-"]
+    assert pair(rna, atac, "fine", min_shared_genes=1)[0].types == ("-", "Unassigned", "doublet")
+
+
+@pytest.mark.parametrize("form", [" {} ", "b'{}'", '"{}"', "'{}'"])
+def test_what_other_programs_put_around_labels(rna, atac, form):
+    rna.obs["fine"] = [form.format(name) for name in ("T cell", "B", "T\u00a0cell", "3' end", "B")]
+    data, _ = pair(rna, atac, "fine", min_shared_genes=1)
+    assert data.types == ("3' end", "B", "T cell")
+    assert data.rna_labels.tolist() == [2, 1, 2, 0, 1]
 
 
 @pytest.mark.parametrize("form", [float, "category", str, object])

@@ -214,6 +214,42 @@ def test_h5mu_without_the_modality_names_those_it_has(h5mu):
     assert error.value.received == "protein, rna"
 
 
+def renamed(h5mu, **names):
+    """The file with other names of its modalities, and of their shared columns."""
+    with h5py.File(h5mu, "a") as file:
+        columns = [*file["obs"].attrs["column-order"]]
+        for old, new in names.items():
+            file.move(f"mod/{old}", f"mod/{new}")
+            for column in [name for name in columns if name.startswith(f"{old}:")]:
+                own = column.replace(old, new, 1)
+                file["obs"].move(column, own)
+                columns[columns.index(column)] = own
+        del file["mod"].attrs["mod-order"]
+        file["obs"].attrs["column-order"] = np.array(columns, dtype=object)
+    return h5mu
+
+
+@pytest.mark.parametrize("rna", ["GEX", "scRNA", "rna_seq", "RNA-raw", "Gene Expression", "mRNA"])
+@pytest.mark.parametrize("atac", ["Peaks", "scATAC", "atac_peaks", "chromatin", "gene_activity"])
+def test_h5mu_whose_modalities_are_called_otherwise(h5mu, rna, atac):
+    path = renamed(h5mu, rna=rna, atac=atac)
+    first, second = read_modality(path, "rna"), read_modality(path, "atac")
+    same(first, COUNTS, GENES)
+    same(second, [[1, 1], [0, 2], [3, 0]], ["chr1:1-2", "chr1:3-4"])
+    assert list(first.obs["cell_type"]) == ["T", "T"] and "quality" not in first.obs
+    assert "quality" in second.obs and "cell_type" not in second.obs
+
+
+def test_h5mu_with_several_that_may_be_meant_names_them(h5mu):
+    with h5py.File(h5mu, "a") as file:
+        file.copy(file["mod/rna"], file["mod"], name="rna_raw")
+        file.move("mod/rna", "mod/rna_filtered")
+        file.copy(file["mod/rna_raw"], file["mod"], name="sgRNA")
+    with pytest.raises(InputError, match="several modalities that may be RNA") as error:
+        read_modality(h5mu, "rna")
+    assert error.value.received == "rna_filtered, rna_raw"
+
+
 def test_missing_file_is_told_before_anything_is_read(tmp_path):
     with pytest.raises(InputError, match="does not exist") as error:
         read_modality(tmp_path / "no.h5ad", "atac")

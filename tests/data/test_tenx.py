@@ -100,17 +100,19 @@ def test_the_matrix_itself_may_be_named(write_10x_mtx):
     folder = write_10x_mtx(np.array(COUNTS) * 2, lines, prefix="two_")
     rna = read_modality(folder / "two_matrix.mtx.gz", "rna")
     np.testing.assert_array_equal(rna.X.toarray(), np.array(COUNTS) * 2)
-    with pytest.raises(InputError, match="not one 10x mtx folder"):
+    with pytest.raises(InputError, match="not a folder of one matrix") as error:
         read_modality(folder, "rna")  # which of the two?
+    assert error.value.received == "one_matrix.mtx.gz, two_matrix.mtx.gz"
 
 
 def test_mtx_files_that_do_not_belong_together(write_10x_mtx):
     folder = write_10x_mtx(COUNTS, [["ENSG1", "A"], ["ENSG2", "B"]])
     with pytest.raises(InputError, match="do not belong together") as error:
         read_modality(folder, "rna")
-    assert error.value.received == "3 x 2"
+    assert error.value.received == "3 x 2 in matrix.mtx.gz"
 
 
 def test_a_folder_without_a_matrix(tmp_path):
-    with pytest.raises(InputError, match="not one 10x mtx folder"):
+    with pytest.raises(InputError, match="not a folder of one matrix") as error:
         read_modality(tmp_path, "rna")
+    assert error.value.received == "an empty folder"

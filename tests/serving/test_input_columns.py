@@ -77,7 +77,7 @@ def test_what_is_matched_is_told_as_in_a_training(caplog):
     caplog.set_level(logging.INFO)
     var = features("1", "2", "3", Symbol=["A", "B", "B"])
     input_columns(var, "rna", Model(GENES))
-    told = "2 by exact name, 0 without version, 0 with - for _, 0 ignoring case"
+    told = "2 by exact name, 0 without version, 0 with - for _ or ., 0 ignoring case"
     assert f"genes of the model: 2 ({told})" in caplog.text
     assert "gene names: from the column var['Symbol']" in caplog.text
     assert "repeated genes: 1 columns added to another" in caplog.text

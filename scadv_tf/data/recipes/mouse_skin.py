@@ -14,11 +14,12 @@ import pandas as pd
 
 from scadv_tf.data.cell_files import CellFile
 from scadv_tf.data.downloads import PublicFile
+from scadv_tf.data.mtx_cells import stored_mtx
+from scadv_tf.data.mtx_files import MtxFiles
 from scadv_tf.data.readable import readable
 from scadv_tf.data.recipes.conversion import cells_in, check_any, write_cells
 from scadv_tf.data.recipes.public_data import PublicData
 from scadv_tf.data.stored_cells import Asked, StoredCells
-from scadv_tf.data.tenx_mtx import stored_mtx
 from scadv_tf.data.text_matrix import stored_text_matrix
 
 _GEO = "https://ftp.ncbi.nlm.nih.gov/geo/samples/GSM4156nnn"
@@ -48,7 +49,7 @@ def _rna(files: Mapping[str, Path], path: Path, scratch: Path) -> int:
 
 def _atac(files: Mapping[str, Path], path: Path, scratch: Path) -> int:
     def read(asked: Asked) -> StoredCells:
-        return stored_mtx(asked, asked.path, files[PEAK_BARCODES.name], files[PEAKS.name])
+        return stored_mtx(asked, MtxFiles(asked.path, files[PEAK_BARCODES.name], files[PEAKS.name]))
 
     with cells_in(files[PEAK_COUNTS.name], "atac", scratch, read) as cells:
         return _write_labelled(path, cells, files[TYPES.name])
