@@ -43,15 +43,21 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
     except InputError as error:
         return _refused(error)
     except signals.Stopped as stop:
-        print(f"stopped by {stop}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
-        return stop.exit_code
+        return _stopped(stop)
     except Exception as error:
+        if stop := signals.raised():
+            return _stopped(stop)
         told = outage(error)
         if told is None:
             raise
         logger.debug("Where it failed:", exc_info=error)
         return _refused(told)
     return 0
+
+
+def _stopped(stop: signals.Stopped) -> int:
+    print(f"stopped by {stop}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
+    return stop.exit_code
 
 
 def _refused(error: InputError) -> int:

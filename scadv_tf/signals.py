@@ -28,6 +28,17 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+_raised: list[Stopped] = []
+
+
+def raised() -> Stopped | None:
+    """What a signal has raised in this process, if one has.
+
+    Native code that calls back into Python makes an error of another kind of what is raised there.
+    """
+    return _raised[0] if _raised else None
+
+
 def heed(give_up: Callable[[], None] = lambda: None) -> None:
     """From now on the first such signal raises `Stopped` in the main thread; others do nothing.
 
@@ -40,7 +51,8 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     def stop(number: int, _: FrameType | None) -> None:
         for each in heard:
             signal.signal(each, _nothing)
-        raise Stopped(number)
+        _raised.append(Stopped(number))
+        raise _raised[0]
 
     for number in heard:
         signal.signal(number, stop)

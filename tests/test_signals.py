@@ -40,7 +40,15 @@ def deaf():
             except KeyboardInterrupt:
                 pass  # as native code that does not come to its end
 
-console.run_app({"in_python": in_python, "deaf": deaf}[sys.argv.pop()])
+def in_native_code():  # which makes an error of its own of what its callbacks raise
+    with scratch_folder(pathlib.Path()):
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise SystemError("returned a result with an exception set")
+
+console.run_app(globals()[sys.argv.pop()])
 """
 
 
@@ -79,6 +87,15 @@ def test_a_signal_ends_a_program_with_its_number_and_a_word(tmp_path, number):
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert said == f"stopped by {signal.Signals(number).name}\nGo on there.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_native_code_that_was_stopped_ends_the_program_likewise(tmp_path):
+    process = started(tmp_path, "-c", STOPPED, "in_native_code")
+    said_until(process, "ready")
+    process.terminate()
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 143 and said == "stopped by SIGTERM\n"
     assert not list(tmp_path.iterdir())
 
 
