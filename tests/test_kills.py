@@ -14,7 +14,7 @@ KILLS = 20
 
 @pytest.mark.slow
 def test_kills_change_nothing_and_leave_nothing():
-    words = f"--kills={KILLS}", "--again=0.9"
+    words = f"--kills={KILLS}", "--again=0.95"
     done = finished(PROGRAM.parent, *words, program=PROGRAM, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     training, annotation = map(json.loads, done.stdout.splitlines())
