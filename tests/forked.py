@@ -66,13 +66,19 @@ def finished(folder: Path, *words: str, program=PROGRAM, timeout=900) -> Complet
     """The main job, or another program, from its start to its end."""
     with tempfile.TemporaryDirectory() as place:
         outputs = [Path(place, name) for name in ("out", "err")]
-        process = FORKS.Process(target=_written, args=(outputs, folder, program, words))
-        process.start()
+        process = started(outputs, folder, *words, program=program)
         process.join(timeout)
         process.kill()  # if it still runs
         process.join()
         said = [path.read_text("utf-8") for path in outputs]
     return CompletedProcess(words, process.exitcode, *said)
+
+
+def started(outputs: list[Path], folder: Path, *words: str, program: Path):
+    """The process of a program that writes its outputs into two files."""
+    process = FORKS.Process(target=_written, args=(outputs, folder, program, words))
+    process.start()
+    return process
 
 
 def _heard(pipe: Connection, *given) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
 KILLS = 20
@@ -15,8 +14,8 @@ KILLS = 20
 
 @pytest.mark.slow
 def test_kills_change_nothing_and_leave_nothing():
-    words = [sys.executable, PROGRAM, f"--kills={KILLS}", "--again=0.9"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=1200)
+    words = f"--kills={KILLS}", "--again=0.95"
+    done = finished(PROGRAM.parent, *words, program=PROGRAM, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     training, annotation = map(json.loads, done.stdout.splitlines())
     for found in (training, annotation):

@@ -28,7 +28,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from absl import app, flags
@@ -36,19 +37,22 @@ from main_job import ROOT
 
 sys.path.insert(0, str(ROOT))
 
+import scadv_tf  # noqa: E402
+
 flags.DEFINE_integer("kills", 20, "Kills of both jobs together.", lower_bound=1)
 flags.DEFINE_float("annotations", 0.25, "Share of them that hits the annotation.")
 flags.DEFINE_float("again", 0.8, "Share of the runs that go on which are killed too.")
 flags.DEFINE_integer("moments", 0, "Seed of signals and moments.")
 flags.DEFINE_string("keep", "", "Folder in which that of a run that differs is kept.")
 
+# A small graph: most of what a run of so few cells takes is the tracing of functions.
 TRAINING = (
-    "--dataset=synthetic --synthetic_cells=60 --synthetic_difficulty=0 --epochs=5 --resume "
-    "--variable_genes=80 --projection_size=8 --neighbors=1 --centroid=0 --modality_adversarial=0 "
-    "--encoder_sizes=8,4 --knn_neighbors=5 "
+    "--rna=rna.h5ad --atac=atac.h5ad --atac_label_key=cell_type --min_shared_genes=50 "
+    "--epochs=4 --resume --variable_genes=80 --projection_size=8 --neighbors=1 --nobalance "
+    "--centroid=0 --modality_adversarial=0 --encoder_sizes=4 --knn_neighbors=5 "
     "--checkpoint_seconds=0 --output_dir=run --export_dir=served/model"
 ).split()
-ANNOTATION = "--model=model --input=cells.h5ad --modality=rna --output=answers.h5ad".split()
+ANNOTATION = "--model=model --input=rna.h5ad --modality=rna --output=answers.h5ad".split()
 ANNOTATION += ["--batch_size=20"]
 PATIENCE = 900.0  # seconds after which a run hangs
 STAGES = {  # what is logged when they begin
@@ -186,8 +190,11 @@ def digest(folder: Path) -> dict:
         found["metrics"] = {k: v for k, v in metrics.items() if not MEASURED.search(k)}
         found["predictions"] = (folder / "run/predictions.csv").read_bytes()
         rows = (folder / "run/history.csv").read_text().splitlines()
-        seconds = rows[0].split(",").index("seconds")
-        found["history"] = [[c for i, c in enumerate(r.split(",")) if i != seconds] for r in rows]
+        timed = [name.endswith("seconds") for name in rows[0].split(",")]
+        found["history"] = [
+            [cell for cell, of_time in zip(row.split(","), timed, strict=True) if not of_time]
+            for row in rows
+        ]
         found |= of_hdf5(folder / "run/checkpoints/model.weights.h5", "weights")
         found |= of_hdf5(folder / "run/integrated.h5ad", "integrated")
         version = folder / metrics["export"]
@@ -226,16 +233,31 @@ def names(folder: Path) -> set[str]:
     return {re.sub(r"^served/model/\d+", "served/model/1", name) for name in found}
 
 
-def measure(job: Job, kills: int, place: Path, draw: random.Random, keep: str) -> dict:
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing kills: its folder, its seconds of computing, its file operations."""
+
+    folder: Path
+    seconds: float
+    operations: int
+
+    @classmethod
+    def of(cls, job: Job, place: Path) -> Undisturbed:
+        """Runs the job; ends this program if it fails."""
+        folder, start = job.new_folder(place / f"{job.name}_undisturbed"), os.times()
+        code, said, operations = job.run(folder)
+        if code:
+            sys.exit(f"{job.name} ends with {code} by itself:\n{said}")
+        end = os.times()
+        seconds = end.children_user + end.children_system
+        return cls(folder, seconds - start.children_user - start.children_system, operations)
+
+
+def measure(
+    job: Job, normal: Undisturbed, kills: int, place: Path, draw: random.Random, keep: str
+) -> dict:
     """Kills a job so often; returns the counts."""
-    undisturbed = job.new_folder(place / f"{job.name}_undisturbed")
-    start = os.times()
-    code, said, operations = job.run(undisturbed)
-    if code:
-        sys.exit(f"{job.name} ends with {code} by itself:\n{said}")
-    end = os.times()
-    seconds = end.children_user + end.children_system - start.children_user - start.children_system
-    expected, files = digest(undisturbed), names(undisturbed)
+    expected, files = digest(normal.folder), names(normal.folder)
     found = dict.fromkeys(("kills", "SIGKILL", "SIGTERM", "finished"), 0)
     found |= dict.fromkeys(("differences", "leftovers", "others", "further_exports"), 0)
     stages, told = collections.Counter(), []
@@ -247,7 +269,10 @@ def measure(job: Job, kills: int, place: Path, draw: random.Random, keep: str) -
         if found["kills"] < kills and (first or draw.random() < flags.FLAGS.again):
             number = draw.choice([signal.SIGKILL, signal.SIGTERM])
             by_seconds = draw.random() < 0.5
-            moment = draw.uniform(0, seconds) if by_seconds else draw.randint(1, operations)
+            if by_seconds:
+                moment = draw.uniform(0, normal.seconds)
+            else:
+                moment = draw.randint(1, normal.operations)
             kill = number, "seconds" if by_seconds else "operation", moment
         first = False
         code, said, _ = job.run(folder, kill)
@@ -276,7 +301,8 @@ def measure(job: Job, kills: int, place: Path, draw: random.Random, keep: str) -
         folder = None
     for text in told:
         print(text, file=sys.stderr)
-    return {"job": job.name, **found, "stages": dict(stages), "seconds_of_one": round(seconds, 1)}
+    found |= {"stages": dict(stages), "seconds_of_one": round(normal.seconds, 1)}
+    return {"job": job.name, **found}
 
 
 def one_picture(folder: Path, results) -> list[tuple[str, Path]]:
@@ -291,8 +317,8 @@ def one_picture(folder: Path, results) -> list[tuple[str, Path]]:
     return [("UMAP", folder / "umap.png")]
 
 
-def prepared(place: Path) -> list[Job]:
-    """Both jobs; all that they import is imported. The model is made by the first one."""
+def import_all() -> None:
+    """All that the jobs import, and what replaces what takes them longest."""
     from scadv_tf.progress import quiet_start
 
     with quiet_start():
@@ -307,32 +333,42 @@ def prepared(place: Path) -> list[Job]:
         import scadv_tf.training
     scadv_tf.training.umap_2d = lambda latent, seed, neighbors: latent[:, :2]
     scadv_tf.results.write_figures = one_picture
-    training = Job("training", scadv_tf.train.start, TRAINING, ())
-    given = training.new_folder(place / "model")
-    code, said, _ = training.run(given)
-    if code:
-        sys.exit(said)
-    (place / "exported").mkdir()
-    shutil.move(given / "served/model", place / "exported" / "model")
+
+
+def write_cells(place: Path) -> tuple[Path, Path]:
+    """Two files of cells of the same types, counts of genes: the RNA and the ATAC cells."""
     from scadv_tf.data.synthetic import simulate
 
-    rna, _, _ = simulate(60, types=3)
-    rna.write_h5ad(place / "cells.h5ad")
-    files = place / "exported" / "model", place / "cells.h5ad"
-    return [training, Job("annotation", scadv_tf.annotate.start, ANNOTATION, files)]
+    cells, _, _ = simulate(120, genes=100, types=3, difficulty=0)
+    files = place / "rna.h5ad", place / "atac.h5ad"
+    for path, part in zip(files, (cells[::2], cells[1::2]), strict=True):
+        part.write_h5ad(path)
+    return files
+
+
+def jobs(place: Path) -> Iterator[tuple[Job, Undisturbed]]:
+    """Both, each with a run of it. What the training exports is the model of the annotation."""
+    rna, atac = write_cells(place)
+    training = Job("training", scadv_tf.train.start, TRAINING, (rna, atac))
+    normal = Undisturbed.of(training, place)
+    yield training, normal
+    given = normal.folder / "served/model", rna
+    annotation = Job("annotation", scadv_tf.annotate.start, ANNOTATION, given)
+    yield annotation, Undisturbed.of(annotation, place)
 
 
 def main(_) -> None:
     """A line a job."""
     given = flags.FLAGS
-    kills, share, keep, seed = given.kills, given.annotations, given.keep, given.moments
-    of_annotation = round(share * kills)
-    draw, start = random.Random(seed), time.perf_counter()
+    of_annotation = round(given.annotations * given.kills)
+    draw, start = random.Random(given.moments), time.perf_counter()
+    import_all()
     with tempfile.TemporaryDirectory() as place:
-        training, annotation = prepared(Path(place))
-        for job, number in ((training, kills - of_annotation), (annotation, of_annotation)):
+        place = Path(place)
+        numbers = given.kills - of_annotation, of_annotation
+        for (job, normal), number in zip(jobs(place), numbers, strict=True):
             with contextlib.suppress(KeyboardInterrupt):
-                line = measure(job, number, Path(place), draw, keep)
+                line = measure(job, normal, number, place, draw, given.keep)
                 line["seconds"] = round(time.perf_counter() - start, 1)
                 print(json.dumps(line), flush=True)
 

@@ -36,7 +36,7 @@ PROGRAMS = {
 LIBRARIES = (
     "numpy scipy.sparse pandas scadv_tf.training anndata bioframe tensorflow keras "
     "scadv_tf.fitting sklearn.neighbors pynndescent tensorflow_probability"
-).split()
+).split()  # in the order of the main job
 TIMED_IMPORTS = """
 import importlib, json, sys, time
 seconds = {}
@@ -83,7 +83,7 @@ def first_step(arguments: Sequence[str], folder: str) -> dict[str, float]:
 
 def import_seconds() -> dict[str, float]:
     """Library -> seconds of its import."""
-    command = [sys.executable, "-c", TIMED_IMPORTS, *LIBRARIES]
+    command = [sys.executable, "-c", TIMED_IMPORTS, *flags.FLAGS.libraries]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -114,4 +114,5 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_integer("runs", 5, "Runs of each.", lower_bound=1)
+    flags.DEFINE_list("libraries", LIBRARIES, "Modules whose imports are timed, in this order.")
     run_app(main)
