@@ -206,6 +206,8 @@ def test_the_command_of_a_wheel_trains_and_annotates_outside_of_the_repository(i
     given = "--model=savedmodels/pbmc", f"--input={rna}", "--modality=rna", "--output=labels.csv"
     annotated = run("annotate", *given)
     assert annotated.returncode == 0, annotated.stderr
+    for noise in ("TensorFlow/", "oneDNN", "cuda", "Warning", "Traceback"):
+        assert noise not in annotated.stderr
     cells = anndata.read_h5ad(rna, backed="r").obs_names
     assert pd.read_csv(tmp_path / "labels.csv")["cell"].tolist() == cells.tolist()
     page = tmp_path / "runs" / "pbmc" / "report.html"
