@@ -31,8 +31,7 @@ from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.confidence import fit_temperature, held_out_rows
 from scadv_tf.models.readout import KNOTS
-from scadv_tf.serving.export import export
-from scadv_tf.serving.served_model import Served
+from scadv_tf.serving.served_model import Served, ServedModel
 
 pytestmark = pytest.mark.slow
 
@@ -120,15 +119,19 @@ class Learned:
         return cls(weights, float(model.readout.temperature))
 
 
+def short(**training) -> RunConfig:
+    """One epoch."""
+    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05, **training)
+    return dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
+
+
 @pytest.fixture(scope="module")
 def short_training(tissue):
     """A function (changed cells or labels) -> what one epoch has taught."""
     data, cells, _ = tissue
-    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
-    config = dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
 
     def train(cells=cells, labels=data.rna_labels) -> Learned:
-        return Learned.of(fit_alike(cells, labels, len(data.types), config)[0])
+        return Learned.of(fit_alike(cells, labels, len(data.types), short())[0])
 
     return train
 
@@ -180,9 +183,7 @@ def test_the_labels_of_held_out_cells_train_nothing_but_set_the_temperature(
 
 def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
     data, cells, held_out = tissue
-    training = dataclasses.replace(CONFIG.training, epochs=1, calibration_share=0.0)
-    few = LossConfig(modality_adversarial=0.0)
-    config = dataclasses.replace(CONFIG, training=training, loss=few)
+    config = short(calibration_share=0.0)
 
     def train(cells):
         return fit_alike(cells, data.rna_labels, len(data.types), config)[0]
@@ -437,15 +438,14 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
 # Files.
 
 
-def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained, tmp_path):
+def test_the_checkpoint_and_what_is_served_answer_as_the_model_does(tissue, trained, tmp_path):
     data, cells, _ = tissue
     save_weights(trained, CONFIG, tmp_path / "checkpoints")
     again = build_model(cells, len(data.types), CONFIG)
     again.load_weights(tmp_path / "checkpoints" / "model.weights.h5")
     answer, vote = annotate_cells(trained, cells, CONFIG), CONFIG.evaluation.neighbor_vote
     served = Served(trained, cells.preprocessor, data.types, answer, vote)
-    version = export(served, tmp_path / "exports")
-    served = tf.saved_model.load(str(version))
+    served = ServedModel(served)  # for an export's answers see tests/serving
     some = slice(0, 40)
     for modality in MODALITIES:
         features = cells.features[modality]
@@ -454,7 +454,7 @@ def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained,
             values = getattr(encode(again, features, modality), name)
             np.testing.assert_array_equal(values, getattr(expected, name), err_msg=name)
         expression = tf.constant(cells.genes(modality)[some])
-        answer = served.signatures[modality](expression=expression)
+        answer = served.encoded(expression, modality)
         for name in SAID:
             values = getattr(expected, name)[some]
             np.testing.assert_allclose(answer[name], values, rtol=1e-4, atol=1e-4)

@@ -481,7 +481,7 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_the_program(exported, simulated, expected, tmp_path):
-    """In a process of its own, see test_command."""
+    """For one in a process of its own see test_main_job."""
     simulated["rna"].write_h5ad(tmp_path / "in.h5ad")
     model = f"--model={exported.version.parent}"
     flags = (model, "--input=in.h5ad", "--modality=rna", "--output=new/out.h5ad")
