@@ -62,13 +62,11 @@ class Forked:
         return said, None
 
 
-def finished(
-    folder: Path, *words: str, program=PROGRAM, timeout=900, **variables: str
-) -> CompletedProcess:
-    """The main job, or another program, from its start to its end; with variables of its own."""
+def finished(folder: Path, *words: str, program=PROGRAM, timeout=900) -> CompletedProcess:
+    """The main job, or another program, from its start to its end."""
     with tempfile.TemporaryDirectory() as place:
         outputs = [Path(place, name) for name in ("out", "err")]
-        process = FORKS.Process(target=_written, args=(outputs, variables, folder, program, words))
+        process = FORKS.Process(target=_written, args=(outputs, folder, program, words))
         process.start()
         process.join(timeout)
         process.kill()  # if it still runs
@@ -83,8 +81,7 @@ def _heard(pipe: Connection, *given) -> None:
     _become([output] * 2, *given)
 
 
-def _written(outputs: list[Path], variables: dict[str, str], *given) -> None:
-    os.environ.update(variables)
+def _written(outputs: list[Path], *given) -> None:
     _become([os.open(path, os.O_WRONLY | os.O_CREAT) for path in outputs], *given)
 
 

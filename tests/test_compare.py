@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
-from subprocess import CompletedProcess
 
-import forked
 import numpy as np
 import pytest
 from in_process import run_here
@@ -16,12 +17,7 @@ from scadv_tf import compare as program
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = """
-from scadv_tf import compare
-
-if __name__ == "__main__":
-    compare.start()
-"""
+ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "dataset": "synthetic",
     "synthetic_cells": 150,
@@ -39,16 +35,16 @@ OF_UNKNOWN = ("unknown_share", "accuracy_of_known")
 ROUTES = ("label_transfer", "classifier", "svm", "knn")
 
 
-@pytest.fixture(scope="module")
-def compare(tmp_path_factory):
-    """A function (folder, *arguments, **variables of the environment) -> the finished program."""
-    path = tmp_path_factory.mktemp("program") / "compare_main.py"
-    path.write_text(PROGRAM)
-
-    def run(folder: Path, *arguments: str, **variables: str) -> CompletedProcess:
-        return forked.finished(folder, *arguments, program=path, **variables)
-
-    return run
+def compare(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "scadv_tf.compare", *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
 
 
 def content_of(folder: Path) -> dict:
@@ -62,7 +58,7 @@ def row_of(content: dict, system: str, seed: int = 4) -> dict:
 
 
 @pytest.fixture(scope="module")
-def compared(compare, tmp_path_factory):
+def compared(tmp_path_factory):
     """One run; without a path to R, so that Seurat fails: (process, folder)."""
     folder = tmp_path_factory.mktemp("compare")
     systems = "--systems=scadv,seurat,logistic"
@@ -185,7 +181,7 @@ def test_bad_flags_get_one_clear_message(tmp_path, arguments, text):
     assert not list(tmp_path.iterdir())
 
 
-def test_help_tells_the_flags_of_both(compare, tmp_path):
+def test_help_tells_the_flags_of_both(tmp_path):
     done = compare(tmp_path, "--help")
     for flag in ("--systems:", "--seeds:", "--[no]rerun:", "--label_key:", "--epochs:"):
         assert flag in done.stdout

@@ -550,7 +550,7 @@ GROWTH = """
 """
 
 
-def write_in_pieces(path, cells, genes, features=300, piece=5000):
+def write_in_pieces(path, cells, genes, features=300, piece=1000):
     """A file of counts that never is in memory: every feature of every cell has one."""
     empty = AnnData(
         sparse.csr_matrix((0, features), dtype=np.float32),
