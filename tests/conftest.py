@@ -15,6 +15,7 @@ from in_process import run_here
 from xdist.scheduler import LoadFileScheduling
 
 from scadv_tf import train
+from scadv_tf.client import exported
 
 # Fixtures that start a process or train a model: tests that ask for one are slow.
 SLOW_FIXTURES = {
@@ -91,6 +92,14 @@ def train_apart():
 def train_here():
     """Like `train_main`, but in this process, where TensorFlow has started already."""
     return functools.partial(run_here, train.start)
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Each model is loaded once, which takes longer than a few cells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exported, "ExportedModel", functools.cache(exported.ExportedModel))
+        yield
 
 
 class Page(HTMLParser):

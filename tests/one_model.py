@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,9 +21,16 @@ def fit_alike(*given, **more):
 
     It is the same object for the same shape: what is said of it holds until the next call.
     """
+    with alike():
+        return fitting.fit(*given, **more)
+
+
+@contextlib.contextmanager
+def alike() -> Iterator[None]:
+    """Whatever trains or builds a model in it, such as a whole job, does so as `fit_alike` does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "new_model", set_back)
-        return fitting.fit(*given, **more)
+        yield
 
 
 def set_back(*shape_and_config):

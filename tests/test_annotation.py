@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from all_losses import ALL_LOSSES
-from one_model import fit_alike
+from one_model import alike, fit_alike
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -31,8 +31,7 @@ from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
 from scadv_tf.models.confidence import fit_temperature, held_out_rows
 from scadv_tf.models.readout import KNOTS
-from scadv_tf.serving.export import export
-from scadv_tf.serving.served_model import Served
+from scadv_tf.serving.served_model import Served, ServedModel
 
 pytestmark = pytest.mark.slow
 
@@ -66,14 +65,18 @@ def trained(tissue):
 
 @pytest.fixture
 def fitted(tissue, trained):
-    """A maker of the trained model with another readout: fitted(held_out, seed=0, **evaluation)."""
+    """A maker of the trained model with another readout: fitted(held_out, seed=0, **evaluation).
+
+    It is the same object for the same seed: what is said of it holds until the next call.
+    """
     data, cells, _ = tissue
 
     def make(held_out, seed=0, **evaluation):
         evaluation = dataclasses.replace(CONFIG.evaluation, **evaluation)
         training = dataclasses.replace(CONFIG.training, seed=seed)
         config = dataclasses.replace(CONFIG, evaluation=evaluation, training=training)
-        model = build_model(cells, len(data.types), config)
+        with alike():
+            model = build_model(cells, len(data.types), config)
         for name in ("encoder", "classifier"):
             getattr(model, name).set_weights(getattr(trained, name).get_weights())
         fit_readout(model, cells, data.rna_labels, held_out, config)
@@ -116,15 +119,19 @@ class Learned:
         return cls(weights, float(model.readout.temperature))
 
 
+def short(**training) -> RunConfig:
+    """One epoch."""
+    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05, **training)
+    return dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
+
+
 @pytest.fixture(scope="module")
 def short_training(tissue):
     """A function (changed cells or labels) -> what one epoch has taught."""
     data, cells, _ = tissue
-    training = dataclasses.replace(CONFIG.training, epochs=1, learning_rate=0.05)
-    config = dataclasses.replace(CONFIG, training=training, loss=LossConfig(cycle=0.1))
 
     def train(cells=cells, labels=data.rna_labels) -> Learned:
-        return Learned.of(fit_alike(cells, labels, len(data.types), config)[0])
+        return Learned.of(fit_alike(cells, labels, len(data.types), short())[0])
 
     return train
 
@@ -176,9 +183,7 @@ def test_the_labels_of_held_out_cells_train_nothing_but_set_the_temperature(
 
 def test_without_a_share_every_cell_is_taught_and_nothing_is_calibrated(tissue):
     data, cells, held_out = tissue
-    training = dataclasses.replace(CONFIG.training, epochs=1, calibration_share=0.0)
-    few = LossConfig(modality_adversarial=0.0)
-    config = dataclasses.replace(CONFIG, training=training, loss=few)
+    config = short(calibration_share=0.0)
 
     def train(cells):
         return fit_alike(cells, data.rna_labels, len(data.types), config)[0]
@@ -338,7 +343,8 @@ def test_cells_on_disk_get_the_answer_of_cells_in_memory(tissue, trained, fitted
 
 def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeypatch):
     _, cells, held_out = tissue
-    expected, _ = fitted(held_out)
+    expected = fitted(held_out)[0].readout
+    temperature, variances = float(expected.temperature), expected.variances.numpy()
     seen = []
     real = annotation.encode
 
@@ -353,8 +359,8 @@ def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeyp
     assert answer.voted.probabilities.shape[0] == 330
     # As many held-out cells as before: of all cells, 250 give much the same.
     assert len(held_out) < 250
-    assert float(found.readout.temperature) == float(expected.readout.temperature)
-    ratio = found.readout.variances.numpy() / expected.readout.variances.numpy()
+    assert float(found.readout.temperature) == temperature
+    ratio = found.readout.variances.numpy() / variances
     assert (ratio != 1).all() and 0.7 < ratio.min() and ratio.max() < 1.4
 
 
@@ -401,10 +407,14 @@ def test_a_second_fit_of_the_readout_gives_what_the_first_one_gave(tissue, fitte
 
 
 def test_the_seed_of_the_training_is_that_of_the_clusters(tissue, fitted):
-    first, again, other = (fitted(tissue[2], seed)[0].readout.alignment for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.centers, again.centers)
-    assert not np.allclose(first.centers, other.centers)
-    np.testing.assert_array_equal(first.type_maps[0], other.type_maps[0])
+    centers, maps = [], []
+    for seed in (0, 1, 0):
+        alignment = fitted(tissue[2], seed)[0].readout.alignment
+        centers.append(alignment.centers.numpy())
+        maps.append(alignment.type_maps[0].numpy())
+    np.testing.assert_array_equal(centers[0], centers[2])
+    assert not np.allclose(centers[0], centers[1])
+    np.testing.assert_array_equal(maps[0], maps[1])
 
 
 def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
@@ -428,15 +438,14 @@ def test_alignment_mixes_the_modalities_and_is_nothing_but_that(tissue, fitted):
 # Files.
 
 
-def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained, tmp_path):
+def test_the_checkpoint_and_what_is_served_answer_as_the_model_does(tissue, trained, tmp_path):
     data, cells, _ = tissue
     save_weights(trained, CONFIG, tmp_path / "checkpoints")
     again = build_model(cells, len(data.types), CONFIG)
     again.load_weights(tmp_path / "checkpoints" / "model.weights.h5")
     answer, vote = annotate_cells(trained, cells, CONFIG), CONFIG.evaluation.neighbor_vote
     served = Served(trained, cells.preprocessor, data.types, answer, vote)
-    version = export(served, tmp_path / "exports")
-    served = tf.saved_model.load(str(version))
+    served = ServedModel(served)  # for an export's answers see tests/serving
     some = slice(0, 40)
     for modality in MODALITIES:
         features = cells.features[modality]
@@ -445,7 +454,7 @@ def test_the_checkpoint_and_the_export_answer_as_the_model_does(tissue, trained,
             values = getattr(encode(again, features, modality), name)
             np.testing.assert_array_equal(values, getattr(expected, name), err_msg=name)
         expression = tf.constant(cells.genes(modality)[some])
-        answer = served.signatures[modality](expression=expression)
+        answer = served.encoded(expression, modality)
         for name in SAID:
             values = getattr(expected, name)[some]
             np.testing.assert_allclose(answer[name], values, rtol=1e-4, atol=1e-4)

@@ -1,17 +1,14 @@
-"""The console command: its own words, its programs, and the wheel that brings it."""
+"""The console command: its own words and its programs; for the wheel see test_main_job."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import anndata
-import pandas as pd
 import pytest
 
 import scadv_tf
@@ -153,65 +150,3 @@ def test_what_is_no_finished_run_is_told_and_its_page_stays(run_folder, spoil, m
     with pytest.raises(InputError, match=message):
         rewrite(run_folder)
     assert (run_folder / "report.html").read_bytes() == before
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """The folder that a wheel of the package was installed to, apart from the repository."""
-    if not (ROOT / "setup.cfg").is_file():
-        pytest.skip("there is no source to build a wheel of")
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"  # a build leaves its own files beside the source
-    shutil.copytree(ROOT / "scadv_tf", source / "scadv_tf")
-    for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
-    build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    subprocess.run(build, check=True, capture_output=True, cwd=folder)
-    (wheel,) = folder.glob("*.whl")
-    target = folder / "installed"
-    subprocess.run(
-        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
-        check=True, capture_output=True, cwd=folder,
-    )  # fmt: skip
-    return target
-
-
-@pytest.mark.slow
-def test_a_wheel_holds_every_file_of_the_package(installed):
-    def files(folder: Path) -> set[str]:
-        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-        return {str(path) for path in found if "__pycache__" not in path.parts}
-
-    assert files(installed / "scadv_tf") == files(ROOT / "scadv_tf")
-
-
-@pytest.mark.slow
-def test_the_command_of_a_wheel_trains_and_annotates_outside_of_the_repository(installed, tmp_path):
-    def run(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, str(installed / "bin" / "scadv"), *words],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=400,
-        )
-
-    quick = "--epochs=1", "--encoder_sizes=32,16", "--modality_adversarial=0"
-    trained = run("train", "--dataset=pbmc", *quick)
-    assert trained.returncode == 0, trained.stderr
-    rna = installed / "scadv_tf" / "data" / "assets" / "pbmc" / "rna.h5ad"
-    given = "--model=savedmodels/pbmc", f"--input={rna}", "--modality=rna", "--output=labels.csv"
-    annotated = run("annotate", *given)
-    assert annotated.returncode == 0, annotated.stderr
-    cells = anndata.read_h5ad(rna, backed="r").obs_names
-    assert pd.read_csv(tmp_path / "labels.csv")["cell"].tolist() == cells.tolist()
-    page = tmp_path / "runs" / "pbmc" / "report.html"
-    before = page.read_bytes()
-    page.unlink()
-    reported = run("report", "runs/pbmc")
-    assert reported.returncode == 0, reported.stderr
-    assert reported.stdout.splitlines()[-1] == "report: runs/pbmc/report.html"
-    assert page.read_bytes() == before

@@ -12,20 +12,24 @@ import numpy as np
 import pytest
 from in_process import run_here
 
+import scadv_tf
 from scadv_tf import compare as program
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-SMALL = (
-    "--dataset=synthetic",
-    "--synthetic_cells=150",
-    "--epochs=2",
-    "--encoder_sizes=32,16",
-    "--generator_sizes=32",
-    "--atac_discriminator_sizes=16",
-    "--seed=4",
-)
+SETTINGS = {
+    "dataset": "synthetic",
+    "synthetic_cells": 150,
+    "epochs": 2,
+    "encoder_sizes": (32, 16),
+    "modality_adversarial": 0.0,
+    "seed": 4,
+}
+SMALL = [
+    f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    for name, value in SETTINGS.items()
+]
 SCORES = ("silhouette_umap", "silhouette_latent", "modality_mixing", "silhouette_modality")
 OF_UNKNOWN = ("unknown_share", "accuracy_of_known")
 ROUTES = ("label_transfer", "classifier", "svm", "knn")
@@ -39,7 +43,7 @@ def compare(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=900,
     )
 
 
@@ -57,7 +61,7 @@ def row_of(content: dict, system: str, seed: int = 4) -> dict:
 def compared(tmp_path_factory):
     """One run; without a path to R, so that Seurat fails: (process, folder)."""
     folder = tmp_path_factory.mktemp("compare")
-    systems = "--systems=scadv,seurat,harmony,logistic"
+    systems = "--systems=scadv,seurat,logistic"
     done = compare(folder, *SMALL, systems, "--seeds=1", PATH=str(folder))
     assert done.returncode == 0, done.stderr
     return done, folder
@@ -71,7 +75,7 @@ def test_everything_is_written_in_one_folder(compared):
     pictures = {path.stem for path in (folder / "figures").iterdir()}
     assert pictures == {"scores", "learning_curves", "per_type_f1", "umap"}  # one step: no ladder
     rows = {path.name for path in (folder / "rows").iterdir()}
-    finished = ("scadv", "harmony", "logistic")
+    finished = ("scadv", "logistic")
     assert rows == {f"{name}_seed4.{kind}" for name in finished for kind in ("json", "npz")}
 
 
@@ -81,7 +85,7 @@ def test_a_system_that_cannot_run_says_why_and_the_rest_runs(compared):
     error = row_of(content, "seurat")["error"]
     assert "Rscript" in error and "apt-get install" in error
     assert row_of(content, "seurat")["label_transfer"] is None
-    for system in ("scadv", "harmony", "logistic"):
+    for system in ("scadv", "logistic"):
         assert row_of(content, system)["error"] is None
         assert content["summary"][system]["rows"] == 1
     page = (folder / "runs" / "synthetic_comparison" / "report.html").read_text(encoding="utf-8")
@@ -92,8 +96,8 @@ def test_a_system_that_cannot_run_says_why_and_the_rest_runs(compared):
 def test_the_table_is_on_the_screen_and_the_course_beside_it(compared):
     done, _ = compared
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:5]] == ["scadv", "seurat", "harmony", "logistic"]
-    assert "[3/4] harmony, seed 4" in done.stderr and "macro F1" in done.stderr
+    assert [line.split()[0] for line in lines[1:4]] == ["scadv", "seurat", "logistic"]
+    assert "[3/3] logistic, seed 4" in done.stderr and "macro F1" in done.stderr
     assert "report: runs/synthetic_comparison/report.html" in done.stderr
     for noise in ("TensorFlow", "oneDNN", "cuda", "Warning"):
         assert noise not in done.stderr
@@ -102,7 +106,7 @@ def test_the_table_is_on_the_screen_and_the_course_beside_it(compared):
 def test_rows_have_scores_seconds_and_memory_of_their_own(compared):
     content = content_of(compared[1])
     scadv, logistic = row_of(content, "scadv"), row_of(content, "logistic")
-    for row in (scadv, logistic, row_of(content, "harmony")):
+    for row in (scadv, logistic):
         assert 0 <= row["label_transfer"]["macro_f1"] <= 1
         assert all(row[name] is not None for name in SCORES)
         seconds = dict(row["seconds"])
@@ -110,7 +114,6 @@ def test_rows_have_scores_seconds_and_memory_of_their_own(compared):
         assert set(seconds) == {"prepare", "start", "fit", "umap", "score"}
     # TensorFlow is in the memory of our row and not of the next.
     assert scadv["peak_memory_mb"] > logistic["peak_memory_mb"] + 200
-    assert row_of(content, "harmony")["calibration_error"] is None
     for name in OF_UNKNOWN:  # only our model says which cells are unknown
         assert 0 <= scadv[name] <= 1 and logistic[name] is None
     assert 0 <= logistic["calibration_error"] <= 1
@@ -126,30 +129,28 @@ def test_kept_arrays_need_no_pickle(compared):
         assert set(arrays.files) == {"umap", "predicted"}
 
 
-def test_scadv_is_what_the_main_job_makes_of_the_same_flags(compared, train_here, tmp_path):
-    done = train_here(tmp_path, *SMALL)
-    assert done.returncode == 0, done.stderr
-    results = tmp_path / "runs" / "synthetic"
-    metrics = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+def test_scadv_is_what_an_integration_makes_of_the_same_settings(compared):
+    """Which is what the main job makes of them, see test_integrate."""
+    model = scadv_tf.integrate(**SETTINGS)
     row = row_of(content_of(compared[1]), "scadv")
-    for name in (*ROUTES, *SCORES, *OF_UNKNOWN, "calibration_error", "epochs_trained"):
-        assert row[name] == metrics[name], name
-    history = np.genfromtxt(results / "history.csv", delimiter=",", names=True)
+    for name in (*ROUTES, *SCORES, *OF_UNKNOWN, "calibration_error"):
+        assert row[name] == model.metrics[name], name
+    assert row["epochs_trained"] == len(model.history) == 2
     rows = compared[1] / "runs" / "synthetic_comparison" / "rows"
     with np.load(rows / "scadv_seed4.npz", allow_pickle=False) as arrays:
-        np.testing.assert_allclose(arrays["macro_f1"], history["macro_f1"], rtol=1e-6)
+        np.testing.assert_allclose(arrays["macro_f1"], model.history["macro_f1"], rtol=1e-6)
 
 
 def test_a_second_run_computes_only_what_is_new(compared):
     _, folder = compared
     kept = folder / "runs" / "synthetic_comparison" / "rows"
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
-    words = "--systems=logistic,scadv,harmony", "--seeds=1"
+    words = "--systems=logistic,scadv", "--seeds=1"
     done = run_here(program.start, folder, *SMALL, *words)
     assert done.returncode == 0, done.stderr
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
-    assert done.stderr.count("(kept)") == 3
-    assert content_of(folder)["systems"] == ["logistic", "scadv", "harmony"]
+    assert done.stderr.count("(kept)") == 2
+    assert content_of(folder)["systems"] == ["logistic", "scadv"]
 
 
 def test_nothing_finished_is_an_error_and_still_told(tmp_path, monkeypatch):

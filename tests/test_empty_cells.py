@@ -11,16 +11,17 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from one_model import alike, fit_alike
 from scipy import sparse
 
-from scadv_tf import RunConfig, fitting
+from scadv_tf import RunConfig
 from scadv_tf.annotate import AnnotateConfig, annotate_file
 from scadv_tf.annotation import annotate_cells
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.synthetic import simulate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loaded_once")]
 
 CELLS, TYPES = 600, 3
 EMPTY = {"rna": 75, "atac": 500}
@@ -73,7 +74,7 @@ def answered(rna, peaks, table):
     config = RunConfig.of(**SMALL)
     data, truth = assemble(rna, peaks, DatasetSource(label_key="cell_type"), table)
     cells = preprocessing.fit(data, config.preprocessing)
-    model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
+    model, history = fit_alike(cells, data.rna_labels, len(data.types), config)
     return data, history, annotate_cells(model, cells, config, data.types).of_all(cells.with_data)
 
 
@@ -105,6 +106,7 @@ def test_cells_without_data_change_no_other_answer(tissue):
 
 
 FILES = "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed", "--dataset=mixed"
+QUICK = "--epochs=3", "--modality_adversarial=0", "--encoder_sizes=64,32"
 
 
 def run_on(tissue, folder, train_here, *flags):
@@ -116,7 +118,8 @@ def run_on(tissue, folder, train_here, *flags):
     peaks = peaks.copy()
     peaks.X = peaks.X.tocsc()  # is sorted by cell first, where it is streamed
     peaks.write_h5ad(folder / "atac.h5ad")
-    done = train_here(folder, *FILES, "--epochs=3", "--modality_adversarial=0", *flags)
+    with alike():
+        done = train_here(folder, *FILES, *QUICK, *flags)
     assert done.returncode == 0, done.stderr
     return done, folder
 

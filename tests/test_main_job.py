@@ -1,22 +1,32 @@
-"""The main job end to end, in a process of its own: real cells, and few cells without labels."""
+"""The main job end to end, in a process of its own: real cells, and few cells without labels.
+
+That on real cells is started by the command of a wheel, outside of the repository.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
+import scadv_tf
 from scadv_tf.config import RunConfig
 from scadv_tf.data.datasets import load_dataset
 from scadv_tf.data.synthetic import simulate
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(scadv_tf.__file__).parents[1]
 EPOCHS = 4
 TIMES = ["seconds", "step_seconds"]
 ROUTES = ("label_transfer", "classifier", "svm", "knn", "linear")
@@ -70,10 +80,50 @@ def check_progress(done) -> None:
 
 
 @pytest.fixture(scope="module")
-def pbmc(train_main, tmp_path_factory):
+def installed(tmp_path_factory):
+    """The folder that a wheel of the package was installed to, apart from the repository."""
+    if not (ROOT / "setup.cfg").is_file():
+        pytest.skip("there is no source to build a wheel of")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves its own files beside the source
+    shutil.copytree(ROOT / "scadv_tf", source / "scadv_tf")
+    for name in ("setup.cfg", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run(build, check=True, capture_output=True, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "installed"
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)],
+        check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    return target
+
+
+@pytest.fixture(scope="module")
+def scadv(installed):
+    """A function (folder, *words) -> the finished command of the wheel, in a fresh process."""
+
+    def run(folder: Path, *words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(installed / "bin" / "scadv"), *words],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(installed)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pbmc(scadv, tmp_path_factory):
     """A shortened run on the embedded real cells: (process, its folder)."""
     folder = tmp_path_factory.mktemp("pbmc")
-    done = train_main(folder, "--dataset=pbmc", f"--epochs={EPOCHS}", "--seed=3")
+    done = scadv(folder, "train", "--dataset=pbmc", f"--epochs={EPOCHS}", "--seed=3")
     assert done.returncode == 0, done.stderr
     return done, folder
 
@@ -230,6 +280,38 @@ def test_pbmc_report_is_one_page(pbmc, truth):
     assert f"{len(truth[0].genes):,}" in page and "encoder_sizes" in page.replace(" ", "_")
 
 
+def test_a_wheel_holds_every_file_of_the_package(installed):
+    def files(folder: Path) -> set[str]:
+        found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        return {str(path) for path in found if "__pycache__" not in path.parts}
+
+    assert files(installed / "scadv_tf") == files(ROOT / "scadv_tf")
+
+
+def test_the_command_of_a_wheel_annotates_outside_of_the_repository(
+    installed, scadv, pbmc, tmp_path
+):
+    rna = installed / "scadv_tf" / "data" / "assets" / "pbmc" / "rna.h5ad"
+    model = f"--model={pbmc[1] / 'savedmodels' / 'pbmc'}"
+    given = model, f"--input={rna}", "--modality=rna", "--output=labels.csv"
+    annotated = scadv(tmp_path, "annotate", *given)
+    assert annotated.returncode == 0, annotated.stderr
+    for noise in ("TensorFlow/", "oneDNN", "cuda", "Warning", "Traceback"):
+        assert noise not in annotated.stderr
+    cells = anndata.read_h5ad(rna, backed="r").obs_names
+    assert pd.read_csv(tmp_path / "labels.csv")["cell"].tolist() == cells.tolist()
+
+
+def test_the_command_of_a_wheel_writes_a_report_anew(scadv, pbmc):
+    page = pbmc[1] / "runs" / "pbmc" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    reported = scadv(pbmc[1], "report", "runs/pbmc")
+    assert reported.returncode == 0, reported.stderr
+    assert reported.stdout.splitlines()[-1] == "report: runs/pbmc/report.html"
+    assert page.read_bytes() == before
+
+
 @pytest.fixture(scope="module")
 def few_cells(tmp_path_factory):
     """Files of 60 labelled RNA and 45 ATAC cells without labels: fewer than a batch."""
@@ -258,8 +340,7 @@ def run_few(few_cells):
             f"--export_dir={name}/exports",
             "--epochs=3",
             "--encoder_sizes=32,16",
-            "--atac_discriminator_sizes=16",
-            "--generator_sizes=",
+            "--modality_adversarial=0",
             "--batch_size=256",
             "--umap_neighbors=200",
             "--knn_neighbors=200",

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from absl import flags
+from one_model import fit_alike
 
-from scadv_tf import fitting, training
 from scadv_tf import flags as scadv_flags
+from scadv_tf import training
 from scadv_tf.annotation import annotate_cells
 from scadv_tf.comparison.run import run as compare
 from scadv_tf.comparison.systems import ComparisonConfig
@@ -203,7 +204,7 @@ def test_without_labels_the_other_mode_names_this_one(train_here, files):
 def latent_of(data) -> np.ndarray:
     config = RunConfig.of(mode="unsupervised", epochs=2, **FEW)
     cells = preprocessing.fit(data, config.preprocessing)
-    model, history = fitting.fit(cells, data.rna_labels, len(data.types), config)
+    model, history = fit_alike(cells, data.rna_labels, len(data.types), config)
     assert not {"macro_f1", "atac_label_change", *LABEL_LOSSES} & set(history.columns)
     assert np.isfinite(history[["contrastive", "contrastive_rna"]]).all(axis=None)
     found = annotate_cells(model, cells, config)

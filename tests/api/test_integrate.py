@@ -10,6 +10,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+from one_model import alike
 from scipy import sparse
 
 import scadv_tf
@@ -62,6 +63,13 @@ def tissue(tmp_path_factory):
     )
 
 
+@pytest.fixture
+def one_model():
+    """What trains meanwhile does it by a model that was traced once; `integrated` is of its own."""
+    with alike():
+        yield
+
+
 @pytest.fixture(scope="module")
 def integrated(tissue):
     """(model, RNA, ATAC) after a run on AnnData that had been written into before."""
@@ -75,7 +83,8 @@ def main_job(tissue):
     """The folder of results of the main job on the same cells, from files."""
     files = {name: str(tissue.folder / f"{name}.h5ad") for name in ("rna", "atac")}
     outputs = {name: str(tissue.folder / name) for name in ("output_dir", "export_dir")}
-    training.run(RunConfig.of(**tissue.settings, **files, **outputs))
+    with alike():
+        training.run(RunConfig.of(**tissue.settings, **files, **outputs))
     return tissue.folder / "output_dir"
 
 
@@ -173,6 +182,7 @@ def test_what_is_said_of_the_run_survives_a_file(integrated, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("one_model")
 def test_a_mudata_its_copy_and_other_formats_of_counts_give_the_same(tissue, integrated):
     rna, atac = tissue.rna.copy(), tissue.atac.copy()
     atac.X, rna.X = atac.X.tocsc(), rna.X.astype(np.int64)
@@ -188,6 +198,7 @@ def test_a_mudata_its_copy_and_other_formats_of_counts_give_the_same(tissue, int
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_model")
 def test_a_backed_anndata_and_a_path_give_the_same(tissue, integrated):
     backed = anndata.read_h5ad(tissue.folder / "atac.h5ad", backed="r")
     model = scadv_tf.integrate(str(tissue.folder / "rna.h5ad"), backed, **tissue.settings)
@@ -216,6 +227,7 @@ def test_streamed_cells_are_those_of_the_files(tissue):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_model")
 def test_a_streamed_training_gives_the_same_labels(tissue, integrated):
     backed = anndata.read_h5ad(tissue.folder / "atac.h5ad", backed="r")
     scadv_tf.integrate(tissue.rna.copy(), backed, **tissue.settings, memory_cells=50)
@@ -225,17 +237,15 @@ def test_a_streamed_training_gives_the_same_labels(tissue, integrated):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_once")
 def test_new_cells_are_labelled_as_by_an_export(tissue, integrated, main_job, tmp_path):
-    model = integrated[0]
-    version = model.export(tmp_path / "exports")
-    assert version == tmp_path / "exports" / "1"
-    loaded = scadv_tf.load(tmp_path / "exports")
-    assert loaded.types == model.types and loaded.exported.folder == version
+    model, exports = integrated[0], main_job.parent / "export_dir"
+    loaded = scadv_tf.load(exports)
+    assert loaded.types == model.types and loaded.exported.folder == exports / "1"
     for modality, cells in (("rna", tissue.rna), ("atac", tissue.atac)):
         before, output = cells.copy(), tmp_path / f"{modality}.h5ad"
         source = tissue.folder / output.name
-        exports = str(main_job.parent / "export_dir")
-        given = {"model": exports, "input": str(source), "modality": modality}
+        given = {"model": str(exports), "input": str(source), "modality": modality}
         annotate_file(AnnotateConfig(output=str(output), **given))
         expected = anndata.read_h5ad(output)
         for found in (

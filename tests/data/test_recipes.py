@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import logging
 import multiprocessing
 import sys
@@ -13,11 +12,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from in_process import run_here
 from public_server import serving
 from replicas import barcode, mouse_skin_files, pbmc_10k_files
 
-from scadv_tf import compare
+import scadv_tf
+from scadv_tf import RunConfig, training
 from scadv_tf.data import datasets
 from scadv_tf.data.datasets import DatasetSource, load_dataset
 from scadv_tf.data.downloads import CHECKSUMS
@@ -289,22 +288,20 @@ def real_pbmc(tmp_path, write_10x_h5):
 
 
 @pytest.mark.slow
-def test_the_main_job_and_a_comparison_run_on_it(real_pbmc, train_here, tmp_path):
-    given = ("--dataset=pbmc_10k", f"--data_dir={real_pbmc}")
-    done = train_here(tmp_path, *given, "--epochs=1", "--modality_adversarial=0")
-    assert done.returncode == 0, done.stderr
-    assert "the document counts 9,432" in done.stderr and "CC BY 4.0" in done.stderr
-    found = json.loads((tmp_path / "runs" / "pbmc_10k" / "metrics.json").read_text())
-    assert found["label_transfer"] is None  # no ATAC labels are known
-    assert found["agreement"]["linear"] > 0.5
-    cells = pd.read_csv(tmp_path / "runs" / "pbmc_10k" / "predictions.csv")
+def test_an_integration_runs_on_it(real_pbmc, caplog):
+    caplog.set_level(logging.INFO)
+    given = {"dataset": "pbmc_10k", "data_dir": str(real_pbmc)}
+    quick = {"epochs": 1, "modality_adversarial": 0.0, "encoder_sizes": (32, 16)}
+    model = scadv_tf.integrate(**given, **quick)
+    assert "the document counts 9,432" in caplog.text and "CC BY 4.0" in caplog.text
+    assert model.metrics["label_transfer"] is None  # no ATAC labels are known
+    assert model.metrics["agreement"]["linear"] > 0.5
     atac = anndata.read_h5ad(real_pbmc / "pbmc_10k.v1.atac.h5ad")
-    assert cells["cell"].tolist() == atac.obs_names.tolist() and 100 < len(cells) <= 150
-    assert set(cells["label"]) <= {"CD14+ Monocytes", "CD4 Memory", "NK cell", "pre-B cell"}
+    cells = model.atac.obs
+    assert cells.index.tolist() == atac.obs_names.tolist() and 100 < len(cells) <= 150
+    assert set(cells["scadv_label"]) <= {"CD14+ Monocytes", "CD4 Memory", "NK cell", "pre-B cell"}
 
     for file in pbmc_10k.DATA.files:  # they are not needed again
         (real_pbmc / file.name).unlink()
-    done = run_here(compare.start, tmp_path, *given, "--systems=linear")
-    assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "runs/pbmc_10k_comparison/comparison.json").read_text())
-    assert [(row["system"], row["error"]) for row in content["rows"]] == [("linear", None)]
+    again, truth = training.read(RunConfig.of(**given))
+    assert again.atac_cells.tolist() == atac.obs_names.tolist() and truth is None

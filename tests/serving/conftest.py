@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +80,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Exported:
-    """A version on the disk, as TensorFlow loads it, and what was exported."""
+    """A version on the disk, as TensorFlow loads it when it is asked for, and what was exported."""
 
     version: Path
-    loaded: object
     trained: Trained
+
+    @functools.cached_property
+    def loaded(self):
+        return tf.saved_model.load(str(self.version))
 
 
 def paired(atac_cells: int, supervised: bool = True) -> PairedData:
@@ -159,9 +163,10 @@ def train(tissue):
 
 
 def exported_from(trained: Trained, folder: Path) -> Exported:
-    """An export of a model that was made here, loaded again."""
-    version = export(trained.served, folder, trained.background, trained.data.intervals)
-    return Exported(version, tf.saved_model.load(str(version)), trained)
+    """An export of a model that was made here."""
+    return Exported(
+        export(trained.served, folder, trained.background, trained.data.intervals), trained
+    )
 
 
 @pytest.fixture(scope="session")

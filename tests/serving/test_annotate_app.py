@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -27,22 +26,14 @@ from scipy.io import mmwrite
 import scadv_tf
 from scadv_tf import InputError
 from scadv_tf.annotate import AnnotateConfig, annotate_file, start
-from scadv_tf.client import exported as exported_module
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data import annotated_files
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.progress import CellProgress
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def loaded_once():
-    """Each model is loaded once, which takes longer than the few cells here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exported_module, "ExportedModel", functools.cache(ExportedModel))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -406,16 +397,17 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_leaves_no_half_output(exported, ask, simulated, tmp_path, fault, older):
     on_input, on_model, settings, message = FAULTS[fault]
-    path, folder = tmp_path / "in.h5ad", tmp_path / "1"
+    path, folder = tmp_path / "in.h5ad", exported.version
     rna = simulated["rna"].copy()
     if settings.get("modality"):
         path = write_10x_h5(rna, path)
     else:
         rna.write_h5ad(path)
-    shutil.copytree(exported.version, folder)
-    for spoil, target in ((on_input, path), (on_model, folder)):
-        if spoil:
-            spoil(target)
+    if on_input:
+        on_input(path)
+    if on_model:
+        folder = Path(shutil.copytree(folder, tmp_path / "1"))
+        on_model(folder)
     if older:
         (tmp_path / "out.h5ad").write_text("older")
     before = sorted(entry.name for entry in tmp_path.iterdir())
@@ -489,10 +481,11 @@ def run(folder, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_the_program(exported, simulated, expected, tmp_path):
+    """For one in a process of its own see test_main_job."""
     simulated["rna"].write_h5ad(tmp_path / "in.h5ad")
     model = f"--model={exported.version.parent}"
     flags = (model, "--input=in.h5ad", "--modality=rna", "--output=new/out.h5ad")
-    done = run(tmp_path, "-m", "scadv_tf.annotate", *flags)
+    done = run_here(start, tmp_path, *flags)
     assert done.returncode == 0, done.stderr
     assert_answer(anndata.read_h5ad(tmp_path / "new" / "out.h5ad"), expected["rna"])
     first, second, *types, last = done.stdout.splitlines()
@@ -503,8 +496,6 @@ def test_the_program(exported, simulated, expected, tmp_path):
     assert found == pd.Series(expected["rna"].label).value_counts().to_dict()
     assert last.startswith("diagnosis: ")
     assert str(exported.version) in done.stderr and "output: new/out.h5ad" in done.stderr
-    for noise in ("TensorFlow/", "oneDNN", "cuda", "Warning", "Traceback"):
-        assert noise not in done.stderr
 
 
 GIVEN = ["--model=m", "--input=i", "--modality=rna", "--output=o.h5ad"]
@@ -559,7 +550,7 @@ GROWTH = """
 """
 
 
-def write_in_pieces(path, cells, genes, features=300, piece=5000):
+def write_in_pieces(path, cells, genes, features=300, piece=1000):
     """A file of counts that never is in memory: every feature of every cell has one."""
     empty = AnnData(
         sparse.csr_matrix((0, features), dtype=np.float32),
@@ -588,7 +579,7 @@ def write_in_pieces(path, cells, genes, features=300, piece=5000):
 def test_memory_does_not_grow_with_the_number_of_cells(exported, model, tmp_path):
     """The larger file holds 36 MB of counts more than the smaller one."""
     sources = [
-        write_in_pieces(tmp_path / f"{cells}.h5ad", cells, model.genes) for cells in (5_000, 20_000)
+        write_in_pieces(tmp_path / f"{cells}.h5ad", cells, model.genes) for cells in (2_000, 17_000)
     ]
     program = tmp_path / "growth.py"
     program.write_text(textwrap.dedent(GROWTH))
@@ -597,4 +588,4 @@ def test_memory_does_not_grow_with_the_number_of_cells(exported, model, tmp_path
     small, large, ours = map(float, done.stdout.split())
     assert large - small < 15
     assert ours == 0  # no training code is needed
-    assert anndata.read_h5ad(tmp_path / "out.h5ad").n_obs == 20_000
+    assert anndata.read_h5ad(tmp_path / "out.h5ad").n_obs == 17_000

@@ -13,8 +13,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_process import run_here
 from same_answers import assert_close, assert_same_answers
 from serving_twin import dense, entries, values_of
+from tensorflow.python.tools import saved_model_cli
 
 
 @pytest.fixture(scope="module")
@@ -103,20 +105,23 @@ def test_a_fresh_process_with_tensorflow_alone_gives_the_same_answers(exported, 
 # A session, as TF Serving and C have one: it restores variables in another way than Python does.
 
 
-def test_a_session_gives_the_same_answers(exported, answers):
-    one = {"expression": tf.ones((1, 120))}
+def test_a_session_gives_the_same_answers(exported, answers, in_memory):
+    one, model = {"expression": tf.ones((1, 120))}, in_memory(exported.trained)
     preprocessed = {
-        name: (one, values_of(exported.loaded.signatures[name](**one)))
-        for name in ("rna", "atac", "serving_default")
+        name: (one, values_of(model.encoded(**one, modality=modality)))
+        for name, modality in (("rna", "rna"), ("atac", "atac"), ("serving_default", "atac"))
     }
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         meta = tf.compat.v1.saved_model.load(session, ["serve"], str(exported.version))
         assert meta.signature_def.keys() - {"__saved_model_init_op"} == {*answers, *preprocessed}
-        for name, (given, expected) in (answers | preprocessed).items():
+        feed, asked = {}, {}
+        for name, (given, _) in (answers | preprocessed).items():
             signature = meta.signature_def[name]
-            feed = {signature.inputs[key].name: values.numpy() for key, values in given.items()}
-            found = session.run({k: info.name for k, info in signature.outputs.items()}, feed)
-            assert_same_answers(values_of(found), expected)
+            feed |= {signature.inputs[key].name: values.numpy() for key, values in given.items()}
+            asked[name] = {key: info.name for key, info in signature.outputs.items()}
+        found = session.run(asked, feed)  # at once, so that one graph is made ready
+    for name, (_, expected) in (answers | preprocessed).items():
+        assert_same_answers(values_of(found[name]), expected)
 
 
 # TensorFlow's command line.
@@ -125,15 +130,12 @@ def test_a_session_gives_the_same_answers(exported, answers):
 def test_saved_model_cli_runs_a_signature(exported, answers, tmp_path):
     given, expected = answers["annotate_rna"]
     np.save(tmp_path / "counts.npy", given["counts"].numpy())
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run"),
-            *("--dir", exported.version, "--tag_set", "serve", "--signature_def", "annotate_rna"),
-            *("--inputs", f"counts={tmp_path / 'counts.npy'}", "--outdir", tmp_path / "found"),
-        ],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
+    done = run_here(
+        saved_model_cli.main,
+        tmp_path,
+        *("run", "--dir", str(exported.version), "--tag_set", "serve"),
+        *("--signature_def", "annotate_rna"),
+        *("--inputs", "counts=counts.npy", "--outdir", "found"),
     )
     assert done.returncode == 0, done.stderr
     # Its file of labels is a pickle, which nobody should load: they are printed, too.
@@ -147,21 +149,18 @@ def test_saved_model_cli_runs_a_signature(exported, answers, tmp_path):
 # C.
 
 
-@pytest.mark.parametrize("count", [1, 7])
-def test_a_c_program_prints_the_same_labels(c_program_file, exported, cells, tmp_path, count):
-    counts = cells[0][-count:]
-    path = c_program.write_counts(tmp_path / "counts.txt", counts.toarray())
+def test_a_c_program_prints_the_same_labels(c_program_file, exported, cells, answers, tmp_path):
+    path = c_program.write_counts(tmp_path / "counts.txt", cells[0].toarray())
     labels, confidence = c_program.labels_of(c_program.run(c_program_file, exported.version, path))
-    expected = values_of(exported.loaded.signatures["annotate_rna"](**dense(counts)))
+    expected = answers["annotate_rna"][1]
     assert labels == expected["label"].tolist()
     assert_close(confidence, expected["confidence"])
 
 
+# The first two are refused by the model, see test_requests for all that it refuses.
 BAD_FILES = {
     "width": ("2 3\n1 2 3 4 5 6\n", "expected raw counts, float32 [cells, 120]"),
-    "no cells": ("0 120\n", "No cell was given"),
     "negative": ("1 120\n" + "1 " * 119 + "-1\n", "A count is negative"),
-    "nan": ("1 120\n" + "1 " * 119 + "nan\n", "A count is negative, infinite or not a number"),
     "too short": ("1 120\n1 2 3\n", "expected cells times genes numbers"),
     "no numbers": ("genes\n", "expected the numbers of cells and of genes first"),
 }
@@ -193,34 +192,21 @@ TRAINED = {
 }
 
 
-@pytest.mark.parametrize("endpoint", ["annotate_rna", "annotate_atac", "embed_rna", "embed_atac"])
-def test_a_layer_gives_the_same_answers(exported, answers, endpoint):
-    layer = keras.layers.TFSMLayer(str(exported.version), call_endpoint=endpoint)
-    given, expected = answers[endpoint]
-    assert_same_answers(values_of(layer(given["counts"])), expected)
-
-
 @pytest.mark.parametrize("endpoint", ["annotate_rna", "embed_atac"])
-def test_a_layer_is_fine_tuned_within_another_model(exported, cells, endpoint):
+def test_a_layer_gives_the_same_answers_and_is_fine_tuned_within_another_model(
+    exported, cells, answers, endpoint
+):
     """A step moves the trained weights, and nothing of the preprocessing or the readout."""
     keras.utils.set_random_seed(0)
     layer = keras.layers.TFSMLayer(str(exported.version), call_endpoint=endpoint)
+    given, expected = answers[endpoint]
+    assert_same_answers(values_of(layer(given["counts"])), expected)
     inputs = keras.Input((120,))
     model = keras.Model(inputs, keras.layers.Dense(2)(layer(inputs)["latent"]))
     model.compile(keras.optimizers.SGD(1e-4), "mse")
     counts, targets = cells[0].toarray(), np.random.default_rng(0).normal(size=(7, 2))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean((model(counts) - targets) ** 2)
-    weights = layer.trainable_variables
-    gradients = tape.gradient(loss, weights)
-    names = {variable.name.removesuffix(":0") for variable in weights}
+    names = {variable.name.removesuffix(":0") for variable in layer.trainable_variables}
     assert TRAINED <= names <= TRAINED | {"classifier_dense_0_kernel", "classifier_dense_0_bias"}
-    reached = {
-        weight.name.removesuffix(":0")
-        for weight, gradient in zip(weights, gradients, strict=True)
-        if gradient is not None and np.abs(gradient).max() > 0
-    }
-    assert TRAINED <= reached
     before = [weight.numpy() for weight in layer.weights]
     losses = [model.train_on_batch(counts, targets) for _ in range(2)]
     moved = {
@@ -228,7 +214,7 @@ def test_a_layer_is_fine_tuned_within_another_model(exported, cells, endpoint):
         for weight, old in zip(layer.weights, before, strict=True)
         if (weight.numpy() != old).any()
     }
-    assert TRAINED <= moved <= names, moved
+    assert TRAINED <= moved <= names, moved  # a gradient reaches each of them
     assert losses[1] < losses[0]
     assert len(layer.weights) - len(names) > 8  # scales, projection, statistics, readout stay
 
