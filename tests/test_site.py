@@ -44,6 +44,7 @@ async def launch_forked(self: LocalProvisioner, cmd: list[str], cwd: str, **_) -
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what the extensions of Sphinx call
 def test_the_site_builds_without_a_warning_and_every_tutorial_runs(tmp_path, monkeypatch, capfd):
     if not (ROOT / "docs").is_dir():
         pytest.skip("the package is installed without its documentation")

@@ -372,7 +372,7 @@ def spoil_index(path):
 
 def spoil_obs(path):
     with h5py.File(path, "r+") as file:
-        del file["obs"].attrs["column-order"]
+        del file["obs"][file["obs"].attrs["_index"]]
 
 
 def of_another_format(folder):
