@@ -93,14 +93,14 @@ class Summary:
 
     Attributes
     ----------
-    modality, matched_how : of the cells, see `InputColumns`.
+    modality, columns : of the cells.
     query : what those that are not RNA are called.
     unknown, empty, unsure : cells that resemble no type, among them those without data; and cells
         with data whose label has a low confidence.
     """
 
-    modality: str = ""
-    matched_how: dict[str, int] = field(default_factory=dict)
+    modality: str
+    columns: InputColumns
     query: str = ATAC
     cells: int = 0
     unknown: int = 0
@@ -144,7 +144,8 @@ class Summary:
         from scadv_tf.evaluation.diagnosis import diagnose_new_cells
 
         counts = self.cells, self.empty, self.unknown - self.empty, self.unsure
-        return diagnose_new_cells(self.matched_how, self.modality, *counts, self.query)
+        how, better = self.columns.matched_how, self.columns.better_genome
+        return diagnose_new_cells(how, self.modality, *counts, self.query, better)
 
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED
@@ -213,7 +214,7 @@ def _annotate(
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
-    summary = Summary(config.modality, columns.matched_how, model.measure.name)
+    summary = Summary(config.modality, columns, model.measure.name)
     with (
         _opened(path, source, model, config.modality) as file,
         CellProgress(source.cells, "annotating") as progress,

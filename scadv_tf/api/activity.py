@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,12 @@ from scadv_tf.config import DataConfig
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import as_activity, genes_of
 from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, peak_intervals
+from scadv_tf.data.genome_fit import better_genome
 from scadv_tf.data.readers import held
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,8 +47,7 @@ def gene_activity(
 
     Raises
     ------
-    InputError : the features are no peaks, it is not said where the genes lie, none has a peak, or
-        the peaks are of another genome.
+    InputError : the features are no peaks, it is not said where the genes lie, or none has a peak.
     """
     wanted = DataConfig(genome=genome, genes=str(genes), upstream=upstream, atac_layer=layer)
     called = Called("the file of peaks", "peaks", "layer")
@@ -58,4 +61,7 @@ def gene_activity(
             received=", ".join(atac.var_names[:3]),
             advice="give the cells x peaks matrix; gene activity needs no conversion",
         )
-    return as_activity(atac, intervals, genes_of(wanted, intervals), upstream)
+    places = genes_of(wanted, intervals)
+    if better := better_genome(intervals, places):
+        logger.warning("%s", better)
+    return as_activity(atac, intervals, places, upstream)

@@ -107,7 +107,7 @@ class AnnotationModel:
             batches = batches_asked(source, model, modality, batch_key, "batch_key")
             with quiet_start():
                 model.load()
-            parts, summary = [], Summary(modality, columns.matched_how, model.measure.name)
+            parts, summary = [], Summary(modality, columns, model.measure.name)
             with CellProgress(source.cells, "annotating") as progress:
                 asked = modality, batch_size, batches
                 for names, answers in answers_of(source, columns, model, *asked):

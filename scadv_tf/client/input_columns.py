@@ -14,7 +14,7 @@ from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
-from scadv_tf.data.genome_fit import check_genome
+from scadv_tf.data.genome_fit import BetterGenome, better_genome
 from scadv_tf.data.matching_report import in_steps
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.stored_cells import Counting
@@ -40,11 +40,13 @@ class InputColumns:
     to_genes : CSR [F, G], which features add up to which gene.
     to_peaks : CSR [F, P], which features open which peak; None if neighbours are found by genes.
     matched_how : how many genes were matched in which way, see `GeneMatch`.
+    better_genome : that the peaks are of, where the model's genes are of another.
     """
 
     to_genes: sparse.csr_matrix
     to_peaks: sparse.csr_matrix | None = None
     matched_how: dict[str, int] = field(default_factory=dict)
+    better_genome: BetterGenome | None = None
 
     def genes(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Counts [cells, G] of the model's genes, the same whatever the order of the features."""
@@ -89,7 +91,9 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
     links, match = _activity(peaks, model.intervals, model.genes)
     to_genes = sparse.csr_matrix(links @ _columns(match))
-    return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how)
+    if better := better_genome(peaks, model.intervals.genes):
+        logger.warning("%s", better)
+    return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how, better)
 
 
 def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) -> Counting:
@@ -205,12 +209,6 @@ def _activity(
     peaks: pd.DataFrame, intervals: Intervals, genes: np.ndarray
 ) -> tuple[sparse.csr_matrix, GeneMatch]:
     """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
-    check_genome(
-        peaks,
-        present(intervals.genes),
-        "bring the peaks from {genome} to the genome of the training with UCSC's liftOver, or "
-        "count their fragments in the peaks of the training",
-    )
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
     measured = _reached(links)

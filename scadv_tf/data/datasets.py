@@ -29,7 +29,7 @@ from scadv_tf.data.gene_activity import (
     peak_intervals,
 )
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
-from scadv_tf.data.genome_fit import check_genome, fitting_genome
+from scadv_tf.data.genome_fit import better_genome, fitting_genome
 from scadv_tf.data.label_tables import labels_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
@@ -212,12 +212,14 @@ def assemble(
     """
     measure, found = Measure.of(source), peak_intervals(atac.var)
     _check_features(measure, atac.var, found is not None, beside or source.atac_peaks)
-    peaks = peaks_in_genes = intervals = None
+    peaks = peaks_in_genes = intervals = better = None
     if found is not None:
         genes = genes_of(source, found) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
+        if better := better_genome(found, genes):
+            logger.warning("%s", better)
         atac = as_activity(atac, found, genes, source.upstream)
     beside = source.atac_peaks or None if beside is None else beside
     if beside is not None:
@@ -228,7 +230,9 @@ def assemble(
         source.drop_types, _fewest_genes(source, measure), peaks_in_genes, source.supervised,
         measure,
     )  # fmt: skip
-    return replace(paired, intervals=intervals, batches=_batches(paired, source)), truth
+    matching = replace(paired.matching, better_genome=better)
+    batches = _batches(paired, source)
+    return replace(paired, intervals=intervals, batches=batches, matching=matching), truth
 
 
 def _check_features(measure: Measure, var: pd.DataFrame, are_peaks: bool, beside: object) -> None:
@@ -374,18 +378,7 @@ def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFr
 def as_activity(
     atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
 ) -> AnnData | StoredModality:
-    """The same cells with gene activity in place of peaks; see `gene_activity`.
-
-    Raises
-    ------
-    InputError : the peaks are of another genome than the genes.
-    """
-    check_genome(
-        intervals,
-        genes,
-        "give --genome={genome} (and no --genes), or the genes of the genome that the peaks were "
-        "called with",
-    )
+    """The same cells with gene activity in place of peaks; see `gene_activity`."""
     if isinstance(atac, StoredModality):
         links, names = links_of_genes(intervals, genes, upstream)
         activity = atac.X.chosen(np.arange(atac.n_obs), links)

@@ -8,13 +8,13 @@ Labels made by the wrong one are worth little: on pbmc macro F1 falls from 0.99 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from scadv_tf.data.gene_activity import overlaps
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
-from scadv_tf.errors import InputError
 
 # By how much a genome must fit better, and by how many standard deviations of chance.
 SURE_RATIO, SURE_DEVIATIONS = 2.5, 5.0
@@ -36,46 +36,51 @@ def fitting_genome(peaks: pd.DataFrame) -> str:
     return best if _surely_more(hits[best], hits[second]) else ""
 
 
-def check_genome(peaks: pd.DataFrame, genes: pd.DataFrame, advice: str) -> None:
-    """Refuses peaks that surely fit an embedded genome better than the genes that are given.
+@dataclass(frozen=True)
+class BetterGenome:
+    """An embedded genome that surely fits peaks better than the genes that are given.
+
+    Attributes
+    ----------
+    name : of it.
+    peaks : how many there are.
+    hits, given_hits : how many of them lie on a transcription start of it, and of the given genes.
+    """
+
+    name: str
+    peaks: int
+    hits: int
+    given_hits: int
+
+    def __str__(self) -> str:
+        return (
+            f"The peaks are of {self.name}, and the genes are not: {self.hits / self.peaks:.1%} of "
+            f"{self.peaks:,} peaks lie on a transcription start of {self.name}, "
+            f"{self.given_hits / self.peaks:.1%} on one of the genes that are given."
+        )
+
+
+def better_genome(peaks: pd.DataFrame, genes: pd.DataFrame) -> BetterGenome | None:
+    """The embedded genome that fits best, if it surely fits peaks better than the given genes.
+
+    Nothing is said of genes whose names the embedded ones lack.
 
     Parameters
     ----------
     peaks : [P] chrom, start, end, as from `peak_intervals`.
     genes : as from `load_genes`.
-    advice : what to do, with ``{genome}`` for the name of the one that fits.
-
-    Raises
-    ------
-    InputError : they do. Nothing is said of genes whose names the embedded ones lack.
     """
-    found = _better(peaks, genes)
-    if found is None:
-        return
-    genome, theirs, given = found
-    raise InputError(
-        what="the peaks are of another genome than the genes",
-        expected="peaks and genes of one assembly of one genome",
-        received=f"{theirs / len(peaks):.1%} of the {len(peaks):,} peaks lie on a transcription "
-        f"start of {genome}, {given / len(peaks):.1%} on one of the genes that are given",
-        advice=advice.format(genome=genome),
-    )
-
-
-def _better(peaks: pd.DataFrame, genes: pd.DataFrame) -> tuple[str, int, int] | None:
-    """The genome that fits best, with its hits and those of `genes`, if it surely fits better."""
     if _hits(peaks, genes) >= ENOUGH * len(peaks):
         return None
-    known = _named_alike(genes)
-    best = None
+    known, best = _named_alike(genes), None
     for name in GENOMES:
         table = _embedded(name)
         both = np.intersect1d(known["gene"], table["gene"])
         if len(both) < LEAST_COMMON:
             continue
         theirs, given = (_hits(peaks, each[each["gene"].isin(both)]) for each in (table, known))
-        if _surely_more(theirs, given) and (best is None or theirs > best[1]):
-            best = name, theirs, given
+        if _surely_more(theirs, given) and (best is None or theirs > best.hits):
+            best = BetterGenome(name, len(peaks), theirs, given)
     return best
 
 

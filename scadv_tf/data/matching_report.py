@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.naming import ATAC
 
 
@@ -29,6 +30,7 @@ class MatchingReport:
     warnings : sentences in plain language.
     query, kind : what the ATAC cells are called, and of what kind they are.
     names : lines on what was made of names that are no genes'.
+    better_genome : that the peaks are of, where the genes are of another.
     """
 
     rna_cells: int
@@ -50,6 +52,7 @@ class MatchingReport:
     query: str = ATAC
     kind: str = "accessibility"
     names: list[str] = field(default_factory=list)
+    better_genome: BetterGenome | None = None
 
     def to_dict(self) -> dict:
         """The fields as plain values that JSON can hold."""

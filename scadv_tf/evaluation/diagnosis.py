@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding, by_level
 from scadv_tf.evaluation.findings import (
     LOW_CONFIDENCE,
@@ -20,6 +21,7 @@ from scadv_tf.evaluation.findings import (
     cell_findings,
     empty_findings,
     findings,
+    genome_findings,
     name_findings,
 )
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
@@ -136,6 +138,7 @@ def diagnose_new_cells(
     unknown: int = 0,
     unsure: int = 0,
     query: str = ATAC,
+    better_genome: BetterGenome | None = None,
 ) -> Diagnosis:
     """Of cells that an exported model was asked about.
 
@@ -145,9 +148,11 @@ def diagnose_new_cells(
     cells, empty : how many there are, and without data.
     unknown, unsure : how many of the others resemble no type, and have a label of low confidence.
     query : what cells that are not RNA are called.
+    better_genome : that their peaks are of, where the model's genes are of another.
     """
     counted, others = {modality: (empty, cells)}, max(1, cells - empty)
     found = name_findings(matched_how) + empty_findings(counted)
+    found += genome_findings(better_genome)
     found += cell_findings(unsure / others, unknown / others)
     return Diagnosis(by_level(finding.called(query) for finding in found), empty=counted)
 

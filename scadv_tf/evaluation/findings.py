@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scadv_tf.data.emptiness import MANY, UNFILTERED
+from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
 from scadv_tf.evaluation.finding import (
     AMBER,
@@ -88,6 +89,8 @@ def findings(seen: Evidence) -> list[Finding]:
     """All that looks doubtful in a run, the worst first."""
     metrics, matching, rna_labels = seen.metrics, seen.matching, seen.rna_labels
     found = name_findings(matching.get("matched_how") or {}) + empty_findings(seen.empty or {})
+    better = matching.get("better_genome")
+    found += genome_findings(BetterGenome(**better) if better else None)
     found += _gene_findings(matching)
     labels = {"RNA": rna_labels, "ATAC": seen.predicted}
     cells = {name: len(given) for name, given in labels.items() if given is not None}
@@ -134,6 +137,17 @@ def name_findings(matched_how: Mapping[str, int]) -> list[Finding]:
             "map them to the other species' genes first, by a table of orthologues.",
         )
     ]
+
+
+def genome_findings(better: BetterGenome | None) -> list[Finding]:
+    """Of a genome that the peaks are of, and the genes are not."""
+    if better is None:
+        return []
+    advice = (
+        f"Give --genome={better.name}, or the genes of the genome that the peaks were called with. "
+        "To bring peaks to another genome, use UCSC's liftOver."
+    )
+    return [Finding(RED, str(better), advice)]
 
 
 def empty_findings(empty: Mapping[str, tuple[int, int]]) -> list[Finding]:

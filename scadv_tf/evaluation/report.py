@@ -48,7 +48,7 @@ MEANINGS = {
 # These mean nothing where no label was transferred.
 OF_LABELS = ("calibration_error", "unknown_share", "accuracy_of_known")
 # Of the matching: the warnings head the page, and the types stand in the lines above the table.
-TOLD_ELSEWHERE = ("warnings", "rna_types", "query", "kind", "names")
+TOLD_ELSEWHERE = ("warnings", "rna_types", "query", "kind", "names", "better_genome")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""Peaks of another genome than the genes are refused, and the right one is named."""
+"""Peaks of another genome than the genes are told of, and the right one is named."""
 
 from __future__ import annotations
+
+import json
 
 import anndata
 import numpy as np
@@ -11,11 +13,11 @@ from scipy import sparse
 import scadv_tf
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
-from scadv_tf.data.genome_fit import check_genome, fitting_genome
+from scadv_tf.data.genome_fit import better_genome, fitting_genome
 from scadv_tf.data.regions import windows_of
 from scadv_tf.errors import InputError
-
-ADVICE = "give {genome}"
+from scadv_tf.evaluation.finding import RED
+from scadv_tf.evaluation.findings import Evidence, findings
 
 
 def peaks_of(genome: str, on_starts: int, elsewhere: int, width: int = 500) -> pd.DataFrame:
@@ -36,40 +38,36 @@ def test_the_genome_of_peaks_is_found(genome):
 
 @pytest.mark.parametrize("right", GENOMES)
 @pytest.mark.parametrize("given", GENOMES)
-def test_peaks_of_another_genome_are_refused(right, given):
-    peaks, genes = peaks_of(right, 90, 910), load_genes(given)
+def test_peaks_of_another_genome_are_found(right, given):
+    found = better_genome(peaks_of(right, 90, 910), load_genes(given))
     if right == given:
-        check_genome(peaks, genes, ADVICE)
-        return
-    with pytest.raises(InputError) as error:
-        check_genome(peaks, genes, ADVICE)
-    assert error.value.advice == f"give {right}"
-    assert f"of the 1,000 peaks lie on a transcription start of {right}" in error.value.received
+        assert found is None
+    else:
+        assert found.name == right and found.peaks == 1000
+        assert f"% of 1,000 peaks lie on a transcription start of {right}" in str(found)
 
 
 def test_genes_of_ones_own_are_judged_by_those_that_both_have():
     """A short list has few starts, which is no sign of another genome."""
     genes = load_genes("hg38")
     peaks = peaks_of("hg38", 90, 910)
-    check_genome(peaks, genes.sample(600, random_state=1), ADVICE)
+    assert better_genome(peaks, genes.sample(600, random_state=1)) is None
     shifted = genes.assign(start=genes["start"] + 5000, end=genes["end"] + 5000)
-    with pytest.raises(InputError, match="another genome"):
-        check_genome(peaks, shifted, ADVICE)
-    check_genome(peaks, shifted.assign(gene="made-up " + shifted["gene"]), ADVICE)
+    assert better_genome(peaks, shifted).name == "hg38"
+    assert better_genome(peaks, shifted.assign(gene="made-up " + shifted["gene"])) is None
 
 
-@pytest.mark.parametrize("on_starts, refused", [(24, False), (40, True)])
-def test_few_peaks_prove_nothing(on_starts, refused):
+@pytest.mark.parametrize("on_starts, sure", [(24, False), (40, True)])
+def test_few_peaks_prove_nothing(on_starts, sure):
     """Of 24 on starts and none on another's, the difference is under five deviations."""
-    peaks = peaks_of("hg38", on_starts, 500)
-    assert (fitting_genome(peaks) == "hg38") == refused
+    assert (fitting_genome(peaks_of("hg38", on_starts, 500)) == "hg38") == sure
 
 
 def test_windows_of_a_whole_genome_fit_any():
     genes = load_genes("hg38")
     windows = windows_of(genes[genes["chrom"] == "chr19"], 2000)
     assert fitting_genome(windows) == ""
-    check_genome(windows, load_genes("hg19"), ADVICE)
+    assert better_genome(windows, load_genes("hg19")) is None
 
 
 def cells_of(peaks: pd.DataFrame) -> tuple[anndata.AnnData, anndata.AnnData]:
@@ -83,19 +81,23 @@ def cells_of(peaks: pd.DataFrame) -> tuple[anndata.AnnData, anndata.AnnData]:
     return rna, atac
 
 
-def test_a_training_is_refused_and_told_which_genome_fits():
+def test_a_training_is_told_at_once_and_its_diagnosis_is_red(caplog):
     rna, atac = cells_of(peaks_of("hg19", 90, 910))
-    with pytest.raises(InputError) as error:
-        assemble(rna, atac, DatasetSource(genome="hg38"))
-    assert "--genome=hg19" in error.value.advice
+    data, _ = assemble(rna, atac, DatasetSource(genome="hg38", min_shared_genes=1))
+    assert "The peaks are of hg19, and the genes are not" in caplog.text
+    matching = json.loads(json.dumps(data.matching.to_dict()))
+    (found,) = [f for f in findings(Evidence({}, matching)) if f.level == RED]
+    assert found.text in caplog.text and "--genome=hg19" in found.advice
+    caplog.clear()
+    data, _ = assemble(rna, atac, DatasetSource(genome="hg19", min_shared_genes=1))
+    assert data.matching.better_genome is None and "The peaks" not in caplog.text
 
 
-def test_who_gives_no_genome_is_told_which_fits():
+def test_who_gives_no_genome_is_told_which_fits(caplog):
     _, atac = cells_of(peaks_of("mm10", 90, 910))
     with pytest.raises(InputError) as error:
         scadv_tf.gene_activity(atac)
     assert error.value.received == "neither"
     assert error.value.advice.endswith("these peaks fit --genome=mm10")
-    with pytest.raises(InputError, match="another genome"):
-        scadv_tf.gene_activity(atac, genome="hg19")
-    assert scadv_tf.gene_activity(atac, genome="mm10").n_obs == 20
+    scadv_tf.gene_activity(atac, genome="hg19")
+    assert "The peaks are of mm10" in caplog.text

@@ -16,6 +16,7 @@ from scadv_tf.client.input_columns import InputColumns, input_columns
 from scadv_tf.data.gene_coordinates import load_genes
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
+from scadv_tf.evaluation.diagnosis import diagnose_new_cells
 
 
 class Model:
@@ -242,7 +243,7 @@ def test_peaks_for_a_model_of_a_panel_are_refused():
         input_columns(features("chr1:10-20"), "atac", of_query("protein", ["CD3E"]))
 
 
-def test_peaks_of_another_assembly_are_refused():
+def test_peaks_of_another_assembly_are_told_of(caplog):
     def starts_of(genome: str) -> list[str]:
         genes = load_genes(genome).query("strand == '+'").iloc[::100]
         places = zip(genes["chrom"], genes["start"], strict=True)
@@ -250,7 +251,8 @@ def test_peaks_of_another_assembly_are_refused():
 
     table = load_genes("hg19")
     model = Model(table["gene"], starts_of("hg19"), table)
-    with pytest.raises(InputError) as error:
-        input_columns(features(*starts_of("hg38")), "atac", model)
-    assert "transcription start of hg38" in error.value.received
-    assert "from hg38 to the genome of the training" in error.value.advice
+    found = input_columns(features(*starts_of("hg38")), "atac", model)
+    assert found.better_genome.name == "hg38" and "The peaks are of hg38" in caplog.text
+    assert input_columns(features(*starts_of("hg19")), "atac", model).better_genome is None
+    diagnosis = diagnose_new_cells({}, "atac", 9, better_genome=found.better_genome)
+    assert diagnosis.color == "red" and str(found.better_genome) in diagnosis.texts[0]
