@@ -273,6 +273,7 @@ def test_the_report(rna, atac):
         "cells_without_label": 1, "dropped_cells": {"rna": 0, "atac": 0},
         "rna_types": {"B": 2, "T1": 2}, "rare_types": {"B": 2, "T1": 2},
         "warnings": report.warnings, "query": "ATAC", "kind": "accessibility", "names": [],
+        "better_genome": None,
     }  # fmt: skip
     assert len(report.warnings) == 3  # no label, rare, Z
     assert any("Z" in warning for warning in report.warnings)
