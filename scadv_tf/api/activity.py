@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ from scadv_tf.data.genome_fit import better_genome
 from scadv_tf.data.readers import held
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.errors import InputError
-
-logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -62,6 +59,5 @@ def gene_activity(
             advice="give the cells x peaks matrix; gene activity needs no conversion",
         )
     places = genes_of(wanted, intervals)
-    if better := better_genome(intervals, places):
-        logger.warning("%s", better)
+    better_genome(intervals, places)  # tells the user
     return as_activity(atac, intervals, places, upstream)

@@ -91,8 +91,7 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
     links, match = _activity(peaks, model.intervals, model.genes)
     to_genes = sparse.csr_matrix(links @ _columns(match))
-    if better := better_genome(peaks, model.intervals.genes):
-        logger.warning("%s", better)
+    better = better_genome(peaks, model.intervals.genes)
     return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how, better)
 
 

@@ -218,8 +218,7 @@ def assemble(
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
-        if better := better_genome(found, genes):
-            logger.warning("%s", better)
+        better = better_genome(found, genes)
         atac = as_activity(atac, found, genes, source.upstream)
     beside = source.atac_peaks or None if beside is None else beside
     if beside is not None:

@@ -271,6 +271,8 @@ def _type_findings(
     if predicted is None or not len(predicted):
         return found
     atac_cells = _count(as_text(predicted))
+    if not (rna_cells and atac_cells):
+        return found
     found += _absence_findings(rna_cells, atac_cells, nuclear)
     return found + _share_findings(rna_cells, atac_cells)
 
