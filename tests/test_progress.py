@@ -66,19 +66,28 @@ def test_peak_memory_counts_what_was_held():
     assert after >= max(before, 200)
 
 
+def jupyter(monkeypatch, shell: object) -> None:
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+
+
 @pytest.mark.parametrize("level, shown", [(logging.WARNING, True), (logging.ERROR, False)])
 def test_a_notebook_shows_bars_unless_warnings_are_off(monkeypatch, caplog, level, shown):
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    jupyter(monkeypatch, types.SimpleNamespace(kernel=object()))
     caplog.set_level(level, "scadv_tf")
     with CellProgress(10, "annotating") as progress:
         assert progress._bar.disable != shown
 
 
-def test_elsewhere_than_on_a_terminal_there_are_lines_in_place_of_a_bar(caplog):
+@pytest.mark.parametrize("shell", [None, types.SimpleNamespace()], ids=["script", "terminal"])
+def test_elsewhere_than_on_a_terminal_there_are_lines_in_place_of_a_bar(monkeypatch, caplog, shell):
+    # Though Jupyter is imported, as it is in the process of tests that ran a tutorial.
+    jupyter(monkeypatch, shell)
     caplog.set_level(logging.INFO, "scadv_tf")
     with CellProgress(10, "annotating") as progress:
+        assert progress._bar.disable
         progress.update(5)
-    assert progress._bar.disable and "5 of 10 cells" in caplog.text
+    assert "5 of 10 cells" in caplog.text
 
 
 def test_a_second_model_is_not_told_to_trace_less_and_all_else_is_told(caplog):
