@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.data.linear_guess import DRAWS, VIEW_SHARES
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.latent_alignment import LatentAlignment
 
 KNOTS = 201  # quantiles that stand for a distribution
 RESOLUTION = 0.01  # values that differ by far less get all but the same rank
-VIEWS = "features", "directions"  # that the linear guess looks at
+VIEWS = len(VIEW_SHARES)  # features and their directions, which the linear guess looks at
 LEAST_LOGIT = -1e4  # of a type without RNA cells: none, and yet a number
 UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
@@ -54,10 +55,10 @@ class Readout(keras.layers.Layer):
         self.alignment = LatentAlignment(self.types, self.latent_size, name="alignment")
         self.alignment.build()
         self.temperature = self._state((), "temperature", "ones")
-        self.linear_shares = self._state((len(VIEWS),), "linear_shares", "zeros")
-        shape = len(VIEWS), self.feature_size, self.types
+        self.linear_shares = self._state((VIEWS,), "linear_shares", "zeros")
+        shape = VIEWS, DRAWS, self.feature_size, self.types
         self.linear_kernels = self._state(shape, "linear_kernels", "zeros")
-        self.linear_biases = self._state((len(VIEWS), self.types), "linear_biases", "zeros")
+        self.linear_biases = self._state((VIEWS, DRAWS, self.types), "linear_biases", "zeros")
         self.centers = self._state((self.types, self.feature_size), "centers", "zeros")
         self.variances = self._state((self.feature_size,), "variances", "ones")
         self.uncertainty_knots = self._state((KNOTS,), "uncertainty_knots", "ones")
@@ -114,7 +115,8 @@ class Readout(keras.layers.Layer):
 
         Parameters
         ----------
-        kernels, biases : coefficients [2, D, K] and offsets [2, K] on features and directions.
+        kernels, biases : coefficients [2, draws, D, K] and offsets [2, draws, K] on features and
+            directions.
         shares : of both in the answer [2]; the network has the rest to 1.
         """
         self.linear_kernels.assign(kernels)
@@ -125,7 +127,8 @@ class Readout(keras.layers.Layer):
         """The probabilities of the answer [B, K], from what `call` gets."""
         network = tf.nn.softmax(logits / self.temperature)
         views = tf.stack([features, tf.math.l2_normalize(features, axis=1, epsilon=1e-24)])
-        guesses = tf.nn.softmax(tf.matmul(views, self.linear_kernels) + self.linear_biases[:, None])
+        drawn = tf.matmul(views[:, None], self.linear_kernels) + self.linear_biases[:, :, None]
+        guesses = tf.reduce_mean(tf.nn.softmax(drawn), axis=1)
         linear = tf.tensordot(self.linear_shares, guesses, 1)
         return (1 - tf.reduce_sum(self.linear_shares)) * network + linear
 

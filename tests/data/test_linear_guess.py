@@ -7,7 +7,14 @@ import pytest
 from scipy.special import softmax
 
 from scadv_tf.data import linear_guess
-from scadv_tf.data.linear_guess import SHRINKAGE, VIEW_SHARES, Discriminant, LinearGuess
+from scadv_tf.data.linear_guess import (
+    DRAWS,
+    SHRINKAGE,
+    VIEW_SHARES,
+    Discriminant,
+    LinearGuess,
+    draws,
+)
 from scadv_tf.data.rows import DiskRows
 
 
@@ -58,11 +65,39 @@ def test_the_guess_is_the_weighted_mean_of_both_views(types):
     others = 2 * cloud(types, seed=1)[0]
     found = LinearGuess.fit(features, labels, 6)(others)
     assert found.dtype == np.float32 and found.shape == (80, 6)
-    of_features = twin(features, labels, others)
-    of_directions = twin(directions(features), labels, directions(others))
+    drawn = draws(labels)
+    views = (features, others), (directions(features), directions(others))
+    of_views = [
+        np.mean([twin(known[rows], labels[rows], new) for rows in drawn], axis=0)
+        for known, new in views
+    ]
     assert sum(VIEW_SHARES) == 1
-    expected = VIEW_SHARES[0] * of_features + VIEW_SHARES[1] * of_directions
+    expected = VIEW_SHARES[0] * of_views[0] + VIEW_SHARES[1] * of_views[1]
     np.testing.assert_allclose(found[:, types], expected, atol=1e-5)
+
+
+def test_draws_keep_the_types_and_are_the_same_each_time():
+    labels = np.array([2, 0, 0, 5, 2, 2, 0, 0] * 9)
+    found, again = draws(labels), draws(labels)
+    assert len(found) == DRAWS and len({tuple(rows) for rows in found}) == DRAWS
+    for rows, same in zip(found, again, strict=True):
+        np.testing.assert_array_equal(rows, same)
+        np.testing.assert_array_equal(np.bincount(labels[rows]), np.bincount(labels))
+        assert len(set(rows)) < len(rows)  # some cells twice, others not at all
+    assert set(np.concatenate(found)) == set(range(len(labels)))
+
+
+def test_few_cells_make_a_guess_less_sure_and_many_do_not():
+    random = np.random.default_rng(0)
+    apart, lost = 2 * np.eye(6)[0], []
+    asked = random.normal(size=(500, 6)) + apart / 2
+    for cells in (6, 600):
+        labels = np.repeat([0, 1], cells)
+        values = random.normal(size=(2 * cells, 6)) + np.outer(labels, apart)
+        once = Discriminant.fit(values, labels, 2)(asked)
+        drawn = Discriminant.fit(values, labels, 2, draws(labels))(asked)
+        lost.append(np.mean(once.max(axis=1) - drawn.max(axis=1)))
+    assert lost[0] > 0.05 and abs(lost[1]) < 0.005
 
 
 def test_units_do_not_matter():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from scipy.special import softmax
 from scipy.stats import entropy
 
+from scadv_tf.data.linear_guess import DRAWS
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.latent_alignment import CLUSTERS
 from scadv_tf.models.readout import (
@@ -48,7 +49,8 @@ def random_state():
         state.assign(random.normal(size=state.shape))
     fitted.alignment.width.assign(6.0)
     fitted.temperature.assign(1.7)
-    fitted.set_linear(random.normal(size=(2, 5, 4)), random.normal(size=(2, 4)), [0.2, 0.1])
+    kernels, biases = (random.normal(size=(2, DRAWS, *shape)) for shape in ((5, 4), (4,)))
+    fitted.set_linear(kernels, biases, [0.2, 0.1])
     fitted.centers.assign(random.normal(size=(4, 5)))
     fitted.variances.assign(random.uniform(0.5, 2, size=5))
     fitted.uncertainty_knots.assign(np.sort(random.random(KNOTS)))
@@ -58,16 +60,20 @@ def random_state():
     return fitted, cells
 
 
+def each_draw(of_features, of_directions):
+    """The same at each draw [2, draws, ...]."""
+    return np.stack([np.stack([of_features, of_directions])] * DRAWS, axis=1)
+
+
 def joined_twin(readout, logits, features):
     """Probabilities of the network, divided by its temperature, and of the linear guess."""
     network = softmax(logits.astype(np.float64) / float(readout.temperature), axis=1)
     features = features.astype(np.float64)
     views = features, features / np.linalg.norm(features, axis=1, keepdims=True)
+    kernels, biases = (v.numpy() for v in (readout.linear_kernels, readout.linear_biases))
     guesses = [
-        softmax(view @ kernel + bias, axis=1)
-        for view, kernel, bias in zip(
-            views, readout.linear_kernels.numpy(), readout.linear_biases.numpy(), strict=True
-        )
+        np.mean([softmax(view @ k + b, axis=1) for k, b in zip(*drawn, strict=True)], axis=0)
+        for view, *drawn in zip(views, kernels, biases, strict=True)
     ]
     shares = readout.linear_shares.numpy()
     return (1 - shares.sum()) * network + np.tensordot(shares, guesses, 1)
@@ -109,8 +115,8 @@ def test_nothing_of_it_is_trained(readout):
         "cluster_offsets": (CLUSTERS, 2),
         "temperature": (),
         "linear_shares": (2,),
-        "linear_kernels": (2, 3, 2),
-        "linear_biases": (2, 2),
+        "linear_kernels": (2, DRAWS, 3, 2),
+        "linear_biases": (2, DRAWS, 2),
         "centers": (2, 3),
         "variances": (3,),
         "uncertainty_knots": (KNOTS,),
@@ -147,7 +153,7 @@ def test_the_linear_guess_joins_the_network_by_hand(readout, modality):
     # 1 : 1 and 4^(1 / root 41) : 1.
     features = np.array([[np.log(3) / 3, 0], [np.log(2) / 3, 0], [0, 0]])
     directions = np.array([[np.log(4), 0], [0, 0], [0, 0]])
-    readout.set_linear([features, directions], np.zeros((2, 2)), [0.15, 0.1])
+    readout.set_linear(each_draw(features, directions), np.zeros((2, DRAWS, 2)), [0.15, 0.1])
     found = answer(readout, modality=modality)["probabilities"]
     odds = np.array([[3, 1, 3 ** (1 / 3) * 4], [4, 1, 4 ** (1 / 41**0.5)]])
     guesses = odds / (1 + odds)
@@ -155,12 +161,21 @@ def test_the_linear_guess_joins_the_network_by_hand(readout, modality):
     np.testing.assert_allclose(found, np.stack([first, 1 - first], axis=1), rtol=1e-6)
 
 
+def test_of_the_linear_guess_the_mean_over_the_draws_counts_by_hand(readout):
+    # Odds of 9 : 1 in one draw, of 1 : 3 in the others, whatever the features.
+    draws = np.array([[np.log(9), 0], *[[0, np.log(3)]] * (DRAWS - 1)])
+    readout.set_linear(np.zeros((2, DRAWS, 3, 2)), [draws] * 2, [0.75, 0.25])
+    expected = (9 / 10 + (DRAWS - 1) / 4) / DRAWS
+    np.testing.assert_allclose(answer(readout)["probabilities"][:, 0], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_temperature_divides_the_network_alone(readout, share):
     random = np.random.default_rng(0)
     kernel, bias = random.normal(size=(3, 2)), random.normal(size=2)
     readout.temperature.assign(2.0)
-    readout.set_linear([kernel, 0 * kernel], [bias, 0 * bias], [0.75 * share, 0.25 * share])
+    given = each_draw(kernel, 0 * kernel), each_draw(bias, 0 * bias)
+    readout.set_linear(*given, [0.75 * share, 0.25 * share])
     found = answer(readout)
     expected = (1 - share) * softmax(LOGITS / 2, axis=1)
     expected += share * (0.75 * softmax(FEATURES @ kernel + bias, axis=1) + 0.25 / 2)
@@ -170,7 +185,8 @@ def test_the_temperature_divides_the_network_alone(readout, share):
 
 
 def test_a_type_without_rna_cells_gets_nothing_from_the_linear_guess(readout):
-    readout.set_linear(np.zeros((2, 3, 2)), [[0.0, -np.inf]] * 2, [0.25, 0.25])
+    biases = np.broadcast_to([0.0, -np.inf], (2, DRAWS, 2))
+    readout.set_linear(np.zeros((2, DRAWS, 3, 2)), biases, [0.25, 0.25])
     assert np.isfinite(readout.linear_biases.numpy()).all()
     found = answer(readout)["probabilities"]
     network = np.exp(LOGITS)
@@ -179,7 +195,8 @@ def test_a_type_without_rna_cells_gets_nothing_from_the_linear_guess(readout):
 
 
 def test_a_reset_readout_forgets_the_linear_guess(readout):
-    readout.set_linear(np.ones((2, 3, 2)), [[0.0, 5.0]] * 2, [0.25, 0.25])
+    biases = np.broadcast_to([0.0, 5.0], (2, DRAWS, 2))
+    readout.set_linear(np.ones((2, DRAWS, 3, 2)), biases, [0.25, 0.25])
     assert np.abs(answer(readout)["probabilities"] - np.exp(LOGITS)).max() > 0.1
     readout.reset()
     np.testing.assert_allclose(answer(readout)["probabilities"], np.exp(LOGITS), rtol=1e-6)
