@@ -7,6 +7,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from scadv_tf.models.confidence import (
+    SPREAD,
     TEMPERATURES,
     fit_temperature,
     held_out_rows,
@@ -40,15 +41,27 @@ def test_no_other_temperature_fits_better(temperature):
     logits, labels = drawn(temperature)
     found = fit_temperature(logits, labels)
     best = loss_at(found, logits, labels)
-    for other in (0.9 * found, 0.99 * found, 1.01 * found, 1.1 * found, 1.0):
+    for other in (0.9 * found, 0.97 * found, 1.03 * found, 1.1 * found, 1.0):
         assert loss_at(other, logits, labels) > best
 
 
 def test_the_temperature_by_hand():
     # Three of four cells are right, all with logits (log 9, 0): right with p = 9 / 10 at T = 1.
-    # The best p is 3/4, so log(9) / T = log(3) and T = 2.
-    logits = np.tile([np.log(9), 0.0], (4, 1)).astype(np.float32)
-    assert fit_temperature(logits, np.array([0, 0, 0, 1])) == pytest.approx(2, abs=1e-3)
+    # The best p is 3/4, so log(9) / T = log(3) and T = 2, where so many cells say so.
+    logits = np.tile([np.log(9), 0.0], (400_000, 1)).astype(np.float32)
+    assert fit_temperature(logits, np.tile([0, 0, 0, 1], 100_000)) == pytest.approx(2, abs=1e-3)
+
+
+@pytest.mark.parametrize("cells", [1, 4, 30])
+def test_few_cells_move_the_temperature_little_from_one_by_hand(cells):
+    # All right with logits (log 9, 0). Where the slope of the sum is zero, with t = log T,
+    # t / SPREAD^2 = -cells * u * p(wrong), u = log(9) / T.
+    logits = np.tile([np.log(9), 0.0], (cells, 1))
+    found = fit_temperature(logits, np.zeros(cells, np.int64))
+    scaled = np.log(9) / found
+    expected = -cells * scaled / (1 + np.exp(scaled))
+    assert np.log(found) / SPREAD**2 == pytest.approx(expected, rel=1e-3)
+    assert found < 1
 
 
 def test_a_constant_added_to_the_logits_of_a_cell_changes_nothing():
@@ -62,11 +75,13 @@ def test_without_cells_the_temperature_is_one():
 
 
 def test_where_any_temperature_would_be_too_high_or_too_low_it_stays_in_its_bounds():
-    right = np.eye(4, dtype=np.float32)[np.arange(20) % 4] * 3
-    labels = np.arange(20) % 4
+    labels = np.arange(200_000) % 4
+    right = np.eye(4, dtype=np.float32)[labels] / 10
     assert fit_temperature(right, labels) == pytest.approx(TEMPERATURES[0], rel=0.01)
-    assert fit_temperature(right, (labels + 1) % 4) == pytest.approx(TEMPERATURES[1], rel=0.01)
-    assert np.isfinite(fit_temperature(1e4 * right, labels))
+    assert fit_temperature(300 * right, (labels + 1) % 4) == pytest.approx(
+        TEMPERATURES[1], rel=0.01
+    )
+    assert np.isfinite(fit_temperature(1e5 * right, labels))
 
 
 # Held-out cells.
