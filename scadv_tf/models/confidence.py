@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-TEMPERATURES = (0.1, 20.0)
+# From 1 on: that a network is too modest about RNA cells is no reason to be surer of ATAC cells.
+TEMPERATURES = (1.0, 20.0)
 # Standard deviation of log T before any cell is seen, about that of trainings on hundreds of cells.
 SPREAD = 0.25
 
@@ -27,7 +28,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Temperature scaling (Guo et al. 2017): one number that changes no label. Beforehand log T is
     normal around 0 with the deviation `SPREAD`, which counts where cells are few: were four all
-    right, their likelihood alone would be sure of everything. 1 without cells.
+    wrong, their likelihood alone would be sure of nothing. At least 1, as without cells.
 
     Parameters
     ----------
