@@ -39,7 +39,9 @@ def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
     """
     if not key:
         return None
-    texts = column_texts(column_of_batches(obs, key, flag))
+    table = flag.replace("batch_key", "labels")
+    elsewhere = f"of 10x files and fragments, a table of cell,label,{key} by {table} brings it"
+    texts = column_texts(column_of_batches(obs, key, flag, elsewhere))
     names = [name for name in np.unique(texts).tolist() if name != UNLABELLED]
     if not names:
         raise InputError(
@@ -51,14 +53,20 @@ def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
     return pd.Categorical(texts, names) if len(names) >= FEWEST_BATCHES else None
 
 
-def column_of_batches(obs: pd.DataFrame, key: str, flag: str) -> pd.Series:
-    """That column, which must be there; see `batches_of`."""
+def column_of_batches(obs: pd.DataFrame, key: str, flag: str, elsewhere: str) -> pd.Series:
+    """That column, which must be there; see `batches_of`.
+
+    Parameters
+    ----------
+    elsewhere : how cells of a file without columns get it, for the message.
+    """
     if key not in obs:
         raise InputError(
             what=f"the cells have no column '{key}' of batches",
             expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
             received=f"{flag}={key}",
-            advice=f"name the column with the donors, lanes or libraries, or leave {flag} out",
+            advice=f"name the column with the donors, lanes or libraries, or leave {flag} out; "
+            + elsewhere,
         )
     return obs[key]
 
