@@ -16,7 +16,6 @@ import pandas as pd
 from scadv_tf.data.labels import UNLABELLED, column_texts
 from scadv_tf.errors import InputError
 
-ROUNDS = 2  # of guessing the types of ATAC cells before the last; later ones change little
 # A batch counts as if so many cells more of it lay where the others do: few cells prove little, and
 # where batches and types cannot be told apart, it is the types that stay.
 PRIOR_CELLS = 30.0
