@@ -163,9 +163,10 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     """
     start = time.perf_counter()
     output = _checked_output(config)
+    from scadv_tf.client.batches import batches_asked
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.client.input_columns import counting_of
-    from scadv_tf.client.new_cells import batches_asked, checked_columns
+    from scadv_tf.client.new_cells import checked_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
     from scadv_tf.naming import query_called
@@ -189,7 +190,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         columns = checked_columns(source, config.modality, model)
         asked = config.modality, config.batch_key, "--batch_key"
-        batches = batches_asked(source, model, *asked)
+        batches = batches_asked(source.table, model.assets, *asked)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()

@@ -80,7 +80,7 @@ class DataConfig(Checked):
     rna_labels: str = option(
         "",
         "Table of the RNA cells' types, a .csv or .tsv of cell,label such as Loupe exports, in "
-        "place of the column --label_key.",
+        "place of the column --label_key; its further columns join obs, for --rna_batch_key.",
     )
     atac_labels: str = option(
         "", "The same for the ATAC cells, as --rna_labels, in place of --atac_label_key."

@@ -11,9 +11,9 @@ import numpy as np
 
 from scadv_tf.annotate import Summary
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
-from scadv_tf.client.batches import check_modality
+from scadv_tf.client.batches import batches_asked, check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
-from scadv_tf.client.new_cells import answers_of, batches_asked, checked_columns
+from scadv_tf.client.new_cells import answers_of, checked_columns
 from scadv_tf.data.answers import write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
@@ -104,7 +104,7 @@ class AnnotationModel:
             open_cells(cells, modality, layer, called=called, choices=choices) as source,
         ):
             columns = checked_columns(source, modality, model)
-            batches = batches_asked(source, model, modality, batch_key, "batch_key")
+            batches = batches_asked(source.table, model.assets, modality, batch_key, "batch_key")
             with quiet_start():
                 model.load()
             parts, summary = [], Summary(modality, columns, model.measure.name)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.client.assets import Assets
+from scadv_tf.client.assets import OF_BATCHES, Assets
+from scadv_tf.data.batch_offsets import column_of_batches
+from scadv_tf.data.labels import column_texts
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     import h5py
     from anndata import AnnData
     from anndata.abc import CSCDataset, CSRDataset
+
+logger = logging.getLogger(__name__)
 
 BYTES_OF_VALUE = 4  # a float32
 BYTES_OF_ENTRY = 8 + 8 + 4  # two int64 and a float32
@@ -71,6 +76,14 @@ def check_modality(modality: str) -> None:
 
 def check_signature(name: str, there: Iterable[str]) -> None:
     """Refuses to ask a model for a signature that is not among those that it has."""
+    without = name.removesuffix(OF_BATCHES)
+    if name != without and without in there and name not in there:
+        raise InputError(
+            what=f"the model has no signature {name}",
+            expected="a model that was trained with batches of these cells",
+            received=f"one with {', '.join(sorted(there))}",
+            advice="leave the batches out, or give the genes.txt of the version that is served",
+        )
     if name not in there:
         with_peaks = " and had peaks" if name.endswith("_peaks") else ""
         raise InputError(
@@ -82,13 +95,58 @@ def check_signature(name: str, there: Iterable[str]) -> None:
         )
 
 
-def batch_codes(names: Sequence[str] | np.ndarray, cells: int, known: Sequence[str]) -> np.ndarray:
-    """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
+def batches_asked(
+    table: Callable[[], pd.DataFrame], assets: Assets, modality: str, key: str, flag: str
+) -> np.ndarray | None:
+    """The batch of each cell [cells], text; None where no column is named. New ones are told of.
+
+    Parameters
+    ----------
+    table : gives the columns of the cells.
+    key : one of them; '' for none.
+    flag : that names it, for messages.
 
     Raises
     ------
-    InputError : there is not one name for each cell.
+    InputError : there is no such column, the model knows no batches of the modality, or its batches
+        are not known.
     """
+    if not key:
+        if assets.batches.get(modality):
+            logger.info("no %s: no cell is taken for one of the batches of the training", flag)
+        return None
+    known = _known_batches(assets, modality)
+    if not known:
+        raise InputError(
+            what=f"the model corrects for no batches of {modality.upper()} cells",
+            expected=f"a model that was trained with --{modality}_batch_key and several batches",
+            received=f"{flag}={key}",
+            advice=f"leave {flag} out",
+        )
+    elsewhere = f"cells of a 10x file have none: give an AnnData or .h5ad of them with obs['{key}']"
+    found = column_texts(column_of_batches(table(), key, flag, elsewhere))
+    others = [name for name in np.unique(found).tolist() if name and name not in known]
+    if others:
+        logger.warning(
+            "not among the training's batches, so not corrected for: %s", ", ".join(others[:5])
+        )
+    return found
+
+
+def batch_codes(
+    names: Sequence[str] | np.ndarray | None, cells: int, assets: Assets, modality: str
+) -> np.ndarray | None:
+    """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
+
+    None without names, and of a model that corrects for no batches of the modality.
+
+    Raises
+    ------
+    InputError : there is not one name for each cell, or the model's batches are not known.
+    """
+    known = [] if names is None else _known_batches(assets, modality)
+    if names is None or not known:
+        return None
     if len(names) != cells:
         raise InputError(
             what="the number of batches does not fit",
@@ -97,6 +155,24 @@ def batch_codes(names: Sequence[str] | np.ndarray, cells: int, known: Sequence[s
             advice="give one name a cell, '' for a cell of none",
         )
     return pd.Index(known).get_indexer(np.asarray(names, dtype=object)).astype(np.int64)
+
+
+def batch_inputs(codes: np.ndarray | None, size: int) -> Iterator[dict[str, np.ndarray]]:
+    """What ``…_of_batches`` takes besides, so many cells at a time; nothing without codes."""
+    if codes is None:
+        return itertools.repeat({})
+    return ({"batch": codes[i : i + size]} for i in range(0, len(codes), size))
+
+
+def _known_batches(assets: Assets, modality: str) -> list[str]:
+    if not assets.manifest:
+        raise InputError(
+            what="the model's batches are not known",
+            expected="the path of its assets/genes.txt, beside which its manifest.json names them",
+            received="names of genes alone",
+            advice="give genes='<export>/<version>/assets/genes.txt', or leave the batches out",
+        )
+    return assets.batches.get(modality, [])
 
 
 def model_batches(

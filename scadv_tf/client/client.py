@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import sparse
 
-from scadv_tf.client.assets import assets_of
+from scadv_tf.client.assets import OF_BATCHES, assets_of
 from scadv_tf.client.batches import (
     Batch,
+    batch_codes,
+    batch_inputs,
+    batches_asked,
     batches_of,
     check_modality,
     check_signature,
@@ -118,7 +122,9 @@ class Client:
         """
         return self._ask(self._transport.versions)
 
-    def annotate(self, adata: AnnData, modality: str, layer: str | None = None) -> CellAnswers:
+    def annotate(
+        self, adata: AnnData, modality: str, layer: str | None = None, batch_key: str = ""
+    ) -> CellAnswers:
         """Annotates cells and writes the answers into them, see `CellAnswers.write_into`.
 
         They are written once all cells are answered: if one request fails, nothing is.
@@ -129,42 +135,65 @@ class Client:
             peaks of ATAC, see `input_columns`.
         modality : 'rna' or 'atac'.
         layer : that holds the counts; None for X.
+        batch_key : column of obs with the cells' donor, lane or technology, of a model that was
+            trained with such a column; a name that it does not know is not corrected for.
 
         Raises
         ------
         InputError : the cells are unfit, the server is not there, the model is not served or has
-            no types, or it has another number of genes than was said.
+            no types, or no batches, or it has another number of genes than was said.
         """
         check_modality(modality)
+        names = batches_asked(lambda: adata.obs, self.assets, modality, batch_key, "batch_key")
         counts = counts_of(adata, layer)
         if modality == "atac" and self.assets.measure.is_levels:
             counts = held_levels(counts, name="the AnnData")
         rows = batches_of(counts, self.batch_size)
         columns = input_columns(adata.var, modality, self.assets)
         batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
-        answers = self._annotated(batches, modality, columns.to_peaks is not None)
+        codes = batch_codes(names, adata.n_obs, self.assets, modality)
+        answers = self._annotated(batches, modality, columns.to_peaks is not None, codes)
         answers.write_into(adata)
         return answers
 
     def annotate_counts(
-        self, counts: sparse.csr_matrix, modality: str, peaks: sparse.csr_matrix | None = None
+        self,
+        counts: sparse.csr_matrix,
+        modality: str,
+        peaks: sparse.csr_matrix | None = None,
+        batches: Sequence[str] | np.ndarray | None = None,
     ) -> CellAnswers:
-        """The same for counts [N, G], and of ATAC peaks [N, P], in the model's order."""
-        check_modality(modality)
-        batches = model_batches(counts, peaks, self.assets, self.batch_size)
-        return self._annotated(batches, modality, peaks is not None)
+        """The same for counts [N, G], and of ATAC peaks [N, P], in the model's order.
 
-    def _annotated(self, batches: Iterable[Batch], modality: str, by_peaks: bool) -> CellAnswers:
+        Parameters
+        ----------
+        batches : the name of each cell's batch [N], see `ExportedModel.annotate`.
+        """
+        check_modality(modality)
+        codes = batch_codes(batches, counts.shape[0], self.assets, modality)
+        parts = model_batches(counts, peaks, self.assets, self.batch_size)
+        return self._annotated(parts, modality, peaks is not None, codes)
+
+    def _annotated(
+        self, batches: Iterable[Batch], modality: str, by_peaks: bool, codes: np.ndarray | None
+    ) -> CellAnswers:
         if by_peaks and self.sparse is False:
             logger.warning("open peaks are not sent with sparse=False: neighbours go by genes")
             batches, by_peaks = ((counts, None) for counts, _ in batches), False
         version, name = self._served_version(), f"annotate_{modality}"
-        self._check_model(version, f"{name}_peaks" if by_peaks else name)
-        parts = (self._predicted(version, name, *batch) for batch in batches)
+        ending = "" if codes is None else OF_BATCHES
+        self._check_model(version, (f"{name}_peaks" if by_peaks else name) + ending)
+        parts = zip(batches, batch_inputs(codes, self.batch_size), strict=False)
+        parts = (self._predicted(version, name, *batch, more) for batch, more in parts)
         return CellAnswers.from_outputs(parts, version=version)
 
     def _predicted(
-        self, version: int, name: str, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None
+        self,
+        version: int,
+        name: str,
+        counts: sparse.csr_matrix,
+        peaks: sparse.csr_matrix | None,
+        of_batches: dict[str, np.ndarray],
     ) -> dict:
         if peaks is not None:
             signature, inputs = f"{name}_peaks", sparse_inputs(counts, peaks)
@@ -172,7 +201,8 @@ class Client:
             signature, inputs = f"{name}_sparse", sparse_inputs(counts)
         else:
             signature, inputs = name, dense_inputs(counts)
-        found = self._ask(lambda: self._transport.predict(version, signature, inputs))
+        asked = signature + (OF_BATCHES if of_batches else ""), inputs | of_batches
+        found = self._ask(lambda: self._transport.predict(version, *asked))
         cells = counts.shape[0]
         wrong = misfit(found, cells, self.assets.types)
         if wrong:
@@ -201,7 +231,7 @@ class Client:
         )
 
     def _check_model(self, version: int, signature: str) -> None:
-        """A model without types, or of other genes, is told before any cell is sent."""
+        """A model without types or batches, or of other genes, is told before a cell is sent."""
         signatures = self._ask(lambda: self._transport.signatures(version))
         check_signature(signature, signatures)
         # Raw counts have a free width, so that a wrong one gets a good message; expression has not.

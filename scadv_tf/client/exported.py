@@ -14,6 +14,7 @@ from scadv_tf.client.assets import OF_BATCHES, Assets, damaged
 from scadv_tf.client.batches import (
     Matrix,
     batch_codes,
+    batch_inputs,
     check_modality,
     check_signature,
     dense_inputs,
@@ -141,17 +142,11 @@ class ExportedModel:
     ) -> CellAnswers:
         check_modality(modality)
         check_signature(name, self.assets.signatures)
-        codes = None
-        if batches is not None and modality in self.assets.batches:
-            codes = batch_codes(batches, counts.shape[0], self.assets.batches[modality])
-            name += OF_BATCHES
+        codes = batch_codes(batches, counts.shape[0], self.assets, modality)
         parts = model_batches(counts, peaks, self.assets, CELLS_AT_ONCE)
-        function = self._model.signatures[name]
-        given = (inputs(*(part for part in rows if part is not None)) for rows in parts)
-        if codes is not None:
-            starts = range(0, len(codes), CELLS_AT_ONCE)
-            with_batch = zip(given, starts, strict=True)
-            given = ({**each, "batch": codes[i : i + CELLS_AT_ONCE]} for each, i in with_batch)
+        parts = zip(parts, batch_inputs(codes, CELLS_AT_ONCE), strict=False)
+        function = self._model.signatures[name if codes is None else name + OF_BATCHES]
+        given = (inputs(*(p for p in rows if p is not None)) | more for rows, more in parts)
         return CellAnswers.from_outputs((_answer(function, each) for each in given), self.types)
 
     @cached_property

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf.client.input_columns import InputColumns, input_columns
-from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.cell_files import CellFile
-from scadv_tf.data.labels import column_texts
-from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
     from scadv_tf.client.exported import ExportedModel
@@ -40,41 +37,6 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
             kinds[trained], kinds[not trained],
         )  # fmt: skip
     return columns
-
-
-def batches_asked(
-    source: CellFile, model: ExportedModel, modality: str, key: str, flag: str
-) -> np.ndarray | None:
-    """The batch of each cell [cells], text; None where no column is named. New ones are told of.
-
-    Parameters
-    ----------
-    key : a column of the table of cells; '' for none.
-    flag : that names it, for messages.
-
-    Raises
-    ------
-    InputError : there is no such column, or the model knows no batches of the modality.
-    """
-    known = model.assets.batches.get(modality, [])
-    if not key:
-        if known:
-            logger.info("no %s: no cell is taken for one of the batches of the training", flag)
-        return None
-    if not known:
-        raise InputError(
-            what=f"the model corrects for no batches of {modality.upper()} cells",
-            expected=f"a model that was trained with --{modality}_batch_key and several batches",
-            received=f"{flag}={key}",
-            advice=f"leave {flag} out",
-        )
-    found = column_texts(column_of_batches(source.table(), key, flag))
-    others = [name for name in np.unique(found).tolist() if name and name not in known]
-    if others:
-        logger.warning(
-            "not among the training's batches, so not corrected for: %s", ", ".join(others[:5])
-        )
-    return found
 
 
 def answers_of(

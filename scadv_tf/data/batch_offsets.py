@@ -16,7 +16,6 @@ import pandas as pd
 from scadv_tf.data.labels import UNLABELLED, column_texts
 from scadv_tf.errors import InputError
 
-ROUNDS = 2  # of guessing the types of ATAC cells before the last; later ones change little
 # A batch counts as if so many cells more of it lay where the others do: few cells prove little, and
 # where batches and types cannot be told apart, it is the types that stay.
 PRIOR_CELLS = 30.0
@@ -39,7 +38,9 @@ def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
     """
     if not key:
         return None
-    texts = column_texts(column_of_batches(obs, key, flag))
+    table = flag.replace("batch_key", "labels")
+    elsewhere = f"of 10x files and fragments, a table of cell,label,{key} by {table} brings it"
+    texts = column_texts(column_of_batches(obs, key, flag, elsewhere))
     names = [name for name in np.unique(texts).tolist() if name != UNLABELLED]
     if not names:
         raise InputError(
@@ -51,14 +52,20 @@ def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
     return pd.Categorical(texts, names) if len(names) >= FEWEST_BATCHES else None
 
 
-def column_of_batches(obs: pd.DataFrame, key: str, flag: str) -> pd.Series:
-    """That column, which must be there; see `batches_of`."""
+def column_of_batches(obs: pd.DataFrame, key: str, flag: str, elsewhere: str) -> pd.Series:
+    """That column, which must be there; see `batches_of`.
+
+    Parameters
+    ----------
+    elsewhere : how cells of a file without columns get it, for the message.
+    """
     if key not in obs:
         raise InputError(
             what=f"the cells have no column '{key}' of batches",
             expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
             received=f"{flag}={key}",
-            advice=f"name the column with the donors, lanes or libraries, or leave {flag} out",
+            advice=f"name the column with the donors, lanes or libraries, or leave {flag} out; "
+            + elsewhere,
         )
     return obs[key]
 

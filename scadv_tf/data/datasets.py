@@ -30,7 +30,7 @@ from scadv_tf.data.gene_activity import (
 )
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
 from scadv_tf.data.genome_fit import better_genome, fitting_genome
-from scadv_tf.data.label_tables import labels_from
+from scadv_tf.data.label_tables import columns_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
 from scadv_tf.data.pairing import (
@@ -154,23 +154,38 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     rna = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
-        key = source.label_key
-        rna.obs[key] = labels_from(source.rna_labels, rna.obs_names, "--rna_labels", key)
+        _take_columns(
+            rna, source.rna_labels, "--rna_labels", source.label_key, source.rna_batch_key
+        )
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     batches_of(rna.obs, source.rna_batch_key, "--rna_batch_key")
     atac = _modality(source, "atac", source.atac_layer, given)
+    if source.atac_labels:
+        key = source.atac_label_key or source.label_key or DataConfig.label_key
+        if _take_columns(atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key):
+            source = replace(source, atac_label_key=key)
     if "atac" not in given and len(paths_of(source.atac)) > 1:
         source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
     batches_of(atac.obs, source.atac_batch_key, "--atac_batch_key")
-    if source.atac_labels:
-        key = source.atac_label_key or source.label_key or DataConfig.label_key
-        source = replace(source, atac_label_key=key)
-        atac.obs[key] = labels_from(source.atac_labels, atac.obs_names, "--atac_labels", key)
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source, beside=given.get("atac_peaks"))
+
+
+def _take_columns(
+    cells: AnnData | StoredModality, path: str, flag: str, key: str, batch_key: str
+) -> bool:
+    """Adds the columns of a table to those of cells, see `columns_from`; whether labels are there.
+
+    Labels and batches, which are asked for, stand in place of what the cells have; others do not.
+    """
+    found = columns_from(path, cells.obs_names, flag, key, batch_key)
+    for name, column in found.items():
+        if name in (key, batch_key) or name not in cells.obs:
+            cells.obs[name] = column
+    return key in found
 
 
 def _modality(

@@ -19,64 +19,86 @@ logger = logging.getLogger(__name__)
 
 _NO_LETTERS = r"[\W_]+"  # between the words of headings
 _LABELS = "celltype|label|annot"  # in those of columns with labels
+_NAMES = 0  # the column of a table with the names of the cells; others are called by text
 
 Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index
 
 
-def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categorical:
-    """The labels of cells by a table of cell,label; missing where it has none.
+def columns_from(
+    path: str, cells: Names, flag: str, key: str, batch_key: str = ""
+) -> dict[str, pd.Categorical]:
+    """What a table of cell,label says of cells: column -> text [N], missing where it has no cell.
+
+    The labels are called `key`. Each other column is there that has a heading of its own, unless a
+    cell has several texts in it.
 
     Parameters
     ----------
     path : see `read_rows`; with a line of headings or without. Cells are named in the column with
         most of their names; their labels are in the column `key`, in one whose heading speaks of
         labels, or in that behind the names. Where no name is the same, see `by_bases`.
-    cells : names [N] in the order in which labels are wanted.
+    cells : names [N] in the order in which they are wanted.
     flag : that names the table, for messages.
     key : heading of the labels, whatever its case and its signs between words, where there are
         several columns.
+    batch_key : heading of the batches; '' for none. Where it is there, labels are only in a column
+        whose heading says so, or there are none.
 
     Raises
     ------
     InputError : it is no such table, names none of the cells, or gives a cell two labels.
     """
-    table = _read(path, cells, flag, key)
-    labels = table.drop_duplicates().set_index(0)[1]
-    twice = labels.index[labels.index.duplicated()]
-    if len(twice):
-        raise InputError(
-            what=f"a cell has several labels in {flag}",
-            expected="one line a cell",
-            received=f"{twice[0]}: {', '.join(labels[twice[0]])}",
-            advice=f"correct the table of {flag}",
-        )
-    found = labels.reindex(cells)
-    if found.isna().all():
-        found = _by_bases(labels, pd.Index(cells, dtype=object))
-    without = int(found.isna().sum())
-    if without == len(found):
+    table = _read(path, cells, flag, key, batch_key)
+    for heading in table.columns.drop(_NAMES):
+        cell, texts = _several(table[[_NAMES, heading]])
+        if texts and heading == key:
+            raise InputError(
+                what=f"a cell has several labels in {flag}",
+                expected="one line a cell",
+                received=f"{cell}: {', '.join(texts)}",
+                advice=f"correct the table of {flag}",
+            )
+        if texts:
+            logger.warning("%s: the column '%s' is left out, of which %s has %s",
+                           flag, heading, cell, " and ".join(texts))  # fmt: skip
+            table = table.drop(columns=heading)
+    table = table.drop_duplicates(_NAMES).set_index(_NAMES)
+    rows = _rows_of(table.index, pd.Index(cells, dtype=object))
+    without = int(np.sum(rows < 0))
+    if without == len(rows):
         raise InputError(
             what=f"{flag} names none of the cells",
             expected=f"names such as {', '.join(map(str, cells[:3]))}",
-            received=f"names such as {', '.join(labels.index[:3])}",
+            received=f"names such as {', '.join(table.index[:3])}",
             advice="name the cells as in the file of counts, with endings such as -1",
         )
     if without:
-        logger.warning("%s has no label for %d of %d cells", flag, without, len(found))
-    return pd.Categorical(found)
+        logger.warning("%s has no label for %d of %d cells", flag, without, len(rows))
+    return {
+        heading: pd.Categorical(texts).take(rows, allow_fill=True).remove_unused_categories()
+        for heading, texts in table.items()
+    }
 
 
-def _by_bases(labels: pd.Series, cells: pd.Index) -> pd.Series:
-    """The labels of the cells by the bases in their names, if that is certain; else none."""
-    named = labels[labels.index.str.fullmatch(BASES.pattern)]
-    codes = by_bases(named.index, cells)
-    return named[codes >= 0].set_axis(codes[codes >= 0]).reindex(range(len(cells)))
+def _several(column: pd.DataFrame) -> tuple[str, list[str]]:
+    """The first cell of which a column of names and texts has several texts, and these."""
+    lines = column.drop_duplicates().set_index(_NAMES)
+    twice = lines.index[lines.index.duplicated()]
+    return (twice[0], lines.loc[twice[0]].iloc[:, 0].tolist()) if len(twice) else ("", [])
 
 
-def _read(
-    path: str, cells: Sequence[str] | np.ndarray | pd.Index, flag: str, key: str
-) -> pd.DataFrame:
-    """Names and labels, columns 0 and 1."""
+def _rows_of(names: pd.Index, cells: pd.Index) -> np.ndarray:
+    """The row [N] of each cell, -1 without; by the bases of the names if none is the same."""
+    rows = names.get_indexer(cells)
+    if np.all(rows < 0):
+        listed = np.flatnonzero(names.str.fullmatch(BASES.pattern))
+        codes = by_bases(names[listed], cells)
+        rows[codes[codes >= 0]] = listed[codes >= 0]
+    return rows
+
+
+def _read(path: str, cells: Names, flag: str, key: str, batch_key: str) -> pd.DataFrame:
+    """Names, in the column `_NAMES`; labels, in the column `key`; and others by their headings."""
     try:
         table = read_rows(Path(path).expanduser())
         if table.shape[1] == 1:
@@ -90,17 +112,37 @@ def _read(
         ) from error
     names = int(table.apply(lambda column: column.isin(cells).sum()).idxmax())
     others = table.columns.drop(names)
-    headings = table.loc[0, others].map(_plain)
-    called = others[(headings == _plain(key)) & (key != "")]
-    alike = others[headings.str.contains(_LABELS)]
-    labels = [*called, *alike, *others[others > names], *others][0]
-    if len(others) > 1:
-        level = logging.INFO if labels in (*called, *alike) else logging.WARNING
+    labels = _labels(table.loc[0, others], names, key, batch_key, flag)
+    called = {names: _NAMES} | ({} if labels is None else {labels: key})
+    headings = _headings(table, names, cells)
+    more = headings[~headings.isin(["", key]) & ~headings.index.isin(called)]
+    called |= more[~more.duplicated(keep=False)].to_dict()
+    return table[[*called]].rename(columns=called)
+
+
+def _labels(headings: pd.Series, names: int, key: str, batch_key: str, flag: str) -> int | None:
+    """The column of the labels, of those with such headings, or what else the first line says."""
+    plain = headings.map(_plain)
+    columns = headings.index
+    called = columns[plain == _plain(key)]
+    others = columns[(headings != batch_key) | (batch_key == "")]
+    told = [*called, *others[plain[others].str.contains(_LABELS)]]
+    if len(others) < len(columns):
+        return told[0] if told else None
+    labels = [*told, *columns[columns > names], *columns][0]
+    if len(columns) > 1:
         logger.log(
-            level, "%s: labels are taken from column %d, '%s'",
-            flag, labels + 1, table.loc[0, labels],
+            logging.INFO if told else logging.WARNING,
+            "%s: labels are taken from column %d, '%s'", flag, labels + 1, headings[labels],
         )  # fmt: skip
-    return table[[names, labels]].set_axis([0, 1], axis=1)
+    return labels
+
+
+def _headings(table: pd.DataFrame, names: int, cells: Names) -> pd.Series:
+    """The first line, where it cannot be that of a cell; else nothing."""
+    first = table.loc[0]
+    is_cell = first[names] in cells or re.fullmatch(BASES.pattern, first[names])
+    return first.where(~(table.loc[1:] == first).any() & (not is_cell), "")
 
 
 def _plain(heading: str) -> str:

@@ -170,6 +170,21 @@ def test_neighbors_are_of_both_donors_with_the_key(with_key, without_key):
     assert same[1] < 0.7  # 0.49 if drawn at random
 
 
+def test_batches_of_unlike_types_that_differ_in_nothing_else_stay():
+    """To move them to one mean would move types onto each other."""
+    rna, peaks, table = simulate(200, 150, types=4, difficulty=0.5, atac_cells=160, seed=1)
+    data, truth = assemble(rna, peaks, SOURCE, table)
+    types, codes = np.unique(truth.labels, return_inverse=True)
+    right = {}
+    for key in (False, True):
+        donors = pd.Categorical(np.where(codes < len(types) / 2, "a", "b"))  # two types in each
+        given = dataclasses.replace(data, batches={"atac": donors} if key else {})
+        cells = fit(given, settings(balance=True, neighbors=10))
+        guess = cells.balance.guess.voted(cells.features["atac"], cells.neighbors)
+        right[key] = np.mean(np.array(data.types)[guess.argmax(axis=1)] == truth.labels)
+    assert right[True] > right[False] - 0.03 > 0.8
+
+
 def test_held_and_streamed_cells_are_corrected_alike(tissue, with_key, monkeypatch, tmp_path):
     monkeypatch.setattr(cell_blocks, "CELLS_AT_ONCE", 13)
     stored = []

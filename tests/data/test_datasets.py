@@ -9,7 +9,7 @@ import pytest
 
 from scadv_tf.data import datasets
 from scadv_tf.data.datasets import DatasetSource, available, load, load_dataset
-from scadv_tf.data.label_tables import labels_from
+from scadv_tf.data.label_tables import columns_from
 from scadv_tf.errors import InputError
 
 LABELS = ["x", "y"] * 10
@@ -114,6 +114,63 @@ def test_labels_may_come_in_tables(tmp_path, files, memory_cells):
     assert truth.labels.tolist() == ["", "type 0"]  # a2 is not in the table
 
 
+DONORS = ["old", "new", ""]
+
+
+@pytest.mark.parametrize("memory_cells", [0, 2])
+def test_a_table_brings_further_columns_such_as_batches(tmp_path, files, memory_cells):
+    rows = [f"cell{i},{LABELS[i]},{DONORS[i % 3]},1{i}" for i in reversed(range(20))]
+    (tmp_path / "rna.csv").write_text("\n".join(["cell,label,donor,n", *rows]))
+    (tmp_path / "atac.csv").write_text("cell,lane,n,n\na1,1,5,6\na0,2,5,6\na2,,5,6\n")
+    tables = {f"{name}_labels": str(tmp_path / f"{name}.csv") for name in ("rna", "atac")}
+    keys = {"rna_batch_key": "donor", "atac_batch_key": "lane", "memory_cells": memory_cells}
+    data, truth = load(
+        source(rna=files["rna"], atac=files["peaks"], genes=files["genes"], **tables, **keys)
+    )
+    assert data.rna_labels.tolist() == [i % 2 for i in range(20)]
+    assert [*data.batches["rna"].categories] == ["new", "old"]
+    assert data.batches["rna"].codes.tolist() == [[1, 0, -1][i % 3] for i in range(20)]
+    assert data.rna_obs["n"].tolist() == [f"1{i}" for i in range(20)]
+    assert [*data.batches["atac"].categories] == ["1", "2"]
+    assert data.batches["atac"].codes.tolist() == [1, 0, -1]
+    # The labels that the file has stay, since a column of batches is none; `n` may be either.
+    assert truth.labels.tolist() == ["x", "y", "x"] and "n" not in data.atac_obs
+
+
+def test_a_table_replaces_what_it_is_asked_for_alone(tmp_path, files):
+    header = "cell,label,cell_type,donor\n"
+    rows = "".join(f"cell{i},{i % 2},{i % 3},{i % 4}\n" for i in range(20))
+    (tmp_path / "rna.csv").write_text(header + rows)
+    given = {"rna": files["rna"], "atac": files["activity"], "rna_batch_key": "donor"}
+    data, _ = load(source(rna_labels=str(tmp_path / "rna.csv"), label_key="label", **given))
+    assert data.types == ("0", "1") and len(data.batches["rna"].categories) == 4
+    assert data.rna_obs["cell_type"].tolist() == LABELS
+
+
+def test_a_column_of_several_texts_a_cell_is_left_out_and_told(tmp_path, caplog):
+    (tmp_path / "labels.csv").write_text("cell,type,donor,n\nc1,T,old,1\nc1,T,old,2\nc2,B,new,3\n")
+    found = columns_from(str(tmp_path / "labels.csv"), ["c1", "c2"], "--rna_labels", "type")
+    assert {name: [*texts] for name, texts in found.items()} == {
+        "type": ["T", "B"],
+        "donor": ["old", "new"],
+    }
+    assert "--rna_labels: the column 'n' is left out, of which c1 has 1 and 2" in caplog.messages
+
+
+@pytest.mark.parametrize("first", ["c1,T,7", "c9,T,8", "AAACCCGG-1,T,9"])
+def test_columns_without_a_heading_have_no_name(tmp_path, first):
+    (tmp_path / "labels.csv").write_text(f"{first}\nc1,T,7\nc2,B,7\nc3,T,8\nc4,B,9\n")
+    found = columns_from(str(tmp_path / "labels.csv"), ["c1", "c2"], "--rna_labels", "type")
+    assert {name: [*texts] for name, texts in found.items()} == {"type": ["T", "B"]}
+
+
+def test_a_batch_key_that_nobody_has_tells_of_tables(files):
+    given = {"rna": files["rna"], "atac": files["activity"], "atac_batch_key": "lane"}
+    with pytest.raises(InputError, match="no column 'lane'") as error:
+        load(source(**given))
+    assert "a table of cell,label,lane by --atac_labels" in error.value.advice
+
+
 LABELLED = [(f"cell{i}", "T, naïve" if i % 2 else "B cell") for i in range(19)]
 TABLES = {
     "semicolons": "".join(f"{cell};{label}\n" for cell, label in LABELLED),
@@ -147,7 +204,10 @@ def test_labels_behind_the_names_are_told_where_headings_say_nothing(tmp_path, c
     rows = "".join(f"c{i},{i % 2},{i}\n" for i in range(4))
     (tmp_path / "labels.csv").write_text(f"cell,leiden,n\n{rows}")
     path, cells = str(tmp_path / "labels.csv"), [f"c{i}" for i in range(4)]
-    assert labels_from(path, cells, "--rna_labels", "cell_type").tolist() == ["0", "1"] * 2
+    assert (
+        columns_from(path, cells, "--rna_labels", "cell_type")["cell_type"].tolist()
+        == ["0", "1"] * 2
+    )
     assert "--rna_labels: labels are taken from column 2, 'leiden'" in caplog.messages
 
 
@@ -157,7 +217,7 @@ def test_cells_of_a_table_of_labels_by_their_bases(tmp_path, form):
     rows = "".join(f"{form.format(name)},T{i}\n" for i, name in enumerate(bases))
     (tmp_path / "labels.csv").write_text(f"Barcode,Cell type\n{rows}")
     cells = [f"{name}-1" for name in reversed(bases)] + ["TTTTTTTT-1"]
-    found = labels_from(str(tmp_path / "labels.csv"), cells, "--rna_labels")
+    found = columns_from(str(tmp_path / "labels.csv"), cells, "--rna_labels", "type")["type"]
     assert found.tolist()[:3] == ["T2", "T1", "T0"] and found.isna().tolist() == [False] * 3 + [
         True
     ]
@@ -166,14 +226,16 @@ def test_cells_of_a_table_of_labels_by_their_bases(tmp_path, form):
 def test_cells_of_several_samples_are_not_matched_by_their_bases(tmp_path):
     (tmp_path / "labels.csv").write_text("s1_AAACCCGG,T\ns2_AAACCCGT,B\n")
     with pytest.raises(InputError, match="names none of the cells") as error:
-        labels_from(str(tmp_path / "labels.csv"), ["AAACCCGG-1", "AAACCCGT-1"], "--rna_labels")
+        columns_from(
+            str(tmp_path / "labels.csv"), ["AAACCCGG-1", "AAACCCGT-1"], "--rna_labels", "type"
+        )
     assert error.value.received == "names such as s1_AAACCCGG, s2_AAACCCGT"
 
 
 def test_a_label_that_a_comma_would_cut_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("cell,type\nc1,T\nc2,NK, bright\n")
     with pytest.raises(InputError, match="could not be read") as error:
-        labels_from(str(tmp_path / "labels.csv"), ["c1", "c2"], "--rna_labels")
+        columns_from(str(tmp_path / "labels.csv"), ["c1", "c2"], "--rna_labels", "type")
     assert "'c2 | NK | bright' has 3 fields, and the first line 2" in error.value.received
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import anndata
 import numpy as np
 import pandas as pd
@@ -11,30 +9,20 @@ import pytest
 import tensorflow as tf
 from same_answers import assert_close
 from serving_twin import averaging_of_new, opened
+from two_donors import donors, of_donors
 
 from scadv_tf import InputError
 from scadv_tf.annotate import AnnotateConfig, annotate_file
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.normalization import log_normalize
-from scadv_tf.modalities import MODALITIES
 from scadv_tf.serving.served_model import ServedModel
-
-
-def donors(cells: int) -> pd.Categorical:
-    return pd.Categorical(np.where(np.arange(cells) % 2, "old", "new"), ["new", "old"])
 
 
 @pytest.fixture(scope="module")
 def trained(tissue, train):
-    """A model of cells of two donors, in one of which a third of the genes counts thrice."""
-    counts = {}
-    for name in MODALITIES:
-        values = getattr(tissue, name).toarray()
-        values[1::2, ::3] *= 3
-        counts[name] = type(tissue.rna)(values)
-    batches = {name: donors(each.shape[0]) for name, each in counts.items()}
-    return train(dataclasses.replace(tissue, **counts, batches=batches))
+    """A model of cells of two donors."""
+    return train(of_donors(tissue))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from fake_serving import SERVERS, FakeServer
+from fake_serving import FakeServer, both_servers
 from scipy import sparse
 from serving_twin import opened
 
@@ -53,8 +53,8 @@ def fake(the_fake):
 @pytest.fixture(scope="session")
 def addresses(the_fake):
     """How to reach it: 'grpc' -> …, 'rest' -> …"""
-    with SERVERS["grpc"](the_fake) as by_grpc, SERVERS["rest"](the_fake) as by_rest:
-        yield {"grpc": by_grpc, "rest": by_rest}
+    with both_servers(the_fake) as found:
+        yield found
 
 
 @pytest.fixture(params=["grpc", "rest"])

@@ -350,3 +350,10 @@ def rest_server(fake: FakeServer) -> Iterator[str]:
 
 
 SERVERS = {"grpc": grpc_server, "rest": rest_server}
+
+
+@contextlib.contextmanager
+def both_servers(fake: FakeServer) -> Iterator[dict[str, str]]:
+    """Lends how to reach it: 'grpc' -> …, 'rest' -> …"""
+    with grpc_server(fake) as by_grpc, rest_server(fake) as by_rest:
+        yield {"grpc": by_grpc, "rest": by_rest}
