@@ -59,6 +59,7 @@ _NEARLY_ALL = 0.95
 _LONGEST_TYPICAL_PEAK = 10_000
 _OF_PEAKS = r"(?i)peak|^chr"
 _STRANDS = {"+", "-", "1", "-1", "2"}
+_OF_GENES = "(?:gene_?)?(?:name|symbol)s?"
 _GENE_IDENTIFIER = r"^(?:ENS[A-Z]*G\d{11}|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5}|Y[A-P][LR]\d{3}[CW])"
 _WORDS = r"^([^\W\d_]*)"
 _MANY_WORDS = 0.1
@@ -239,9 +240,13 @@ def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
     """Whether features with places are genes, by their strands or names."""
     if names.str.contains(_OF_PEAKS).mean() >= _NEARLY_ALL:
         return False
-    strand = _called(var, "strand")
-    if strand is not None and var[strand].astype(str).isin(_STRANDS).mean() >= _NEARLY_ALL:
-        return True
+    strand, column = _called(var, "strand"), _called(var, _OF_GENES)
+    told = pd.Series(dtype=object) if strand is None else var[strand].astype(str)
+    if told.isin(_STRANDS).mean() >= _NEARLY_ALL:
+        if told[told.isin(_STRANDS)].nunique() > 1:
+            return True
+        # All on one strand are peaks of a program that wants one, or genes that have names.
+        names = names if column is None else var[column].astype(str)
     words = names.str.extract(_WORDS, expand=False).nunique()
     return (
         words > max(1, _MANY_WORDS * len(names)) or names.str.match(_GENE_IDENTIFIER).mean() > 0.5

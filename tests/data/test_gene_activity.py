@@ -174,15 +174,18 @@ SHORT = {"chrom": ["chr2L"] * 40, "start": range(0, 4000, 100), "end": range(50,
         ([f"ENSMUSG{i:011d}" for i in range(40)], {}),
         ([str(i) for i in range(40)], {"strand": [1, 2] * 20}),
         ([str(i) for i in range(40)], {"strand": ["+", "-"] * 20}),
+        ([str(i) for i in range(40)], {"strand": 1, "name": [*"abcdefghij"] * 4}),
     ],
-    ids=["symbols", "FlyBase", "Ensembl", "ArchR", "strand"],
+    ids=["symbols", "FlyBase", "Ensembl", "ArchR", "strand", "one strand and names"],
 )
 def test_genes_of_a_small_genome_are_no_peaks_where_they_have_places(names, more):
     assert peak_intervals(pd.DataFrame(SHORT | more, index=names)) is None
 
 
 @pytest.mark.parametrize("name", ["{}", "peak{}", "MACS2_peak_{}", "peak_{}a"])
-@pytest.mark.parametrize("more", [{}, {"strand": ["*"] * 40}, {"strand": ["."] * 40}])
+@pytest.mark.parametrize(
+    "more", [{}, {"strand": "*"}, {"strand": "."}, {"strand": "+"}, {"strand": 1, "name": "peak"}]
+)
 def test_numbered_features_with_places_are_peaks(name, more):
     names = [name.format(i) for i in range(40)]
     assert len(peak_intervals(pd.DataFrame(SHORT | more, index=names))) == 40
