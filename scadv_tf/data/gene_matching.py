@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,8 @@ _IDENTIFIER = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
 _SYMBOL = r"((?=.*[^\W\d_]).*[^\W_])"  # with a letter: a number alone is a version
 _BOTH = rf"^(?:{_IDENTIFIER}[\W_]+{_SYMBOL}\W*|{_SYMBOL}[\W_]+{_IDENTIFIER}\W*)$"
 _NEARLY_ALL = 0.95
-_QUOTES = r"""^\s*b?(["'])(.*)\1\s*$"""  # b'CD3D'
+# Compiled, since Arrow, in which pandas 3 holds text, knows no \1.
+_QUOTES = re.compile(r"""^\s*b?(["'])(.*)\1\s*$""")  # b'CD3D'
 # Where hardly any name is shared, names may be made of parts: CD3D|915, chr11:118338000:CD3D.
 _HARDLY_ANY = 0.1
 _DIFFERENT = 0.5  # of the names in a column

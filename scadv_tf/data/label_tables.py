@@ -68,7 +68,7 @@ def labels_from(path: str, cells: Names, flag: str, key: str = "") -> pd.Categor
 
 def _by_bases(labels: pd.Series, cells: pd.Index) -> pd.Series:
     """The labels of the cells by the bases in their names, if that is certain; else none."""
-    named = labels[labels.index.str.fullmatch(BASES.pattern)]
+    named = labels[labels.index.str.fullmatch(BASES)]
     codes = by_bases(named.index, cells)
     return named[codes >= 0].set_axis(codes[codes >= 0]).reindex(range(len(cells)))
 

@@ -151,6 +151,15 @@ def test_peaks_from_a_column_of_names(name, kind):
     assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
 
 
+@pytest.mark.skipif(pd.__version__ < "2.3", reason="its text of pandas 3 needs Arrow")
+@pytest.mark.parametrize("names", [["chr1:5-15"], ["chr1.5.15"], ["b'chr1:5-15'"], ["1"]])
+def test_peaks_are_read_where_text_is_that_of_pandas_3(names):
+    with pd.option_context("future.infer_string", True):
+        var = pd.DataFrame({"place": ["chr1:5-15"]}, index=names)
+        assert var["place"].dtype == "str"
+        assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
+
+
 def test_genes_are_no_peaks():
     genes = ["CD4", "HLA-A", "RP11-34-1", *(f"Gene{i}" for i in range(97))]  # 1 % look like peaks
     assert peak_intervals(pd.DataFrame(index=genes)) is None
