@@ -262,6 +262,17 @@ def test_values_of_another_kind_than_those_of_the_training_are_told(
         assert len(told) == bool(text) and text in "".join(told)
 
 
+@pytest.mark.parametrize("value, cause", [(np.nan, "finite"), (-1, "negative"), (0, "no counts")])
+def test_no_counts_are_refused_by_their_cause(ask, simulated, tmp_path, caplog, value, cause):
+    counts = simulated["rna"].copy()
+    counts.X = counts.X.toarray()
+    counts.X[0 if value else ...] = value
+    counts.write_h5ad(tmp_path / "bad.h5ad")
+    with pytest.raises(InputError, match=cause):
+        ask(tmp_path / "bad.h5ad")
+    assert "log-normalised" not in caplog.text
+
+
 def of(found: AnnData) -> SimpleNamespace:
     names = ("label", "confidence", "novelty", "unknown")
     answer = {name: found.obs[f"scadv_{name}"].to_numpy() for name in names}
