@@ -364,6 +364,18 @@ def test_a_model_without_types_embeds(ask, without_types, simulated, tmp_path):
     np.testing.assert_allclose(table.to_numpy()[:, 1:].astype(float), found.obsm["X_scadv"])
 
 
+def test_a_model_without_types_tells_of_cells_without_data(without_types, simulated, tmp_path):
+    cells = simulated["rna"].copy()
+    cells.X = sparse.csr_matrix(cells.X.toarray() * (np.arange(cells.n_obs) >= 9)[:, None])
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    files = str(without_types.version), str(tmp_path / "in.h5ad"), "rna", str(tmp_path / "out.h5ad")
+    summary = annotate_file(AnnotateConfig(*files))
+    assert summary.empty == 9
+    assert any(
+        "9 of them are empty or nearly empty, and have a" in each for each in summary.lines()
+    )
+
+
 # What goes wrong leaves nothing, and an older output as it was.
 
 
