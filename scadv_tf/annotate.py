@@ -116,13 +116,15 @@ class Summary:
 
         self.cells += len(answers.latent)
         unknown, probabilities = answers.unknown, answers.probabilities
-        if answers.label is not None and unknown is not None and probabilities is not None:
-            self.unknown += int(unknown.sum())
+        if answers.label is None or unknown is None or probabilities is None:
+            unknown = empty = ~answers.latent[:].any(axis=1)
+        else:
             # Nothing but a cell without data is of any type alike.
             empty = (answers.confidence == probabilities.min(axis=1)) & unknown
-            self.empty += int(empty.sum())
             self.unsure += int((~empty & (answers.confidence < LOW_CONFIDENCE)).sum())
             self.types.update(answers.label.tolist())
+        self.unknown += int(unknown.sum())
+        self.empty += int(empty.sum())
 
     def lines(self) -> list[str]:
         """For the user."""
@@ -150,7 +152,8 @@ class Summary:
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED
 
-        text = f"{self.empty:,} of them are empty or nearly empty, and unknown for that"
+        text = f"{self.empty:,} of them are empty or nearly empty, and "
+        text += "unknown for that" if self.types else "have a latent vector of 0"
         return f"{text}; {UNFILTERED}" if self.empty > MANY * self.cells else text
 
 

@@ -210,7 +210,9 @@ def _of_cells(
 ) -> tuple[PairedData, AtacTruth | None]:
     """The cells that have data, which are trained on, scored and shown."""
     kept = cells.with_data
-    return data.of_cells(kept), None if truth is None else truth.of_cells(kept["atac"])
+    truth = None if truth is None else truth.of_cells(kept["atac"])
+    # Where cells without data alone have labels, nothing can be scored.
+    return data.of_cells(kept), truth if truth is not None and truth.known else None
 
 
 def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -34,6 +37,16 @@ def test_known_atac_labels_are_read_apart_from_the_cells(files):
 def test_an_empty_label_column_is_no_truth(files):
     _, truth = read(RunConfig(data=DataConfig(**files, atac_label_key="none")))
     assert truth is None
+
+
+def test_labels_of_cells_without_data_alone_score_nothing(files):
+    everything = read(RunConfig(data=DataConfig(**files)))
+    labelled = everything[1].labels == everything[1].names[0]
+    with_data = {"rna": np.ones(60, bool), "atac": ~labelled}
+    truth = dataclasses.replace(everything[1], labels=np.where(labelled, everything[1].labels, ""))
+    for kept, known in ((with_data, False), (dict.fromkeys(with_data, np.ones(60, bool)), True)):
+        _, found = training._of_cells(SimpleNamespace(with_data=kept), everything[0], truth)
+        assert (found is not None) == known
 
 
 def test_a_name_of_their_own_for_the_users_files(files):

@@ -29,7 +29,7 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     if modality == "atac" and model.measure.is_levels:
         return columns
     trained = model.manifest.get("trained_on_counts", {}).get(modality)
-    if trained is not None and trained != source.looks_counted():
+    if trained is not None and (source.looks_transformed if trained else source.looks_counted)():
         kinds = ["values that are no counts, as log-normalised ones", "counts"]
         logger.warning(
             "the model was trained on %s, and the input has %s: give the former, such as by "

@@ -133,7 +133,7 @@ def _read(path: str, known: pd.Index) -> pd.Index:
 
 def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
     """The column with most of the known names; without any, that with most bases."""
-    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(BASES.pattern)):
+    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(BASES)):
         numbers = table.apply(lambda column, is_name=is_name: is_name(column).sum())
         if numbers.any():
             return int(numbers.idxmax())
@@ -142,7 +142,7 @@ def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
 
 def _is_heading(names: pd.Series) -> bool:
     """Whether the first name alone has no bases, whatever it is called."""
-    with_bases = names.str.fullmatch(BASES.pattern)
+    with_bases = names.str.fullmatch(BASES)
     return len(names) > 1 and not with_bases.iloc[0] and bool(with_bases.iloc[1:].all())
 
 

@@ -29,6 +29,7 @@ from scadv_tf.data.readable import readable
 from scadv_tf.data.sound_counts import (
     bad_value,
     looks_counted,
+    looks_transformed,
     no_counts,
     plain_counts,
     tell_of_empty_cells,
@@ -114,7 +115,7 @@ class CellFile:
             without += int(np.sum(np.diff(chunk.counts.indptr) == 0))
             yield chunk
         if not entries:
-            raise no_counts(self.path, (self.cells, len(self.var)))
+            raise self.no_counts()
         tell_of_empty_cells(self.path, without)
 
     def names(self, start: int, stop: int) -> np.ndarray:
@@ -147,9 +148,17 @@ class CellFile:
             levels = read_levels(self.stored.matrix, start, stop, self._wanted)
         return held_levels(levels, self._largest, self.path.name)
 
+    def no_counts(self) -> InputError:
+        """The error of a matrix of zeros."""
+        return no_counts(self._asked, (self.cells, len(self.var)), self.stored.others())
+
     def looks_counted(self) -> bool:
         """Whether the first values are whole numbers, as counts are."""
         return looks_counted(self.stored.matrix)
+
+    def looks_transformed(self) -> bool:
+        """Whether they are other numbers, as logarithms are."""
+        return looks_transformed(self.stored.matrix)
 
     def readable(self) -> contextlib.AbstractContextManager:
         """Tells why the file could not be read, where it could not."""
@@ -204,7 +213,7 @@ def open_cells(
             stored = _stored_in(asked, stack) if named else read_anndata(asked, given)
             cells, features = stored.matrix.shape
             if not (cells and features):
-                raise no_counts(path, (cells, features))
+                raise no_counts(asked, (cells, features))
             if not asked.are_levels:
                 tell_of_logs(asked, stored)
         return CellFile(asked, stored, stack)

@@ -190,10 +190,10 @@ def check_genes(measured: int, genes: int) -> None:
         )  # fmt: skip
 
 
-def warnings(rna: Counts, atac: Counts, peaks: Counts | None) -> list[str]:
-    """What to tell of cells without data, in plain language."""
+def warnings(cells: dict[str, np.ndarray]) -> list[str]:
+    """What to tell of cells without data, in plain language; `cells` as from `with_data`."""
     found = []
-    for name, kept in with_data(opened(rna, atac, peaks)).items():
+    for name, kept in cells.items():
         number = int(np.sum(~kept))
         if not number:
             continue

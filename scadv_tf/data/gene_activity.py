@@ -22,8 +22,9 @@ DEFAULT_UPSTREAM = DataConfig.upstream
 # Positions of more digits are on no chromosome.
 _INTERVAL = r"^(?P<chrom>[^'\"]+)[:_|\s-](?P<start>\d{1,12})(?:[_|\s-]|\.\.)(?P<end>\d{1,12})$"
 # chr1:1_000-2_000, which would pass for positions on a chromosome called chr1:1_000-2.
-_THOUSANDS = r"(?<=:)\d{1,3}(?:_\d{3})*-\d{1,3}(?:_\d{3})*$"
-# What R and Python make of such names, and what they were.
+_THOUSANDS = re.compile(r"(?<=:)\d{1,3}(?:_\d{3})*-\d{1,3}(?:_\d{3})*$")
+# What R and Python make of such names, and what they were. Here and below compiled, since Arrow,
+# in which pandas 3 holds text, does not know all of what `re` knows.
 _SPOILT = {
     r"^\s+|\s+$": "",
     "[‐-―−]": "-",  # dashes of text programs
@@ -41,7 +42,7 @@ _SPOILT = {
     r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
 }
 # What stands before the chromosome: peak5_chr1:1-2, atac:chr1:1-2, hg38:chr1:1-2.
-_BEFORE = r"(?i)^((?!chr).*?[\W_])(?=chr)"
+_BEFORE = re.compile(r"(?i)^((?!chr).*?[\W_])(?=chr)")
 # What columns with the three parts are called, with _ for all that is no letter.
 _OF = r"(?:peak_?|(?:genomic|query|chr(?:om(?:osome)?)?)_?)?"
 _PARTS = (
@@ -51,7 +52,7 @@ _PARTS = (
 )
 _RANGE = r"^\s*(\d{1,12})\s*(?:[-–_:]|\.\.)\s*(\d{1,12})\s*$"
 # Names of places on chromosomes, however they are written.
-_LIKE_PEAKS = r"(?i)(?<![^\W_])chr(?:omosome)?[\W_]?(?:\d{1,2}|[XYM])(?![^\W_]).*\d"
+_LIKE_PEAKS = re.compile(r"(?i)(?<![^\W_])chr(?:omosome)?[\W_]?(?:\d{1,2}|[XYM])(?![^\W_]).*\d")
 _NEARLY_ALL = 0.95
 # Gene tables carry coordinates too. In large genomes half of all genes are longer than 14 kb, peaks
 # and genome bins are shorter than 10 kb. In any genome, genes have strands, and identifiers or many
@@ -59,6 +60,7 @@ _NEARLY_ALL = 0.95
 _LONGEST_TYPICAL_PEAK = 10_000
 _OF_PEAKS = r"(?i)peak|^chr"
 _STRANDS = {"+", "-", "1", "-1", "2"}
+_OF_GENES = "(?:gene_?)?(?:name|symbol)s?"
 _GENE_IDENTIFIER = r"^(?:ENS[A-Z]*G\d{11}|FBgn\d+|WBGene\d+|AT[1-5CM]G\d{5}|Y[A-P][LR]\d{3}[CW])"
 _WORDS = r"^([^\W\d_]*)"
 _MANY_WORDS = 0.1
@@ -211,7 +213,7 @@ def _parse(names: pd.Series) -> pd.DataFrame:
     ends = parts[["start", "end"]].fillna("0").astype(np.int64)
     found &= ends["end"] > ends["start"]
     return ends.where(found, 0).assign(
-        chrom=chromosomes(_without_labels(parts["chrom"])).where(found, "")
+        chrom=chromosomes(_without_labels(parts["chrom"].fillna(""))).where(found, "")
     )[["chrom", "start", "end"]]  # fmt: skip
 
 
@@ -230,7 +232,7 @@ def _mended(names: pd.Series) -> pd.Series:
     odd = ~names.str.match(_INTERVAL)
     mended = names[odd]
     for spoilt, right in _SPOILT.items():
-        mended = mended.str.replace(spoilt, right, regex=True)
+        mended = mended.str.replace(re.compile(spoilt), right, regex=True)
     names[odd] = mended.to_numpy()
     return names
 
@@ -239,9 +241,13 @@ def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
     """Whether features with places are genes, by their strands or names."""
     if names.str.contains(_OF_PEAKS).mean() >= _NEARLY_ALL:
         return False
-    strand = _called(var, "strand")
-    if strand is not None and var[strand].astype(str).isin(_STRANDS).mean() >= _NEARLY_ALL:
-        return True
+    strand, column = _called(var, "strand"), _called(var, _OF_GENES)
+    told = pd.Series(dtype=object) if strand is None else var[strand].astype(str)
+    if told.isin(_STRANDS).mean() >= _NEARLY_ALL:
+        if told[told.isin(_STRANDS)].nunique() > 1:
+            return True
+        # All on one strand are peaks of a program that wants one, or genes that have names.
+        names = names if column is None else var[column].astype(str)
     words = names.str.extract(_WORDS, expand=False).nunique()
     return (
         words > max(1, _MANY_WORDS * len(names)) or names.str.match(_GENE_IDENTIFIER).mean() > 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -11,7 +13,7 @@ from scipy import sparse
 
 from scadv_tf.data.features import ORIGINAL_NAME, feature_names
 from scadv_tf.data.one_line import one_line
-from scadv_tf.data.reference_names import without_reference
+from scadv_tf.data.reference_names import without_common_ends, without_reference
 from scadv_tf.errors import InputError
 
 INDEX = "index"
@@ -24,7 +26,46 @@ _IDENTIFIER = r"ENS[A-Z]*G\d{11}(?:\.\d+)?"
 _SYMBOL = r"((?=.*[^\W\d_]).*[^\W_])"  # with a letter: a number alone is a version
 _BOTH = rf"^(?:{_IDENTIFIER}[\W_]+{_SYMBOL}\W*|{_SYMBOL}[\W_]+{_IDENTIFIER}\W*)$"
 _NEARLY_ALL = 0.95
-_QUOTES = r"""^\s*b?(["'])(.*)\1\s*$"""  # b'CD3D'
+# Compiled, since Arrow, in which pandas 3 holds text, knows no \1.
+_QUOTES = re.compile(r"""^\s*b?(["'])(.*)\1\s*$""")  # b'CD3D'
+# Where hardly any name is shared, names may be made of parts: CD3D|915, chr11:118338000:CD3D.
+_HARDLY_ANY = 0.1
+_DIFFERENT = 0.5  # of the names in a column
+_BETWEEN_PARTS = r"[|;,:/\s]+"  # no symbol has one of these
+_MOST_PARTS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Names:
+    """One way to read the names of features.
+
+    Attributes
+    ----------
+    where : 'index' or the column of var that has them.
+    names : text of one line [features]; '' where missing.
+    keys : the different names after all steps of the matching.
+    """
+
+    where: str
+    names: np.ndarray
+    keys: frozenset[str]
+
+    @classmethod
+    def of(cls, where: str, names: np.ndarray) -> Names:
+        """Makes the keys."""
+        return cls(where, names, frozenset(_plainest(_unmatched(names))))
+
+    def readings(self) -> list[Names]:
+        """What else these names may be: less what nearly all begin or end with, or a part of each.
+
+        None that takes several for one, as the genes of two species without its name would be.
+        """
+        names = pd.Series(self.names, dtype=object)
+        bare = without_common_ends(names)
+        parts = names.str.split(_BETWEEN_PARTS, n=_MOST_PARTS, regex=True, expand=True).fillna("")
+        texts = [bare, *(parts[number] for number in parts if parts.shape[1] > 1)]
+        found = [Names.of(self.where, _symbols(text.astype(object))) for text in texts]
+        return [each for each in found if len(each.keys) >= _NEARLY_ALL * len(self.keys)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,32 +124,50 @@ def match_features(
     ------
     InputError : fewer genes are shared.
     """
-    names_from = choose_names(rna_var, atac_var)
-    rna_names, atac_names = _names(rna_var, names_from[0]), _names(atac_var, names_from[1])
-    match = match_genes(rna_names, atac_names, summed)
+    rna, atac = choose_names(rna_var, atac_var)
+    match = match_genes(rna.names, atac.names, summed)
     if len(match.genes) >= minimum:
-        return replace(match, names_from=names_from)
+        return replace(match, names_from=(rna.where, atac.where))
+    shown = (_given(var, of.where)[:3] for var, of in ((rna_var, rna), (atac_var, atac)))
+    rna_names, atac_names = (", ".join(map(str, names)) for names in shown)
     raise InputError(
         what=f"the modalities share only {len(match.genes)} genes",
         expected=f"at least {minimum}",
-        received=f"RNA names such as {', '.join(rna_names[:3])}; "
-        f"ATAC names such as {', '.join(atac_names[:3])}",
+        received=f"RNA names such as {rna_names}; ATAC names such as {atac_names}",
         advice="name the genes alike in both (symbols or Ensembl identifiers, in the index or a "
         "column of var such as 'gene_name'), check that species and --genome are right, "
         "or lower --min_shared_genes",
     )
 
 
-def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[str, str]:
-    """Where each modality has the gene names that match best: 'index' or a column of var.
+def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[Names, Names]:
+    """Where each modality has the gene names that match best, and what they are.
 
-    Columns win only where they give more than twice as many shared genes as the two indexes do.
+    Columns win only where they give more than twice as many shared genes as the two indexes do;
+    and so do other readings of the names, where hardly any are shared as they are.
     """
     rna, atac = _candidates(rna_var), _candidates(atac_var)
-    shared = {(r, a): len(rna[r] & atac[a]) for r in rna for a in atac}
-    # The first of equals wins, and the indexes come first.
-    best = max(shared, key=shared.__getitem__)
-    return best if shared[best] > _FAR_BETTER * shared[INDEX, INDEX] else (INDEX, INDEX)
+    best = _best(rna, atac)
+    if _shared(best) < _HARDLY_ANY * min(len(rna_var), len(atac_var)):
+        for table in (rna, atac):
+            table += [reading for names in table for reading in names.readings()]
+        best = _best(rna, atac)
+    return best
+
+
+def _best(rna: list[Names], atac: list[Names]) -> tuple[Names, Names]:
+    first, *_ = pairs = list(itertools.product(rna, atac))  # the indexes
+    best = max(pairs, key=_shared)  # the first of equals
+    return best if _shared(best) > _FAR_BETTER * _shared(first) else first
+
+
+def _shared(pair: tuple[Names, Names]) -> int:
+    return len(pair[0].keys & pair[1].keys)
+
+
+def _given(var: pd.DataFrame, where: str) -> np.ndarray | pd.Series:
+    """The names in 'index' or a column, as the file has them."""
+    return feature_names(var) if where == INDEX else var[where]
 
 
 def _names(var: pd.DataFrame, where: str) -> np.ndarray:
@@ -117,8 +176,7 @@ def _names(var: pd.DataFrame, where: str) -> np.ndarray:
     The name of a reference before nearly all of them (GRCh38_CD3D) is none of theirs, nor are
     quotes (b'CD3D') and spaces around them.
     """
-    column = pd.Series(feature_names(var)) if where == INDEX else var[where]
-    column = column.astype(object)
+    column = pd.Series(_given(var, where), dtype=object)
     names = column.where(column.notna(), "").astype(str).map(one_line)
     names = names.str.replace(_QUOTES, r"\2", regex=True).str.strip()
     return _symbols(without_reference(names))
@@ -183,11 +241,13 @@ _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
 }
 
 
-def _candidates(var: pd.DataFrame) -> dict[str, set[str]]:
+def _candidates(var: pd.DataFrame) -> list[Names]:
     # Every program has its own name for the column of gene names, so any text may be that.
     texts = var.select_dtypes(["object", "string", "category"]).columns
     columns = [name for name in texts if name != ORIGINAL_NAME]
-    return {where: set(_plainest(_unmatched(_names(var, where)))) for where in (INDEX, *columns)}
+    index, *others = (Names.of(where, _names(var, where)) for where in (INDEX, *columns))
+    # A column of kinds of genes names none of them.
+    return [index, *(n for n in others if len(n.keys) > _DIFFERENT * np.sum(n.names != ""))]
 
 
 def _plainest(names: pd.Series) -> pd.Series:

@@ -91,7 +91,7 @@ def _rows_of(names: pd.Index, cells: pd.Index) -> np.ndarray:
     """The row [N] of each cell, -1 without; by the bases of the names if none is the same."""
     rows = names.get_indexer(cells)
     if np.all(rows < 0):
-        listed = np.flatnonzero(names.str.fullmatch(BASES.pattern))
+        listed = np.flatnonzero(names.str.fullmatch(BASES))
         codes = by_bases(names[listed], cells)
         rows[codes[codes >= 0]] = listed[codes >= 0]
     return rows
@@ -141,7 +141,7 @@ def _labels(headings: pd.Series, names: int, key: str, batch_key: str, flag: str
 def _headings(table: pd.DataFrame, names: int, cells: Names) -> pd.Series:
     """The first line, where it cannot be that of a cell; else nothing."""
     first = table.loc[0]
-    is_cell = first[names] in cells or re.fullmatch(BASES.pattern, first[names])
+    is_cell = first[names] in cells or BASES.fullmatch(first[names])
     return first.where(~(table.loc[1:] == first).any() & (not is_cell), "")
 
 

@@ -26,7 +26,7 @@ class MatchingReport:
     cells_without_label : RNA cells left out because they have no label.
     dropped_cells : cells of dropped types, by 'rna' and 'atac'.
     rna_types : RNA cells by type.
-    rare_types : the types among them with fewer than 10 cells.
+    rare_types : the types among them with fewer than 10 cells with data.
     warnings : sentences in plain language.
     query, kind : what the ATAC cells are called, and of what kind they are.
     names : lines on what was made of names that are no genes'.

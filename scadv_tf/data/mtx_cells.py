@@ -10,6 +10,7 @@ import itertools
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = "mtx"
+# What a line holds of the place of its value.
+_FORMS = {"coordinate": ("row", "column"), "array": ()}
+_NUMBERS = ("integer", "unsigned-integer", "real", "double", "pattern")
 # Programs that have cells in rows: kallisto|bustools, alevin-fry and split-pipe.
 _BY_CELL = re.compile(r"(?i)cells_x_|quants_mat|cell_metadata")
 
@@ -108,8 +112,8 @@ def _sizes(
 def _shape(path: Path) -> tuple[int, int]:
     """Rows and columns of a MatrixMarket file, gzipped or not."""
     with open_text(path) as file:
-        rows, columns, _, _ = _head(file)
-    return rows, columns
+        head = _head(file)
+    return head.rows, head.columns
 
 
 def mtx_entries(path: Path) -> Iterator[Entries]:
@@ -120,33 +124,61 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
     ValueError : it is not a plain matrix of numbers, or has another number of entries than it says.
     """
     with open_text(path) as file:
-        _, _, expected, kinds = _head(file)
+        head = _head(file)
         found = 0
-        if expected:
+        if head.entries:
             tables = pd.read_csv(
-                file, sep=r"\s+", header=None, names=list(kinds), dtype=kinds, comment="%",
-                na_filter=False, chunksize=ENTRIES_AT_ONCE,
+                file, sep=r"\s+", header=None, names=list(head.fields), dtype=head.fields,
+                comment="%", na_filter=False, chunksize=ENTRIES_AT_ONCE,
             )  # fmt: skip
             for table in tables:
+                values = table["value"].to_numpy() if "value" in table else np.ones(len(table))
+                if "row" in table:
+                    rows, columns = (table[name].to_numpy() - 1 for name in ("row", "column"))
+                else:  # every value, column by column
+                    columns, rows = np.divmod(np.arange(found, found + len(table)), head.rows)
                 found += len(table)
-                values = table["value"] if "value" in table else np.ones(len(table))
-                places = (table[name].to_numpy() - 1 for name in ("row", "column"))
-                yield *places, np.asarray(values)
-        if found != expected:
-            raise ValueError(f"{path.name} says it has {expected} entries, and has {found}")
+                kept = values != 0
+                yield rows[kept], columns[kept], values[kept]
+        if found != head.entries:
+            raise ValueError(f"{path.name} says it has {head.entries} entries, and has {found}")
 
 
-def _head(file: TextIO) -> tuple[int, int, int, dict[str, type]]:
-    """Reads to the end of the line of sizes: rows, columns, entries, and what a line then holds."""
-    kind = file.readline().casefold().split()
-    known = kind[:3] == ["%%matrixmarket", "matrix", "coordinate"]
-    if not (known and kind[3] in ("integer", "real", "pattern") and kind[4] == "general"):
-        raise ValueError(f"'{' '.join(kind)}' is no general coordinate matrix of numbers")
+@dataclass(frozen=True)
+class _Head:
+    """Rows, columns and entries of a matrix, and what a line of it holds."""
+
+    rows: int
+    columns: int
+    entries: int
+    fields: dict[str, type]
+
+
+def _head(file: TextIO) -> _Head:
+    """Reads to the end of the line of sizes.
+
+    Raises
+    ------
+    InputError : it is another matrix than of counts.
+    """
+    line = file.readline()
+    words = line.casefold().split()[1:5]  # behind %%MatrixMarket
+    if len(words) < 4 or words[0] != "matrix" or words[1] not in _FORMS:
+        raise ValueError(f"'{line.strip()}' is no head of a matrix")
+    _, form, numbers, symmetry = words
+    if numbers not in _NUMBERS or symmetry != "general":
+        raise InputError(
+            what=f"the Matrix Market file is not one of counts, but {numbers} and {symmetry}",
+            expected=f"a general matrix of one of {', '.join(_NUMBERS)}",
+            received=line.strip(),
+            advice="give the matrix of cells and features, not one of distances or neighbours; if "
+            "it is that, write it again, e.g. with scipy.io.mmwrite(path, X, symmetry='general')",
+        )
     line = file.readline()
     while line.startswith("%") or (line and not line.strip()):
         line = file.readline()
-    rows, columns, entries = map(int, line.split())
-    kinds: dict[str, type] = {"row": np.int64, "column": np.int64}
-    if kind[3] != "pattern":  # which has places alone
-        kinds["value"] = np.float64
-    return rows, columns, entries, kinds
+    fields: dict[str, type] = {name: np.int64 for name in _FORMS[form]}
+    if numbers != "pattern":  # which has places alone
+        fields["value"] = np.float64
+    rows, columns, *entries = map(int, line.split())
+    return _Head(rows, columns, *(entries or [rows * columns]), fields)

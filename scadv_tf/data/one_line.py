@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def one_line(name: str) -> str:
-    """The name with a space for each line break, of any kind that Unicode knows."""
-    return " ".join(name.splitlines())
+    """The name with a space for each line break, of any kind that Unicode knows.
+
+    Letters with marks become one sign each (NFC), as most programs write them; the names of a Mac's
+    files, and lists made of them, have two.
+    """
+    return unicodedata.normalize("NFC", " ".join(name.splitlines()))

@@ -233,10 +233,14 @@ def pair(
     atac_counts = _summed(atac.X, cells.atac, match.atac_sum)
     peaks = None if peaks is None else _rows(peaks, cells.atac)
     look_through([c for c in (rna_counts, atac_counts, peaks) if isinstance(c, StoredCounts)])
+    with_data = emptiness.with_data(emptiness.opened(rna_counts, atac_counts, peaks))
+    of_rna = rna_labels[with_data["rna"]]
+    if taught:
+        _check_types_with_data(of_rna, len(rna_labels))
     warnings = [
-        *(_label_warnings(rna_labels, truth, cells) if supervised else ()),
+        *(_label_warnings(of_rna, truth, cells) if supervised else ()),
         *_vocabulary_warnings(truth, truth_key),
-        *emptiness.warnings(rna_counts, atac_counts, peaks),
+        *emptiness.warnings(with_data),
         *match.warnings("check that both modalities are of the same species"),
         *(antibodies.warnings() if antibodies else ()),
     ]
@@ -247,7 +251,7 @@ def pair(
         query=measure.name,
         kind=measure.kind,
         names=antibodies.lines() if antibodies else [],
-        **_account_of_cells(rna_labels, types, cells),
+        **_account_of_cells(rna_labels, of_rna, types, cells),
         **_account_of_genes(match),
     )
     for warning in report.warnings:
@@ -284,6 +288,20 @@ def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
     return types
 
 
+def _check_types_with_data(rna_labels: np.ndarray, cells: int) -> None:
+    """Refuses RNA cells of which those with data, of these labels, are of one type or none."""
+    types = np.unique(rna_labels).tolist()
+    if len(types) < 2:
+        raise InputError(
+            what="the RNA cells with data are of fewer than two cell types",
+            expected="at least two types with counts in the shared genes",
+            received=f"{', '.join(types) or 'none'}; {cells - len(rna_labels):,} of {cells:,} "
+            "cells are empty or nearly empty there",
+            advice="check that the file holds raw counts of the labelled cells, and that both "
+            "modalities are of the same species and genome",
+        )
+
+
 def _rows(counts: Counts, cells: np.ndarray) -> Counts:
     if isinstance(counts, StoredCounts):
         return counts.chosen(cells)
@@ -298,13 +316,18 @@ def _summed(counts: Counts, cells: np.ndarray, columns: sparse.csr_matrix) -> Co
     return summed
 
 
-def _account_of_cells(rna_labels: np.ndarray, types: tuple[str, ...], cells: CellChoice) -> dict:
-    type_cells = {name: int(np.sum(rna_labels == name)) for name in types}
+def _account_of_cells(
+    rna_labels: np.ndarray, with_data: np.ndarray, types: tuple[str, ...], cells: CellChoice
+) -> dict:
+    """Of the labels of the RNA cells, and of those with data."""
+    of_all, taught = (
+        {name: int(np.sum(labels == name)) for name in types} for labels in (rna_labels, with_data)
+    )
     return {
         "rna_cells": len(cells.rna),
         "atac_cells": len(cells.atac),
-        "rna_types": type_cells,
-        "rare_types": {name: n for name, n in type_cells.items() if n < RARE_TYPE_CELLS},
+        "rna_types": of_all,
+        "rare_types": {name: n for name, n in taught.items() if n < RARE_TYPE_CELLS},
         "cells_without_label": cells.without_label,
         "dropped_cells": cells.dropped,
     }
@@ -324,6 +347,7 @@ def _account_of_genes(match: GeneMatch) -> dict:
 
 
 def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice) -> list[str]:
+    """What to tell of labels, `rna_labels` being those of the cells with data."""
     warnings = []
     if cells.without_label:
         warnings.append(f"{cells.without_label:,} RNA cells without a label were left out")
@@ -334,6 +358,11 @@ def _label_warnings(rna_labels: np.ndarray, truth: AtacTruth, cells: CellChoice)
         )
     types, numbers = np.unique(rna_labels[rna_labels != UNLABELLED], return_counts=True)
     rare = [f"{t} ({n})" for t, n in zip(types, numbers, strict=True) if n < RARE_TYPE_CELLS]
+    empty = [name for name in truth.level if name not in types]
+    if empty:
+        warnings.append(
+            "no RNA cell of these types has data, so that none can be learned: " + ", ".join(empty)
+        )
     if rare:
         warnings.append(
             f"types with fewer than {RARE_TYPE_CELLS} RNA cells can hardly be learned: "

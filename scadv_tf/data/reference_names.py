@@ -16,6 +16,8 @@ _REFERENCES = (
     rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|{_WORDS})[:|]+)(?=[^:|])",
 )
 _NEARLY_ALL = 0.95  # spike-ins and transgenes have no prefix
+# The first word of a name with the signs behind it, and the last with those before and behind it.
+_ENDS = {"removeprefix": r"^([^\W_]+[\W_]+)(?=.)", "removesuffix": r"(?<=.)([\W_]+[^\W_]+[\W_]*)$"}
 
 
 def without_reference(names: pd.Series) -> pd.Series:
@@ -31,4 +33,22 @@ def without_reference(names: pd.Series) -> pd.Series:
         prefixes = names.str.extract(reference, expand=False).value_counts()
         if len(prefixes) and prefixes.iloc[0] >= _NEARLY_ALL * names.ne("").sum():
             return names.str.removeprefix(prefixes.index[0])
+    return names
+
+
+def without_common_ends(names: pd.Series) -> pd.Series:
+    """The names without the words that nearly all of them begin or end with.
+
+    Whatever they are: CD3D_GRCh38, CD3D.hg19, CD3D (human), Gene Expression:CD3D.
+
+    Parameters
+    ----------
+    names : text; '' where missing.
+    """
+    for remove, end in _ENDS.items():
+        while True:
+            ends = names.str.extract(end, expand=False).value_counts()
+            if not len(ends) or ends.iloc[0] < _NEARLY_ALL * names.ne("").sum():
+                break
+            names = getattr(names.str, remove)(ends.index[0])
     return names

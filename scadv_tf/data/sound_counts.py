@@ -53,28 +53,38 @@ def bad_value(
             received=f"NaN or infinity, first {place}",
             advice="set missing values to 0 or leave those cells out, then write the file again",
         )
-    advice = "give raw counts"
-    usable = [other for other, stored in others.items() if _is_sound(stored)]
-    if usable:
-        flag = asked.called.layer_flag
-        advice += f"; or choose one of these, which have none: {flag}={' or '.join(usable)}"
     return InputError(
         what=f"{name} has negative values, as scaled or corrected data have",
         expected="counts, or other non-negative values such as gene scores",
         received=f"{value:.3g} in {asked.layer or 'X'}, first {place}",
-        advice=advice,
+        advice="give raw counts" + _or_another(asked, others, "which have none"),
     )
 
 
-def no_counts(path: Path, shape: tuple[int, int]) -> InputError:
-    """The error of a matrix without cells, features or entries."""
-    received = f"{shape[0]} cells x {shape[1]} features" + ("" if 0 in shape else ", all zero")
+def no_counts(
+    asked: Asked, shape: tuple[int, int], others: Mapping[str, StoredMatrix] | None = None
+) -> InputError:
+    """The error of a matrix without cells, features or entries.
+
+    Of one without entries it also tells which `others` of the file have some.
+    """
+    received = f"{shape[0]} cells x {shape[1]} features"
+    received += "" if 0 in shape else f", all zero in {asked.layer or 'X'}"
     return InputError(
-        what=f"{path.name} holds no counts",
+        what=f"{asked.path.name} holds no counts",
         expected="at least one cell and one feature with a count",
         received=received,
-        advice="check how the file was made: a filter may have removed everything",
+        advice="check how the file was made: a filter may have removed everything"
+        + _or_another(asked, others or {}, "which have some"),
     )
+
+
+def _or_another(asked: Asked, others: Mapping[str, StoredMatrix], which: str) -> str:
+    """Advice to choose another matrix of the file, if one is sound."""
+    usable = [other for other, stored in others.items() if _is_sound(stored)]
+    if not usable:
+        return ""
+    return f"; or choose one of these, {which}: {asked.called.layer_flag}={' or '.join(usable)}"
 
 
 def tell_of_empty_cells(path: Path, number: int) -> None:
@@ -87,7 +97,7 @@ def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
     """Warns where X has been transformed and another matrix of the file has the counts."""
     others = stored.others() if asked.layer in ("", "X") else {}
     counted = [name for name, matrix in others.items() if looks_counted(matrix)]
-    if counted and not looks_counted(stored.matrix):
+    if counted and looks_transformed(stored.matrix):
         logger.warning(
             "%s: X has no whole numbers, as log-normalised or scaled data, but %s has; "
             "for raw counts give %s=%s",
@@ -97,9 +107,13 @@ def tell_of_logs(asked: Asked, stored: StoredCells) -> None:
 
 def looks_counted(matrix: StoredMatrix) -> bool:
     """Whether the first values of a matrix are whole and non-negative."""
-    with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
-        return _are_counts(next((piece for piece in matrix.values() if len(piece)), np.empty(0)))
-    return False
+    return _are_counts(_first_values(matrix))
+
+
+def looks_transformed(matrix: StoredMatrix) -> bool:
+    """Whether they are sound, but not all whole. What is not sound is refused by its own cause."""
+    values = _first_values(matrix)
+    return _are_sound(values) and not _are_counts(values)
 
 
 def are_counted(cells: Counts) -> bool:
@@ -108,17 +122,27 @@ def are_counted(cells: Counts) -> bool:
     return _are_counts(next(filter(len, parts), np.empty(0)))
 
 
+def _first_values(matrix: StoredMatrix) -> np.ndarray:
+    with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
+        return next((piece for piece in matrix.values() if len(piece)), np.empty(0))
+    return np.empty(0)
+
+
 def _are_counts(values: np.ndarray) -> bool:
-    return bool(len(values)) and values.min() >= 0 and bool(np.all(np.rint(values) == values))
+    return _are_sound(values) and bool(np.all(np.rint(values) == values))
+
+
+def _are_sound(values: np.ndarray) -> bool:
+    return bool(len(values)) and bool(values.min() >= 0 and values.max() < np.inf)
 
 
 def _is_sound(matrix: StoredMatrix) -> bool:
-    """Whether a matrix has values, and all are finite and non-negative."""
+    """Whether a matrix has values other than 0, and all are finite and non-negative."""
     found = False
     with contextlib.suppress(OSError, ValueError):
         for values in filter(len, matrix.values()):
-            found = bool(values.min() >= 0 and values.max() < np.inf)
-            if not found:
-                break
+            if not _are_sound(values):
+                return False
+            found = found or bool(values.any())
         return found
     return False

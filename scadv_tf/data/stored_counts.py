@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.data.cell_files import CellFile
-from scadv_tf.data.sound_counts import no_counts, tell_of_empty_cells
+from scadv_tf.data.sound_counts import tell_of_empty_cells
 from scadv_tf.progress import CellProgress
 
 CELLS_AT_ONCE = 4096
@@ -147,7 +147,7 @@ def _look_through(tables: list[StoredCounts]) -> None:
                 account.add(table._seen(counts))
             progress.update(counts.shape[0])
     if not entries:
-        raise no_counts(source.path, (cells, len(source.var)))
+        raise source.no_counts()
     tell_of_empty_cells(source.path, empty)
     for table, account in zip(tables, accounts, strict=True):
         table._accounts[:] = [account]

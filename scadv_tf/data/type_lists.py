@@ -29,6 +29,8 @@ def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> li
     names: dict[Parts, list[str]] = {}
     for name in sorted(known):
         names.setdefault(_parts(name), []).append(name)
+    parts = {part for name in names for part in name}
+    given = [item for item in given if item.strip() or "" in parts]  # a comma at the end
     readings = _readings(given, names)
     if len(readings) == 1:
         return readings[0]
@@ -41,7 +43,6 @@ def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> li
             advice=f"put quotes around a name with commas: {flag}='{_quoted(_longest(readings))}'; "
             "name types that must not be joined in another order",
         )
-    parts = {part for name in names for part in name}
     strange = [name for name in given if not parts.issuperset(_parts(name))]
     unknown = strange or [name for name in given if name not in known]
     commas = next((name for name in sorted(known) if "," in name), "")
@@ -72,8 +73,9 @@ def _readings(given: Sequence[str], names: dict[Parts, list[str]]) -> list[list[
 
 
 def _parts(name: str) -> Parts:
-    """What stands between the commas of a name, without spaces and quotes at the ends."""
-    return tuple(part.strip().strip("'\"").strip() for part in one_line(name).split(","))
+    """What stands between the commas of a name, without quotes at the ends and spaces but one."""
+    parts = one_line(name).split(",")
+    return tuple(" ".join(part.strip().strip("'\"").split()) for part in parts)
 
 
 def _quoted(name: str) -> str:

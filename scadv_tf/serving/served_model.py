@@ -106,7 +106,9 @@ class ServedModel(tf.Module):
         open_peaks: tf.SparseTensor | None = None,
         members: tf.Tensor | None = None,
     ) -> dict:
-        """The answer for cells, each by itself; one without data is unknown and of any type alike.
+        """The answer for cells, each by itself.
+
+        One without data is unknown and of any type alike, with a latent vector of 0.
 
         Parameters
         ----------
@@ -129,11 +131,11 @@ class ServedModel(tf.Module):
             others = self.reference.novelty[:, None]
             novelty = neighbors.mean(novelty[:, None], others)[:, 0]
         has_data = self._has_data(counts, modality, open_peaks)
-        probabilities = tf.where(has_data[:, None], probabilities, 1 / len(self.type_names))
+        probabilities = _where(has_data, probabilities, 1 / len(self.type_names))
         novelty = tf.where(has_data, novelty, 1.0)
         unknown = novelty > self.model.readout.unknown_threshold
         return {
-            "latent": answer["latent"],
+            "latent": _where(has_data, answer["latent"], 0.0),
             "probabilities": probabilities,
             "label": tf.gather(list(self.type_names), tf.argmax(probabilities, axis=1)),
             "confidence": tf.reduce_max(probabilities, axis=1),
@@ -144,7 +146,8 @@ class ServedModel(tf.Module):
     def embed(self, counts: tf.Tensor, modality: str, members: tf.Tensor | None = None) -> dict:
         """``latent`` [B, Z] of cells, as `annotate` gives it."""
         features, _ = self._features(counts, modality, members=members)
-        return {"latent": self.model.answer(features, modality)["latent"]}
+        latent = self.model.answer(features, modality)["latent"]
+        return {"latent": _where(self._has_data(counts, modality), latent, 0.0)}
 
     def translate(self, counts: tf.Tensor) -> dict:
         """``accessibility`` [B, G]: what the generator makes of RNA cells.
@@ -196,3 +199,8 @@ class ServedModel(tf.Module):
         for level in self.reference.levels:
             features = neighbors.mean(features, level)
         return features, neighbors
+
+
+def _where(cells: tf.Tensor, values: tf.Tensor, otherwise: float) -> tf.Tensor:
+    """Values [B, W] of these cells, bool [B], and another for the others."""
+    return tf.where(cells[:, None], values, otherwise)

@@ -169,15 +169,47 @@ def test_what_is_stored_by_cell_is_not_sorted(tmp_path, counts, monkeypatch):
     [
         ("%%MatrixMarket matrix coordinate integer general\n2 2 2\n1 1 3\n", "has 1"),
         ("%%MatrixMarket matrix coordinate integer general\n2 2 1\n1 1 3\n2 2 1\n", "has 2"),
-        ("%%MatrixMarket matrix coordinate complex general\n2 2 1\n1 1 1 1\n", "complex"),
-        ("%%MatrixMarket matrix array real general\n2 2\n1\n0\n0\n1\n", "array"),
-        ("%%MatrixMarket matrix coordinate integer symmetric\n2 2 1\n1 1 3\n", "symmetric"),
+        ("%%MatrixMarket matrix array real general\n2 2\n1\n0\n0\n", "4 entries, and has 3"),
+        ("%%MatrixMarket matrix coordinate integer\n2 2 1\n1 1 3\n", "no head of a matrix"),
+        ("1 1 3\n", "no head of a matrix"),
     ],
 )
 def test_a_mtx_that_is_none(tmp_path, text, message):
     (tmp_path / "matrix.mtx").write_text(text)
     with pytest.raises(ValueError, match=message):
         list(mtx_entries(tmp_path / "matrix.mtx"))
+
+
+@pytest.mark.parametrize("kind", ["complex general", "real symmetric", "integer skew-symmetric"])
+def test_a_mtx_of_something_else_is_called_so(tmp_path, kind):
+    head = f"%%MatrixMarket matrix coordinate {kind}"
+    (tmp_path / "matrix.mtx").write_text(f"{head}\n2 2 1\n1 1 3\n")
+    for name in ("barcodes.tsv", "genes.tsv"):
+        (tmp_path / name).write_text("a\nb\n")
+    with pytest.raises(InputError) as error:
+        read_all(tmp_path, 5)
+    told = " and ".join(kind.split())
+    assert error.value.what == f"the Matrix Market file is not one of counts, but {told}"
+    assert error.value.received == head
+
+
+@pytest.mark.parametrize("by_cell", [False, True])
+@pytest.mark.parametrize("numbers", ["integer", "unsigned-integer", "real", "double"])
+@pytest.mark.parametrize("form", ["array", "coordinate"])
+def test_a_mtx_of_any_form(tmp_path, form, numbers, by_cell):
+    """As SciPy writes dense matrices, and counts without a sign."""
+    counts = np.array([[1, 0, 3], [0, 2, 0]])
+    given = counts if by_cell else counts.T
+    if form == "array":
+        lines = [f"{given.shape[0]} {given.shape[1]}", *map(str, given.T.ravel())]
+    else:
+        lines = [f"{given.shape[0]} {given.shape[1]} 3"]
+        lines += [f"{i + 1} {j + 1} {given[i, j]}" for i, j in np.argwhere(given)]
+    head = f"%%MatrixMarket matrix {form} {numbers} general\r\n%\r\n"
+    (tmp_path / "matrix.mtx").write_text(head + "\r\n".join(lines) + "\r\n")
+    (tmp_path / "barcodes.tsv").write_text("a\nb\n")
+    (tmp_path / "genes.tsv").write_text("A\nB\nC\n")
+    np.testing.assert_array_equal(read_all(tmp_path, 5)[1], counts)
 
 
 def test_a_mtx_may_be_a_pattern(tmp_path):

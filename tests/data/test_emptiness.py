@@ -74,12 +74,12 @@ def test_values_are_spread_over_all_places():
 
 
 def test_full_cells_need_no_warning():
-    assert warnings(counts([50] * 9), counts([7, 5, 4]), None) == []
+    assert warnings(with_data(opened(counts([50] * 9), counts([7, 5, 4]), None))) == []
 
 
 def test_a_few_empty_cells_are_told_and_many_with_the_likely_cause():
     few, many = counts([50] * 30 + [0]), counts([80] * 10 + [2] * 90)
-    of_rna, of_atac = warnings(few, many, None)
+    of_rna, of_atac = warnings(with_data(opened(few, many, None)))
     assert of_rna.startswith("1 of 31 RNA cells are empty or nearly empty")
     assert of_atac.startswith("90 of 100 ATAC cells are empty or nearly empty")
     assert "unfiltered" in of_atac and "give the filtered" in of_atac

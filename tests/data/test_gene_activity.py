@@ -151,6 +151,15 @@ def test_peaks_from_a_column_of_names(name, kind):
     assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
 
 
+@pytest.mark.skipif(pd.__version__ < "2.3", reason="its text of pandas 3 needs Arrow")
+@pytest.mark.parametrize("names", [["chr1:5-15"], ["chr1.5.15"], ["b'chr1:5-15'"], ["1"]])
+def test_peaks_are_read_where_text_is_that_of_pandas_3(names):
+    with pd.option_context("future.infer_string", True):
+        var = pd.DataFrame({"place": ["chr1:5-15"]}, index=names)
+        assert var["place"].dtype == "str"
+        assert peak_intervals(var).to_numpy().tolist() == [["chr1", 5, 15]]
+
+
 def test_genes_are_no_peaks():
     genes = ["CD4", "HLA-A", "RP11-34-1", *(f"Gene{i}" for i in range(97))]  # 1 % look like peaks
     assert peak_intervals(pd.DataFrame(index=genes)) is None
@@ -174,15 +183,18 @@ SHORT = {"chrom": ["chr2L"] * 40, "start": range(0, 4000, 100), "end": range(50,
         ([f"ENSMUSG{i:011d}" for i in range(40)], {}),
         ([str(i) for i in range(40)], {"strand": [1, 2] * 20}),
         ([str(i) for i in range(40)], {"strand": ["+", "-"] * 20}),
+        ([str(i) for i in range(40)], {"strand": 1, "name": [*"abcdefghij"] * 4}),
     ],
-    ids=["symbols", "FlyBase", "Ensembl", "ArchR", "strand"],
+    ids=["symbols", "FlyBase", "Ensembl", "ArchR", "strand", "one strand and names"],
 )
 def test_genes_of_a_small_genome_are_no_peaks_where_they_have_places(names, more):
     assert peak_intervals(pd.DataFrame(SHORT | more, index=names)) is None
 
 
 @pytest.mark.parametrize("name", ["{}", "peak{}", "MACS2_peak_{}", "peak_{}a"])
-@pytest.mark.parametrize("more", [{}, {"strand": ["*"] * 40}, {"strand": ["."] * 40}])
+@pytest.mark.parametrize(
+    "more", [{}, {"strand": "*"}, {"strand": "."}, {"strand": "+"}, {"strand": 1, "name": "peak"}]
+)
 def test_numbered_features_with_places_are_peaks(name, more):
     names = [name.format(i) for i in range(40)]
     assert len(peak_intervals(pd.DataFrame(SHORT | more, index=names))) == 40

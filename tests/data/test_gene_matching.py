@@ -12,6 +12,11 @@ def match(rna, atac):
     return match_genes(np.array(rna), np.array(atac))
 
 
+def places(rna, atac):
+    """Where the names are that match best."""
+    return tuple(names.where for names in choose_names(rna, atac))
+
+
 def test_exact_names_in_the_order_of_rna():
     found = match(["C", "A", "B"], ["A", "X", "C"])
     assert list(found.genes) == ["C", "A"]
@@ -113,7 +118,7 @@ def test_a_column_that_matches_far_better_is_used():
 def test_the_column_may_have_any_name(column, kind):
     rna = pd.DataFrame({"biotype": "protein_coding", "n_cells": 1, column: SYMBOLS}, index=IDS)
     rna[column] = rna[column].astype(kind)
-    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == (column, "index")
+    assert places(rna, pd.DataFrame(index=SYMBOLS)) == (column, "index")
 
 
 @pytest.mark.parametrize(
@@ -128,23 +133,47 @@ def test_the_reference_before_the_names_is_none_of_theirs(prefix):
         assert list(match_features(rna, atac, minimum=1).genes) == SYMBOLS
 
 
-def test_names_of_two_references_are_left_alone():
-    both = pd.DataFrame(index=[*(f"hg19_{n}" for n in SYMBOLS), *(f"mm10_{n}" for n in SYMBOLS)])
+@pytest.mark.parametrize(
+    "form",
+    ["{}_GRCh38", "{}-hg38", "{}.hg19", "{}.GRCh38.p13", "{} (human)", "{}_RNA", "hg38.{}"]
+    + ["H.sapiens_{}", "Gene Expression:{}", "{0}|7{1}", "7{1}|{0}", "chr1:{1}-1{1}:{0}"]
+    + ["ENSG{1:011d}_GRCh38_{0}", "ENSG{1:011d}|{0}|kind{1}"],
+)
+def test_words_at_an_end_and_parts_of_names_are_none_of_theirs(form):
+    odd = [form.format(symbol, number) for number, symbol in enumerate(SYMBOLS)]
+    named, plain = (pd.DataFrame({"kind": "gene"}, index=names) for names in (odd, SYMBOLS))
+    for rna, atac in ((named, plain), (plain, named)):
+        assert list(match_features(rna, atac, minimum=1).genes) == SYMBOLS
+    with pytest.raises(InputError) as error:  # which shows what the file has
+        match_features(named, plain, minimum=7)
+    assert error.value.received.startswith(f"RNA names such as {odd[0]}, {odd[1]}")
+
+
+def test_ends_that_both_sides_have_stay():
+    """The genes of many species begin alike."""
+    rna = pd.DataFrame(index=[f"LOC_Os01g{i:05d}" for i in range(40)])
+    atac = pd.DataFrame(index=[*rna.index[:20], *(f"other{i}" for i in range(5))])
+    assert list(match_features(rna, atac, minimum=20).genes) == list(rna.index[:20])
+
+
+@pytest.mark.parametrize("between", ["_", ":", "___"])
+def test_names_of_two_references_are_left_alone(between):
+    both = [f"{reference}{between}{n}" for reference in ("hg19", "mm10") for n in SYMBOLS]
     with pytest.raises(InputError, match="share only 0 genes"):
-        match_features(both, pd.DataFrame(index=SYMBOLS), minimum=1)
+        match_features(pd.DataFrame(index=both), pd.DataFrame(index=SYMBOLS), minimum=1)
 
 
 def test_columns_of_both_sides():
     rna = pd.DataFrame({"gene_ids": [f"{i}.3" for i in IDS]}, index=SYMBOLS)
     atac = pd.DataFrame({"gene_id": IDS}, index=[f"other{i}" for i in range(6)])
-    assert choose_names(rna, atac) == ("gene_ids", "gene_id")
+    assert places(rna, atac) == ("gene_ids", "gene_id")
 
 
 def test_the_index_is_kept_unless_a_column_is_far_better():
     rna = pd.DataFrame({"gene_name": SYMBOLS}, index=[*SYMBOLS[:3], "x", "y", "z"])
-    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == ("index", "index")  # 6 against 3
+    assert places(rna, pd.DataFrame(index=SYMBOLS)) == ("index", "index")  # 6 against 3
     rna.index = [*SYMBOLS[:2], "w", "x", "y", "z"]
-    assert choose_names(rna, pd.DataFrame(index=SYMBOLS)) == ("gene_name", "index")  # 6 against 2
+    assert places(rna, pd.DataFrame(index=SYMBOLS)) == ("gene_name", "index")  # 6 against 2
 
 
 def test_missing_names_in_a_column_match_nothing():

@@ -20,6 +20,17 @@ def test_a_break_of_any_kind_becomes_a_space(between):
     assert one_line("B  cell ") == "B  cell "  # all else stays
 
 
+def test_a_letter_and_its_mark_are_one_sign(adata):
+    """macOS takes them apart, in names of files and lists made of these."""
+    assert one_line("Mu\u0308ller") == "M\u00fcller"
+    genes = ["A", "B"]
+    rna = adata([[1, 2]] * 4, genes, cell_type=["Mu\u0308ller", "M\u00fcller", "T", "B"])
+    atac = adata([[1, 2]] * 2, genes, cell_type=["M\u00fcller", "T"])
+    for name in ("Mu\u0308ller", "M\u00fcller"):
+        data, _ = pair(rna, atac, "cell_type", drop_types=[name], min_shared_genes=1)
+        assert data.types == ("B", "T") and len(data.atac_cells) == 1
+
+
 @pytest.mark.parametrize("between", BREAKS)
 def test_types_and_genes_of_a_training_are_of_one_line(adata, between):
     genes = [f"A{between}1", "B", "C"]

@@ -659,7 +659,11 @@ REFUSED = {
     "a gap before negative": (with_values({(2, 1): np.nan, (8, 3): -2}), "cell cell2, feature G1"),
     "infinite": (with_values({(8, 3): np.inf}, np.asarray), "not finite.*cell8"),
     "too large": (with_values({(8, 3): 1e300}, sparse.csc_matrix), "not finite.*cell8"),
-    "all zero": (with_values({...: 0}), "holds no counts.*all zero"),
+    "all zero": (with_values({...: 0}), "holds no counts.*all zero in X.*removed everything$"),
+    "all zero, and another matrix": (
+        with_values({...: 0}, counts=COUNTS, zeros=0 * COUNTS),
+        "holds no counts.*which have some: --rna_layer=counts$",
+    ),
     "a feature too many": (damaged(indices=at(-1, FEATURES)), f"not among the 7.*{DAMAGED}"),
     "a feature far out": (damaged(indices=at(3, 10**9)), f"not among the 7.*{DAMAGED}"),
     "a negative feature": (damaged(indices=at(3, -1)), f"not among the 7.*{DAMAGED}"),

@@ -295,6 +295,26 @@ def test_cells_without_a_count_in_the_shared_genes_are_told(rna, atac):
     assert any(w.startswith("2 of 3 ATAC cells are empty or nearly empty") for w in report.warnings)
 
 
+def test_a_type_whose_every_cell_is_empty_is_told(adata, atac):
+    counts = np.repeat([[1, 1, 1], [2, 0, 1], [0, 0, 0]], [12, 10, 11], axis=0)
+    rna = adata(counts, GENES, fine=["B"] * 12 + ["T1"] * 9 + ["gone"] * 12)
+    report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
+    assert "no RNA cell of these types has data" not in "".join(report.warnings)  # one is left
+    assert report.rare_types == {"T1": 9, "gone": 1}
+    rna.obs["fine"] = ["B"] * 12 + ["T1"] * 10 + ["gone"] * 11
+    report = pair(rna, atac, "fine", min_shared_genes=1)[0].matching
+    told = "no RNA cell of these types has data, so that none can be learned: gone"
+    assert told in report.warnings and report.rare_types == {"gone": 0}
+
+
+def test_types_of_which_one_alone_has_data_are_refused(adata, atac):
+    rna = adata([[1, 1, 1]] * 4 + [[0, 0, 0]] * 3, GENES, fine=["B"] * 4 + ["T1"] * 3)
+    with pytest.raises(InputError, match="with data are of fewer than two cell types") as error:
+        pair(rna, atac, "fine", min_shared_genes=1)
+    assert error.value.received == "B; 3 of 7 cells are empty or nearly empty there"
+    assert pair(rna, atac, "fine", min_shared_genes=1, supervised=False)
+
+
 def test_another_species_is_suspected(adata):
     rna = adata(np.ones((20, 2)), ["ACTB", "CD4"], fine=["a", "b"] * 10)
     atac = adata(np.ones((2, 2)), ["Actb", "Cd4"])

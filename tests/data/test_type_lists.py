@@ -34,8 +34,11 @@ def as_given(argument: str) -> tuple[str, ...]:
         (f"Mis,{LONG},B,CD4+,CCR7-", ["Mis", LONG, "B", "CD4+,CCR7-"]),
         ("CD4+, CCR7-", ["CD4+,CCR7-"]),
         ("CD8-positive,alpha-beta T cell", [LONG]),
+        ("CD8-positive ,  alpha-beta  T cell", [LONG]),
         ("B,T,B", ["B", "T, B"]),
         ("", []),
+        ("Mis,", ["Mis"]),
+        ("Mis,,B", ["Mis", "B"]),
     ],
 )
 def test_types_with_commas_need_no_quotes_and_may_have_them(argument, names):

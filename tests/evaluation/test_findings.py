@@ -243,7 +243,7 @@ def test_the_calibration_error_is_told_apart():
 
 def test_what_reading_the_data_told_is_not_said_twice():
     counts = sparse.csr_matrix(np.repeat([[9.0] * 30, [0.0] * 30], [9, 1], axis=0))
-    told_of_empty = emptiness.warnings(counts, counts, None)
+    told_of_empty = emptiness.warnings(emptiness.with_data(emptiness.opened(counts, counts, None)))
     genes = pd.DataFrame(index=["CD3D", "CD4"]), pd.DataFrame(index=["Cd3d", "Cd4"])
     told_of_case = match_features(*genes, 1).warnings("x")
     rare = ["types with fewer than 10 RNA cells can hardly be learned: NK (9)"]

@@ -156,11 +156,12 @@ def least_open(opened: np.ndarray) -> int:
 
 def floored(trained, answer: dict, empty: np.ndarray) -> dict[str, np.ndarray]:
     """An answer of the trained layers as a served model gives it: empty cells are unknown."""
-    probabilities, novelty = answer["probabilities"].copy(), answer["novelty"].copy()
-    probabilities[empty], novelty[empty] = 1 / len(trained.data.types), 1
+    names = "latent", "probabilities", "novelty"
+    latent, probabilities, novelty = (answer[name].copy() for name in names)
+    latent[empty], probabilities[empty], novelty[empty] = 0, 1 / len(trained.data.types), 1
     unknown = novelty > float(trained.served.model.readout.unknown_threshold)
     return {
-        "latent": answer["latent"],
+        "latent": latent,
         "probabilities": probabilities,
         "label": np.array(trained.data.types)[probabilities.argmax(axis=1)],
         "confidence": probabilities.max(axis=1),

@@ -262,6 +262,17 @@ def test_values_of_another_kind_than_those_of_the_training_are_told(
         assert len(told) == bool(text) and text in "".join(told)
 
 
+@pytest.mark.parametrize("value, cause", [(np.nan, "finite"), (-1, "negative"), (0, "no counts")])
+def test_no_counts_are_refused_by_their_cause(ask, simulated, tmp_path, caplog, value, cause):
+    counts = simulated["rna"].copy()
+    counts.X = counts.X.toarray()
+    counts.X[0 if value else ...] = value
+    counts.write_h5ad(tmp_path / "bad.h5ad")
+    with pytest.raises(InputError, match=cause):
+        ask(tmp_path / "bad.h5ad")
+    assert "log-normalised" not in caplog.text
+
+
 def of(found: AnnData) -> SimpleNamespace:
     names = ("label", "confidence", "novelty", "unknown")
     answer = {name: found.obs[f"scadv_{name}"].to_numpy() for name in names}
@@ -351,6 +362,18 @@ def test_a_model_without_types_embeds(ask, without_types, simulated, tmp_path):
     table = ask(tmp_path / "in.h5ad", output="out.csv", **given)
     assert table.columns.tolist() == ["cell", *(f"scadv_{i}" for i in range(1, 10))]
     np.testing.assert_allclose(table.to_numpy()[:, 1:].astype(float), found.obsm["X_scadv"])
+
+
+def test_a_model_without_types_tells_of_cells_without_data(without_types, simulated, tmp_path):
+    cells = simulated["rna"].copy()
+    cells.X = sparse.csr_matrix(cells.X.toarray() * (np.arange(cells.n_obs) >= 9)[:, None])
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    files = str(without_types.version), str(tmp_path / "in.h5ad"), "rna", str(tmp_path / "out.h5ad")
+    summary = annotate_file(AnnotateConfig(*files))
+    assert summary.empty == 9
+    assert any(
+        "9 of them are empty or nearly empty, and have a" in each for each in summary.lines()
+    )
 
 
 # What goes wrong leaves nothing, and an older output as it was.
