@@ -11,6 +11,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from left_out import without_pictures
 from one_model import alike, fit_alike
 from scipy import sparse
 
@@ -126,7 +127,10 @@ def run_on(tissue, folder, train_here, *flags):
 
 @pytest.fixture(scope="module")
 def held(tissue, train_here, tmp_path_factory):
-    return run_on(tissue, tmp_path_factory.mktemp("held"), train_here)
+    """Of which no picture is looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        return run_on(tissue, tmp_path_factory.mktemp("held"), train_here)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from left_out import without_export, without_pictures
 
 import scadv_tf
 from scadv_tf.config import RunConfig
@@ -360,7 +361,10 @@ def without_labels(run_few, train_apart):
 @pytest.fixture(scope="module")
 def again(run_few, train_here):
     """The same in another process, watched by TensorBoard, which must not change a number."""
-    return run_few(train_here, "again", "--tensorboard")
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        without_export(patch)
+        return run_few(train_here, "again", "--tensorboard")
 
 
 def test_without_labels_nothing_is_scored_and_all_else_is_there(without_labels):

@@ -10,6 +10,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+from left_out import without_pictures
 from one_model import alike
 from scipy import sparse
 
@@ -83,7 +84,8 @@ def main_job(tissue):
     """The folder of results of the main job on the same cells, from files."""
     files = {name: str(tissue.folder / f"{name}.h5ad") for name in ("rna", "atac")}
     outputs = {name: str(tissue.folder / name) for name in ("output_dir", "export_dir")}
-    with alike():
+    with alike(), pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
         training.run(RunConfig.of(**tissue.settings, **files, **outputs))
     return tissue.folder / "output_dir"
 

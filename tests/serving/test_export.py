@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from serving_twin import values_of
 from scadv_tf import InputError
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.gene_activity import link_peaks, peak_intervals
+from scadv_tf.serving import export as exporting
 from scadv_tf.serving.export import export, next_version
 from scadv_tf.serving.manifest import Background
 from scadv_tf.serving.served_model import ServedModel
@@ -62,6 +64,22 @@ def strict_json(path: Path) -> dict:
         raise ValueError(f"{constant} is not JSON")
 
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """A model that is exported several times is traced once, which takes longer than the rest."""
+    made = {}
+
+    def of(served):
+        if id(served) not in made:
+            made[id(served)] = served, ServedModel(served)  # both are kept, and so is the number
+        return made[id(served)][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "ServedModel", of)
+        patch.setattr(exporting, "signatures", functools.cache(signatures))
+        yield
 
 
 @pytest.fixture(scope="module")
