@@ -181,4 +181,6 @@ def _head(file: TextIO) -> _Head:
     if numbers != "pattern":  # which has places alone
         fields["value"] = np.float64
     rows, columns, *entries = map(int, line.split())
-    return _Head(rows, columns, *(entries or [rows * columns]), fields)
+    if len(entries) != (form == "coordinate"):
+        raise ValueError(f"'{line.strip()}' are no sizes of a matrix of the form {form}")
+    return _Head(rows, columns, entries[0] if entries else rows * columns, fields)
