@@ -18,8 +18,6 @@ from forked import finished
 from in_process import run_here
 from one_model import set_back
 
-from scadv_tf.comparison.apart import Outcome
-
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parent / "benchmarks"
@@ -63,12 +61,8 @@ def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation(monkeypatc
     assert found[0]["modality_mixing"] != found[3]["modality_mixing"]
 
 
-def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path, monkeypatch):
-    def here(function, *arguments, imports) -> Outcome:
-        return Outcome(function(*arguments), seconds=0.1, peak_memory_mb=100.0)
-
-    monkeypatch.setattr("scadv_tf.comparison.rows.run_apart", here)  # without four processes
-    given = ["--rows=none,atac_half", "--systems=linear,svm", "--seeds=1"]
+def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path):
+    given = ["--rows=none,atac_half", "--systems=linear,svm", "--seeds=1", "--noapart"]
     given.append(f"--output_dir={tmp_path}")
     found = lines_of("bench_shift.py", *given)
     rows, systems = ["none", "atac_half_5%"], ["linear", "svm"]

@@ -30,17 +30,24 @@ MEASURES = (HEADLINE, *SCORES, "seconds", "peak_memory_mb")
 
 
 class RowRunner:
-    """Runs rows on one input. Preparation and scores are made here, the system runs apart.
+    """Runs rows on one input. Preparation and scores are made here, the system runs elsewhere.
 
     Parameters
     ----------
     data : the input of all systems.
     truth : known labels of the ATAC cells, which stay in this process; None without.
     umap : whether each row has a UMAP and its silhouette, which can take longer than the system.
+    place : where the system runs, `run_apart` or `run_here`.
     """
 
-    def __init__(self, data: PairedData, truth: AtacTruth | None, umap: bool = True):
-        self._data, self._truth, self._draws = data, truth, umap
+    def __init__(
+        self,
+        data: PairedData,
+        truth: AtacTruth | None,
+        umap: bool = True,
+        place: Callable[..., Outcome] = run_apart,
+    ):
+        self._data, self._truth, self._draws, self._place = data, truth, umap, place
         self._prepared: dict[tuple[PreprocessingConfig, int], tuple[TrainingCells, float]] = {}
         self._umap_is_compiled = False
 
@@ -66,7 +73,7 @@ class RowRunner:
         if not SYSTEMS[system].raw:
             cells, prepare = self._prepare(config.preprocessing, seed)
         given = given_to(system, self._data, cells)
-        outcome = run_apart(run_system, system, given, config, imports=[SYSTEMS[system].home])
+        outcome = self._place(run_system, system, given, config, imports=[SYSTEMS[system].home])
         if outcome.error is not None:
             return failed_row(system, seed, outcome.error)
         return self._scored(system, config, outcome, prepare)

@@ -13,7 +13,8 @@ A line a perturbation, system and seed, then one with the means of that perturba
 the worst case and the mean over the perturbations; finished rows are kept in `rows/`, so the same
 command goes on where it was. --rows takes a part of the grid, by names or beginnings of names.
 Takes all flags of train_main.py. Each system runs in a process of its own, which costs some seconds
-a row; the preparation is made once a perturbation and seed, and counted for each system.
+a row, or with --noapart in this one, by which no answer changes; the preparation is made once a
+perturbation and seed, and counted for each system.
 """
 
 from __future__ import annotations
@@ -116,13 +117,15 @@ def account_of(all_types: tuple[str, ...], data, truth) -> dict:
 
 def rows_at_seed(name: str, data, truth, config, chosen, folder: Path) -> Iterator[dict]:
     """The content of each system's row on perturbed data, run or taken up."""
+    from scadv_tf.comparison.apart import run_apart, run_here
     from scadv_tf.comparison.fingerprint import digest_of
     from scadv_tf.comparison.rows import RowRunner
     from scadv_tf.comparison.run import run_row
     from scadv_tf.comparison.store import RowStore
 
     store = RowStore(folder / "rows" / re.sub(r"[^\w.%+-]+", "_", name))
-    runner, digest = RowRunner(data, truth, umap=False), digest_of(data, truth)
+    place = run_apart if flags.FLAGS.apart else run_here
+    runner, digest = RowRunner(data, truth, umap=False, place=place), digest_of(data, truth)
     for system in chosen.systems:
         if chosen.rerun:
             store.forget(system, config.training.seed)
@@ -195,5 +198,6 @@ def write(folder: Path, content: dict) -> str:
 if __name__ == "__main__":
     scadv_flags.define(more=[ComparisonConfig], help_of=HELP)
     flags.DEFINE_list("rows", [], "Names of perturbations, or beginnings of names; default: all.")
+    flags.DEFINE_bool("apart", True, "Run each system in a process of its own.")
     flags.DEFINE_bool("novel", False, "Keep ATAC cells of types that RNA lacks; they never count.")
     console.run_app(main)
