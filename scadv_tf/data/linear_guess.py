@@ -7,7 +7,8 @@ modality blurs.
 
 What a few cells say of their type hangs on which cells these are. So the guess is the mean of many,
 each of RNA cells drawn anew from those that there are (bagging, Breiman 1996), and is as sure as
-these agree.
+these agree. A draw leaves a third of the cells out: what it says of them tells how far it is to be
+believed, which a temperature sees to.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows, blocks
+from scadv_tf.data.temperature import most_probable_temperature
 
 # Of the covariance: the more, the more the mean of a type alone decides. From .2 to .5 the scores
 # on all data sets are alike.
@@ -83,11 +85,20 @@ class Discriminant:
         """Probabilities of the types [cells, K]."""
         from scipy.special import softmax
 
-        found = [
-            softmax(values @ coefficients + offsets, axis=1)
-            for coefficients, offsets in zip(self.coefficients, self.offsets, strict=True)
-        ]
-        return np.mean(found, axis=0)
+        return np.mean([softmax(self.logits(values, m), axis=1) for m in range(self.draws)], axis=0)
+
+    @property
+    def draws(self) -> int:
+        """Their number M."""
+        return len(self.offsets)
+
+    def logits(self, values: np.ndarray, draw: int) -> np.ndarray:
+        """What one of the analyses says of cells [cells, K], before the softmax."""
+        return values @ self.coefficients[draw] + self.offsets[draw]
+
+    def at(self, temperature: float) -> Discriminant:
+        """The same, less sure by a temperature."""
+        return Discriminant(self.coefficients / temperature, self.offsets / temperature)
 
 
 def _analysis(values: np.ndarray, labels: np.ndarray, types: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +139,9 @@ class LinearGuess:
     def fit(cls, features: np.ndarray, labels: np.ndarray, types: int) -> LinearGuess:
         """Learns from RNA cells [R, D] of known types [R], of K in all."""
         drawn, views = draws(labels), (features, unit_rows(features))
-        first, second = (Discriminant.fit(view, labels, types, drawn) for view in views)
+        parts = [Discriminant.fit(view, labels, types, drawn) for view in views]
+        temperature = _temperature(parts, views, labels, drawn)
+        first, second = (part.at(temperature) for part in parts)
         return cls((first, second))
 
     def __call__(self, features: Rows) -> np.ndarray:
@@ -143,3 +156,40 @@ class LinearGuess:
     def voted(self, features: Rows, neighbors: NeighborLists | None) -> np.ndarray:
         """The same, of each cell the mean over it and its neighbours."""
         return neighbor_mean(self(features), neighbors)
+
+
+def _temperature(
+    parts: Sequence[Discriminant],
+    views: Sequence[np.ndarray],
+    labels: np.ndarray,
+    drawn: Sequence[np.ndarray],
+) -> float:
+    """The temperature at which cells are guessed best by the draws that left them out.
+
+    Parameters
+    ----------
+    parts, views : of both views, the analyses and the features [R, D].
+    labels : type codes [R].
+    drawn : rows of each draw.
+    """
+    from scipy.special import softmax
+
+    left_out = [np.setdiff1d(np.arange(len(labels)), rows) for rows in drawn]
+    times = np.bincount(np.concatenate(left_out), minlength=len(labels))
+    if not times.any():
+        return 1.0
+    logits = [
+        (share, rows, part.logits(view[rows], draw))
+        for share, part, view in zip(VIEW_SHARES, parts, views, strict=True)
+        for draw, rows in enumerate(left_out)
+    ]
+
+    def log_likelihood(temperature: float) -> float:
+        own = np.zeros(len(labels))
+        for share, rows, found in logits:
+            chances = softmax(found / temperature, axis=1)
+            own[rows] += share * chances[np.arange(len(rows)), labels[rows]]
+        means = own[times > 0] / times[times > 0]
+        return float(np.log(np.maximum(means, np.finfo(float).tiny)).sum())
+
+    return most_probable_temperature(log_likelihood)

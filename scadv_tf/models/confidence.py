@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# From 1 on: that a network is too modest about RNA cells is no reason to be surer of ATAC cells.
-TEMPERATURES = (1.0, 20.0)
-# Standard deviation of log T before any cell is seen, about that of trainings on hundreds of cells.
-SPREAD = 0.25
+from scadv_tf.data.temperature import most_probable_temperature
 
 
 def held_out_rows(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -24,31 +21,22 @@ def held_out_rows(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The most probable temperature T of ``softmax(logits / T)``.
-
-    Temperature scaling (Guo et al. 2017): one number that changes no label. Beforehand log T is
-    normal around 0 with the deviation `SPREAD`, which counts where cells are few: were four all
-    wrong, their likelihood alone would be sure of nothing. At least 1, as without cells.
+    """The most probable temperature T of ``softmax(logits / T)``; 1 without cells.
 
     Parameters
     ----------
     logits : [N, K] of held-out cells.
     labels : type codes [N].
     """
-    from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
     if not len(labels):
         return 1.0
     logits = np.asarray(logits, np.float64)
     own = logits[np.arange(len(labels)), labels]
-
-    def loss(log_temperature: float) -> float:
-        temperature = np.exp(log_temperature)
-        likelihood = np.sum(logsumexp(logits / temperature, axis=1) - own / temperature)
-        return float(likelihood + (log_temperature / SPREAD) ** 2 / 2)
-
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    return most_probable_temperature(
+        lambda temperature: np.sum(own / temperature - logsumexp(logits / temperature, axis=1))
+    )
 
 
 def type_spread(features: np.ndarray, labels: np.ndarray, types: int) -> tuple:
@@ -69,8 +57,10 @@ def unknown_threshold(held_out_novelty: np.ndarray, share: float) -> float:
     """The novelty above which a `share` of held-out cells of known types lies; 1 without cells.
 
     So `share` is the chance that a cell of a known type is called unknown, were it measured as the
-    held-out cells were.
+    held-out cells were: of n of them, another one is above the k-th smallest with the chance
+    1 - k / (n + 1), as it is equally often in each place among them. Where these are too few for
+    the share, it is the largest.
     """
     if not len(held_out_novelty):
         return 1.0
-    return float(np.quantile(held_out_novelty, 1 - share))
+    return float(np.quantile(held_out_novelty, 1 - share, method="weibull"))

@@ -16,6 +16,7 @@ from scadv_tf.data.linear_guess import (
     draws,
 )
 from scadv_tf.data.rows import DiskRows
+from scadv_tf.data.temperature import SPREAD
 
 
 def cloud(types, cells: int = 80, width: int = 5, seed: int = 0):
@@ -26,7 +27,9 @@ def cloud(types, cells: int = 80, width: int = 5, seed: int = 0):
     return (centers[codes] + random.normal(size=(cells, width))).astype(np.float32), codes
 
 
-def twin(values: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+def twin(
+    values: np.ndarray, labels: np.ndarray, others: np.ndarray, temperature: float = 1.0
+) -> np.ndarray:
     """Probabilities of the types that are there, by Bayes' rule for normal densities."""
     values, others = values.astype(float), others.astype(float)
     types, counts = np.unique(labels, return_counts=True)
@@ -38,7 +41,15 @@ def twin(values: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarr
     inverse = np.linalg.inv(within)
     away = others[:, None, :] - means
     squares = np.einsum("bkd,de,bke->bk", away, inverse, away)
-    return softmax(np.log(counts / len(labels)) - squares / 2, axis=1)
+    return softmax((np.log(counts / len(labels)) - squares / 2) / temperature, axis=1)
+
+
+def temperature_of(guess: LinearGuess, features: np.ndarray, labels: np.ndarray) -> float:
+    """By which all numbers of a guess are smaller than without one."""
+    plain = Discriminant.fit(features, labels, max(labels) + 1, draws(labels))
+    ratios = plain.coefficients / guess.parts[0].coefficients
+    np.testing.assert_allclose(ratios, ratios.flat[0], rtol=1e-5)
+    return ratios.flat[0]
 
 
 def directions(values: np.ndarray) -> np.ndarray:
@@ -63,17 +74,53 @@ def test_a_discriminant_is_bayes_rule_for_normal_types(types):
 def test_the_guess_is_the_weighted_mean_of_both_views(types):
     features, labels = cloud(types)
     others = 2 * cloud(types, seed=1)[0]
-    found = LinearGuess.fit(features, labels, 6)(others)
+    fitted = LinearGuess.fit(features, labels, 6)
+    found, parts = fitted(others), fitted.parts
     assert found.dtype == np.float32 and found.shape == (80, 6)
-    drawn = draws(labels)
-    views = (features, others), (directions(features), directions(others))
-    of_views = [
-        np.mean([twin(known[rows], labels[rows], new) for rows in drawn], axis=0)
-        for known, new in views
-    ]
     assert sum(VIEW_SHARES) == 1
+    of_views = [part(view) for part, view in zip(parts, (others, directions(others)), strict=True)]
     expected = VIEW_SHARES[0] * of_views[0] + VIEW_SHARES[1] * of_views[1]
-    np.testing.assert_allclose(found[:, types], expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_temperature_is_the_most_probable_one_for_cells_that_draws_left_out():
+    features, labels = cloud([0, 1, 2], cells=60, width=12)
+    found = temperature_of(LinearGuess.fit(features, labels, 3), features, labels)
+
+    def loss(temperature: float) -> float:
+        """Of the mean answer of the draws without a cell, and of temperatures beforehand."""
+        told = np.zeros((len(labels), 3))
+        for rows in draws(labels):
+            out = sorted(set(range(len(labels))) - set(rows))
+            for share, view in zip(VIEW_SHARES, (features, directions(features)), strict=True):
+                told[out] += share * twin(view[rows], labels[rows], view[out], temperature)
+        once = told.any(axis=1)  # some cell may be in every draw
+        own = told[once, labels[once]] / told[once].sum(axis=1)
+        return (np.log(temperature) / SPREAD) ** 2 / 2 - np.log(own).sum()
+
+    assert 1.05 < found < 5
+    best = loss(found)
+    assert all(loss(found * factor) > best for factor in (0.9, 0.98, 1.02, 1.1))
+
+
+def test_a_guess_of_few_cells_is_less_wrong_with_the_temperature_and_many_need_none():
+    temperatures, lost = [], []
+    for cells in (12, 200):
+        random = np.random.default_rng(0)
+        centers = random.normal(size=(4, 30)) / 2
+        labels, truth = np.repeat(np.arange(4), cells), np.tile(np.arange(4), 500)
+        features = centers[labels] + random.normal(size=(4 * cells, 30))
+        asked = centers[truth] + random.normal(size=(2000, 30))
+        guess = LinearGuess.fit(features, labels, 4)
+        temperatures.append(temperature_of(guess, features, labels))
+        parts = tuple(part.at(1 / temperatures[-1]) for part in guess.parts)
+        losses = [
+            -np.log(each(asked)[np.arange(2000), truth]).mean()
+            for each in (guess, LinearGuess(parts))
+        ]
+        lost.append(losses[0] / losses[1])
+    assert temperatures[0] > 1.5 and 1 <= temperatures[1] < 1.1
+    assert lost[0] < 0.92 and abs(lost[1] - 1) < 0.01
 
 
 def test_draws_keep_the_types_and_are_the_same_each_time():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
+from scadv_tf.data.temperature import SPREAD, TEMPERATURES
 from scadv_tf.models.confidence import (
-    SPREAD,
-    TEMPERATURES,
     fit_temperature,
     held_out_rows,
     type_spread,
@@ -155,10 +154,11 @@ def test_what_never_varies_and_a_type_without_cells_are_divided_by_no_zero():
 
 
 def test_the_threshold_by_hand():
-    # Eleven cells at 0, 0.1, …, 1: a tenth of the way from the top is 0.9.
-    novelty = np.arange(11)[::-1] / 10
+    # Of 19 cells another one is above the largest in 1 of 20 cases; of fewer more often.
+    novelty = np.arange(1, 20) / 20
+    assert unknown_threshold(novelty, 0.05) == pytest.approx(0.95)
     assert unknown_threshold(novelty, 0.1) == pytest.approx(0.9)
-    assert unknown_threshold(novelty, 0.5) == pytest.approx(0.5)
+    assert unknown_threshold(novelty[:4], 0.05) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.3, 1.0])
@@ -177,6 +177,14 @@ def test_the_share_holds_for_other_cells_drawn_alike():
     random = np.random.default_rng(1)
     threshold = unknown_threshold(random.beta(1, 6, size=2000), 0.05)
     assert np.mean(random.beta(1, 6, size=20_000) > threshold) == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize(("cells", "share"), [(3, 0.25), (24, 0.05), (24, 0.1), (60, 0.05)])
+def test_the_share_holds_for_few_cells_too(cells, share):
+    random = np.random.default_rng(0)
+    thresholds = [unknown_threshold(random.random(cells), share) for _ in range(4000)]
+    # Of uniform numbers, 1 - t are above t.
+    assert np.mean(1 - np.array(thresholds)) == pytest.approx(share, abs=0.01)
 
 
 def test_without_held_out_cells_nothing_is_above_the_threshold():
