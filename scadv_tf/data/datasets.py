@@ -48,6 +48,7 @@ from scadv_tf.data.several_files import COLUMN, paths_of, together
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.settings import option
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
-    batches_of(rna.obs, source.rna_batch_key, "--rna_batch_key")
+    _batches_of(rna.obs, source, "rna")
     atac = _modality(source, "atac", source.atac_layer, given)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
@@ -169,7 +170,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
             source = replace(source, atac_label_key=key)
     if "atac" not in given and len(paths_of(source.atac)) > 1:
         source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
-    batches_of(atac.obs, source.atac_batch_key, "--atac_batch_key")
+    _batches_of(atac.obs, source, "atac")
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source, beside=given.get("atac_peaks"))
 
@@ -270,11 +271,13 @@ def _fewest_genes(source: DatasetSource, measure: Measure) -> int:
 
 def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
     """Modality -> the batches of its cells, where there are several."""
-    found = {
-        "rna": batches_of(data.rna_obs, source.rna_batch_key, "--rna_batch_key"),
-        "atac": batches_of(data.atac_obs, source.atac_batch_key, "--atac_batch_key"),
-    }
+    found = {name: _batches_of(getattr(data, f"{name}_obs"), source, name) for name in MODALITIES}
     return {name: batches for name, batches in found.items() if batches is not None}
+
+
+def _batches_of(obs: pd.DataFrame, source: DatasetSource, modality: str) -> pd.Categorical | None:
+    key = getattr(source, f"{modality}_batch_key")
+    return batches_of(obs, key, f"--{modality}_batch_key", f"--{modality}_labels")
 
 
 @recipe("pbmc")
