@@ -113,7 +113,7 @@ def _features(
             parts: Iterable[np.ndarray] = [found]
         else:
             blocks = cells[name].blocks("projecting")
-            parts = (features_of(logged, members=members) for logged, _, members in blocks)
+            parts = (features_of(block.genes, members=block.members) for block in blocks)
         features[name] = _joined(parts, folders[name], f"{name}_features")
     return replace(preprocessor, reference=reference), features
 
