@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     InputError : see `input_columns`.
     """
     columns = input_columns(source.var, modality, model.assets)
+    if source.stored.better_genome is not None:
+        columns = replace(columns, better_genome=source.stored.better_genome)
     if modality == "atac" and model.measure.is_levels:
         return columns
     trained_on_counts = model.manifest.get("trained_on_counts", {}).get(modality)

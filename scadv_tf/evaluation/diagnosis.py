@@ -141,7 +141,7 @@ class NewCells:
     unknown, unsure : how many of the others resemble no type, and have a label of low confidence.
     matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
     query : what cells that are not RNA are called.
-    better_genome : that their peaks are of, where the model's genes are of another.
+    better_genome : that their peaks or fragments are of, where the model's genes are of another.
     """
 
     modality: str
