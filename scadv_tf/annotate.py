@@ -143,11 +143,19 @@ class Summary:
 
     def diagnosis(self) -> Diagnosis:
         """Whether to trust that."""
-        from scadv_tf.evaluation.diagnosis import diagnose_new_cells
+        from scadv_tf.evaluation.diagnosis import NewCells, diagnose_new_cells
 
-        counts = self.cells, self.empty, self.unknown - self.empty, self.unsure
-        how, better = self.columns.matched_how, self.columns.better_genome
-        return diagnose_new_cells(how, self.modality, *counts, self.query, better)
+        seen = NewCells(
+            self.modality,
+            self.cells,
+            self.empty,
+            self.unknown - self.empty,
+            self.unsure,
+            self.columns.matched_how,
+            self.query,
+            self.columns.better_genome,
+        )
+        return diagnose_new_cells(seen)
 
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED

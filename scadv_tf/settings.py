@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 LARGEST = 2**63 - 1  # whole number that NumPy and TensorFlow hold
+NAMES = ("B", "T cell")  # what a list of names looks like
 
 
 def option(
@@ -33,19 +35,34 @@ class Checked:
 
     def __post_init__(self: DataclassInstance) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list):
-                value = tuple(value)
-                object.__setattr__(self, field.name, value)
+            value = _listed(getattr(self, field.name), field.default)
+            object.__setattr__(self, field.name, value)
             _check_type(field, value)
             _check_value(field, value)
+
+
+def _listed(value: Any, default: Any) -> Any:
+    """A list as a tuple; and names in one text as their flag reads them, between commas."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and _holds_names(default):
+        try:
+            return tuple(name.strip() for line in csv.reader([value], strict=True) for name in line)
+        except csv.Error:  # a line break, or quotes that do not end
+            return value
+    return value
+
+
+def _holds_names(default: Any) -> bool:
+    """Whether several values are names; a tuple without a default holds such."""
+    return isinstance(default, tuple) and all(isinstance(item, str) for item in default)
 
 
 def _check_type(field: dataclasses.Field, value: Any) -> None:
     if not _is_like(value, field.default):
         raise InputError(
             what=f"The setting {field.name} has the wrong type.",
-            expected=f"a value like {field.default!r}",
+            expected=f"a value like {NAMES if field.default == () else field.default!r}",
             received=f"{field.name}={value!r}",
             advice=f"Give --{field.name} as the help text shows.",
         )

@@ -11,24 +11,19 @@ import pandas as pd
 import pytest
 from all_losses import ALL_LOSSES
 from one_model import fit_alike
+from tiny_training import TINY, outcome, tissue_for
 
-from scadv_tf import InputError, RunConfig, fit, load_dataset
+from scadv_tf import InputError, RunConfig, fit
 from scadv_tf.checkpoints import FILE, Checkpoints, Snapshot
 from scadv_tf.config import LossConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import new_model
 
 pytestmark = pytest.mark.slow
 
 CONFIG = RunConfig.of(
     epochs=5,
-    neighbors=5,
-    lsi_size=4,
-    projection_size=8,
-    encoder_sizes=(32, 16),
-    generator_sizes=(16,),
-    atac_discriminator_sizes=(16,),
+    **TINY,
     **ALL_LOSSES,
 )
 
@@ -57,17 +52,11 @@ class Interrupts(keras.callbacks.Callback):
 
 @pytest.fixture(scope="module")
 def tissue():
-    data, _ = load_dataset(
-        "synthetic", DatasetSource(synthetic_cells=200, synthetic_difficulty=0.2, seed=3)
-    )
-    return data, preprocessing.fit(data, CONFIG.preprocessing)
+    return tissue_for(CONFIG)
 
 
 def train(tissue, config=CONFIG, checkpoints=None, callbacks=(), fit=fit_alike):
-    data, cells = tissue
-    given = cells, data.rna_labels, len(data.types), config
-    model, history = fit(*given, callbacks=callbacks, checkpoints=checkpoints)
-    return model.get_weights(), history.drop(columns=["seconds", "step_seconds"])
+    return outcome(tissue, config, fit, callbacks=callbacks, checkpoints=checkpoints)
 
 
 @pytest.fixture(scope="module")

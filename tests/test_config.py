@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 from scadv_tf.config import (
     SECTIONS,
+    DataConfig,
     LossConfig,
     NetworkConfig,
     PreprocessingConfig,
@@ -165,7 +167,7 @@ WRONG_TYPES = {
     int: [2.5, "3", True, None, (3,)],
     float: ["0.1", True, None, (0.1,)],
     str: [3, None, b"text", ("text",)],
-    tuple: [3, "text", None],
+    tuple: [3, "a\nb", None],
 }
 
 
@@ -190,6 +192,20 @@ def test_whole_numbers_do_for_fractions():
 
 def test_a_list_becomes_a_tuple():
     assert NetworkConfig(encoder_sizes=[7, 3]).encoder_sizes == (7, 3)
+
+
+@pytest.mark.parametrize("text", ["B", "Mis, T cell", '"CD8, memory",B', "", " B ,", "a'b"])
+def test_names_in_one_text_are_those_of_the_flag(text):
+    values = flags.FlagValues()
+    flags.DEFINE_list("names", [], "Names.", flag_values=values)
+    values(["program", f"--names={text}"])
+    assert DataConfig(drop_types=text).drop_types == tuple(values.names)
+
+
+def test_what_is_no_list_of_names_is_told_what_is():
+    for value in (5, 'B,"T', ("B", 3)):
+        assert refusal(DataConfig, drop_types=value).expected == "a value like ('B', 'T cell')"
+    assert refusal(NetworkConfig, encoder_sizes="64").expected == "a value like (1024, 128)"
 
 
 @pytest.mark.slow

@@ -9,23 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from tiny_training import TINY, outcome, tissue_for
 
-from scadv_tf import InputError, RunConfig, fit, load_dataset
+from scadv_tf import InputError, RunConfig, fit
 from scadv_tf.checkpoints import FILE, Checkpoints
-from scadv_tf.data import preprocessing
-from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.models.phases import Phase
 
 pytestmark = pytest.mark.slow
 
 CONFIG = RunConfig.of(
     epochs=4,
-    neighbors=5,
-    lsi_size=4,
-    projection_size=8,
-    encoder_sizes=(32, 16),
-    generator_sizes=(16,),
-    atac_discriminator_sizes=(16,),
+    **TINY,
     cycle=0.1,
     # Fewer losses take less time to trace, which each training does anew here.
     contrastive=0.0,
@@ -36,17 +30,11 @@ STEPS = 7  # of a pass over 200 cells
 
 @pytest.fixture(scope="module")
 def tissue():
-    data, _ = load_dataset(
-        "synthetic", DatasetSource(synthetic_cells=200, synthetic_difficulty=0.2, seed=3)
-    )
-    return data, preprocessing.fit(data, CONFIG.preprocessing)
+    return tissue_for(CONFIG)
 
 
 def train(tissue, config=CONFIG, checkpoints=None):
-    data, cells = tissue
-    given = cells, data.rna_labels, len(data.types), config
-    model, history = fit(*given, checkpoints=checkpoints)
-    return model.get_weights(), history.drop(columns=["seconds", "step_seconds"])
+    return outcome(tissue, config, checkpoints=checkpoints)
 
 
 def spoilt(monkeypatch, name: str, step: int, times: int, gradient: bool = False) -> None:

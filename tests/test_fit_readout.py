@@ -6,32 +6,23 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tiny_training import TINY, tissue_for
 
-from scadv_tf import RunConfig, load_dataset
+from scadv_tf import RunConfig
 from scadv_tf.annotation import annotate_cells, fit_readout
-from scadv_tf.data import preprocessing
-from scadv_tf.data.datasets import DatasetSource
 from scadv_tf.fitting import build_model
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.readout import Readout
 
 pytestmark = pytest.mark.slow
 
-CONFIG = RunConfig.of(
-    neighbors=5,
-    lsi_size=4,
-    projection_size=8,
-    encoder_sizes=(32, 16),
-    generator_sizes=(16,),
-    atac_discriminator_sizes=(16,),
-)
+CONFIG = RunConfig.of(**TINY)
 
 
 @pytest.fixture(scope="module")
 def untrained():
     """An untrained model, which is far from calibrated, its cells and their labels."""
-    data, _ = load_dataset("synthetic", DatasetSource(synthetic_cells=150, seed=3))
-    cells = preprocessing.fit(data, CONFIG.preprocessing)
+    data, cells = tissue_for(CONFIG, cells=150, difficulty=0.5)
     return build_model(cells, len(data.types), CONFIG), cells, data.rna_labels
 
 

@@ -84,17 +84,8 @@ def integrate(
     from scadv_tf import training
     from scadv_tf.results import warnings_of
 
-    keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
-    settings = {name: key for name, key in keys.items() if key} | settings
-    if atac is None and hasattr(rna, "mod"):
-        atac = rna
-    given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
-    given = {name: each for name, each in given.items() if each is not None}
-    config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
-    given = {name: each for name, each in given.items() if not is_path(each)}
+    config, given = _asked(rna, atac, batch_key, settings)
     measure = Measure.of(config.data)
-    if hasattr(given.get("atac"), "mod") and measure.of_kind.features != "atac":
-        given["atac"] = anndata_of(given["atac"], measure.of_kind.features)
     _check_apart(given)
     targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
     if not given:
@@ -111,16 +102,31 @@ def integrate(
         served, background = training.exportable(trained, results)
         of_all = training.of_all(trained, results)
         warnings = warnings_of(results)
-        answers, notes = _answers(of_all, given), _notes(results, warnings)
+        notes = _notes(results, warnings)
         results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
-        for modality, (found, umap) in answers.items():
-            adata = targets.get(modality)
-            if adata is None:
-                adata = targets[modality] = _without_counts(of_all.data, modality)
-            write_into(adata, found)
-            adata.obsm[UMAP] = umap
-            adata.uns["scadv"] = deepcopy(notes) | {"modality": modality}
+        _write(of_all, given, notes, targets)
     return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
+
+
+def _asked(
+    rna: AnnData | MuData | str | Path | None,
+    atac: AnnData | MuData | str | Path | None,
+    batch_key: str,
+    settings: dict[str, Any],
+) -> tuple[RunConfig, dict[str, AnnData | MuData]]:
+    """The settings, in which paths stand, and what is read in place of files; see `integrate`."""
+    keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
+    settings = {name: key for name, key in keys.items() if key} | settings
+    if atac is None and hasattr(rna, "mod"):
+        atac = rna
+    given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
+    given = {name: each for name, each in given.items() if each is not None}
+    config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
+    objects = {name: each for name, each in given.items() if not is_path(each)}
+    features = Measure.of(config.data).of_kind.features
+    if hasattr(objects.get("atac"), "mod") and features != "atac":
+        objects["atac"] = anndata_of(objects["atac"], features)
+    return config, objects
 
 
 def _configured(settings: dict) -> RunConfig:
@@ -162,6 +168,22 @@ def _check_apart(given: dict[str, AnnData | MuData]) -> None:
             advice="Give each its own, e.g. adata[:, adata.var['feature_types'] == "
             "'Gene Expression'].copy() and the same with 'Peaks'.",
         )
+
+
+def _write(
+    results: Results,
+    given: dict[str, AnnData | MuData],
+    notes: dict[str, object],
+    targets: dict[str, AnnData],
+) -> None:
+    """Writes what is said of all cells into the targets; of a path, into cells without counts."""
+    for modality, (found, umap) in _answers(results, given).items():
+        if modality not in targets:
+            targets[modality] = _without_counts(results.data, modality)
+        adata = targets[modality]
+        write_into(adata, found)
+        adata.obsm[UMAP] = umap
+        adata.uns["scadv"] = deepcopy(notes) | {"modality": modality}
 
 
 def _answers(

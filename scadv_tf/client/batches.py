@@ -115,14 +115,7 @@ def batches_asked(
         if assets.batches.get(modality):
             logger.info("no %s: no cell is taken for one of the batches of the training", flag)
         return None
-    known = _known_batches(assets, modality)
-    if not known:
-        raise InputError(
-            what=f"the model corrects for no batches of {modality.upper()} cells",
-            expected=f"a model that was trained with --{modality}_batch_key and several batches",
-            received=f"{flag}={key}",
-            advice=f"leave {flag} out",
-        )
+    known = _known_batches(assets, modality, flag, f"{flag}={key}")
     elsewhere = f"cells of a 10x file have none: give an AnnData or .h5ad of them with obs['{key}']"
     found = column_texts(column_of_batches(table(), key, flag, elsewhere))
     others = [name for name in np.unique(found).tolist() if name and name not in known]
@@ -138,15 +131,17 @@ def batch_codes(
 ) -> np.ndarray | None:
     """Positions of the cells' batches, int64 [cells]; -1 for one that the model does not know.
 
-    None without names, and of a model that corrects for no batches of the modality.
+    None without names.
 
     Raises
     ------
-    InputError : there is not one name for each cell, or the model's batches are not known.
+    InputError : there is not one name for each cell, the model knows no batches of the modality, or
+        its batches are not known.
     """
-    known = [] if names is None else _known_batches(assets, modality)
-    if names is None or not known:
+    if names is None:
         return None
+    names = np.atleast_1d(np.asarray(names, dtype=object))
+    known = _known_batches(assets, modality, "batches", f"batches of {len(names):,} cells")
     if len(names) != cells:
         raise InputError(
             what="the number of batches does not fit",
@@ -154,7 +149,7 @@ def batch_codes(
             received=f"{len(names):,}",
             advice="give one name a cell, '' for a cell of none",
         )
-    return pd.Index(known).get_indexer(np.asarray(names, dtype=object)).astype(np.int64)
+    return pd.Index(known).get_indexer(names).astype(np.int64)
 
 
 def batch_inputs(codes: np.ndarray | None, size: int) -> Iterator[dict[str, np.ndarray]]:
@@ -164,7 +159,8 @@ def batch_inputs(codes: np.ndarray | None, size: int) -> Iterator[dict[str, np.n
     return ({"batch": codes[i : i + size]} for i in range(0, len(codes), size))
 
 
-def _known_batches(assets: Assets, modality: str) -> list[str]:
+def _known_batches(assets: Assets, modality: str, option: str, received: str) -> list[str]:
+    """The training's batches of a modality, which are asked for by an option, as received."""
     if not assets.manifest:
         raise InputError(
             what="the model's batches are not known",
@@ -172,7 +168,15 @@ def _known_batches(assets: Assets, modality: str) -> list[str]:
             received="names of genes alone",
             advice="give genes='<export>/<version>/assets/genes.txt', or leave the batches out",
         )
-    return assets.batches.get(modality, [])
+    known = assets.batches.get(modality, [])
+    if not known:
+        raise InputError(
+            what=f"the model corrects for no batches of {modality.upper()} cells",
+            expected=f"a model that was trained with --{modality}_batch_key and several batches",
+            received=received,
+            advice=f"leave {option} out",
+        )
+    return known
 
 
 def model_batches(

@@ -116,7 +116,7 @@ class ExportedModel:
         Raises
         ------
         InputError : the shapes do not fit, a count is negative or not finite, or the model has no
-            types, or no peaks.
+            types, or no peaks or batches of these cells where some are given.
         """
         name = f"annotate_{modality}" + ("_sparse" if peaks is None else "_peaks")
         return self._asked(name, modality, counts, peaks, sparse_inputs, batches)

@@ -40,7 +40,7 @@ class InputColumns:
     to_genes : CSR [F, G], which features add up to which gene.
     to_peaks : CSR [F, P], which features open which peak; None if neighbours are found by genes.
     matched_how : how many genes were matched in which way, see `GeneMatch`.
-    better_genome : that the peaks are of, where the model's genes are of another.
+    better_genome : that the peaks or fragments are of, where the model's genes are of another.
     """
 
     to_genes: sparse.csr_matrix
@@ -110,7 +110,9 @@ def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) ->
 
     chosen = {"--barcodes": barcodes, "--min_fragments": min_fragments != Counting.min_fragments}
     given = tuple(flag for flag, is_given in chosen.items() if is_given)
-    return Counting(intervals, barcodes, min_fragments, given)
+    places = None if model.intervals is None else model.intervals.genes
+    genes = None if places is None else lambda: places
+    return Counting(intervals, barcodes, min_fragments, given, genes=genes)
 
 
 def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:

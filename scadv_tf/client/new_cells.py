@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+COUNTS, NO_COUNTS = "counts", "values that are no counts, as log-normalised ones"
+
 
 def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> InputColumns:
     """How the input's features become the model's; warns of values of another kind than trained.
@@ -26,15 +29,22 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     InputError : see `input_columns`.
     """
     columns = input_columns(source.var, modality, model.assets)
+    if source.stored.better_genome is not None:
+        columns = replace(columns, better_genome=source.stored.better_genome)
     if modality == "atac" and model.measure.is_levels:
         return columns
-    trained = model.manifest.get("trained_on_counts", {}).get(modality)
-    if trained is not None and (source.looks_transformed if trained else source.looks_counted)():
-        kinds = ["values that are no counts, as log-normalised ones", "counts"]
+    trained_on_counts = model.manifest.get("trained_on_counts", {}).get(modality)
+    if trained_on_counts is None:
+        return columns
+    if trained_on_counts:
+        is_unlike, trained, given = source.looks_transformed(), COUNTS, NO_COUNTS
+    else:
+        is_unlike, trained, given = source.looks_counted(), NO_COUNTS, COUNTS
+    if is_unlike:
         logger.warning(
             "the model was trained on %s, and the input has %s: give the former, such as by "
             "--layer, or the answers will be wrong",
-            kinds[trained], kinds[not trained],
+            trained, given,
         )  # fmt: skip
     return columns
 

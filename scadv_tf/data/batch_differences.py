@@ -76,7 +76,7 @@ def _candidates(obs: pd.DataFrame) -> dict[str, pd.Categorical]:
             continue
         if obs[column].isna().all() or obs[column].nunique() > MOST_BATCHES:
             continue
-        batches = batches_of(obs, column, "")
+        batches = batches_of(obs, column)
         if batches is not None and np.sum(batches.value_counts() >= FEWEST_CELLS) > 1:
             found[column] = batches
     return found

@@ -23,14 +23,16 @@ FEWEST_BATCHES = 2
 _TYPE_PRIOR = 1e-3  # cells; a type that nobody has gets no number that is not finite
 
 
-def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
+def batches_of(
+    obs: pd.DataFrame, key: str, flag: str = "", table: str = ""
+) -> pd.Categorical | None:
     """The batch of each cell [cells], missing where it has none; None where there is but one.
 
     Parameters
     ----------
     obs : the table of cells.
     key : a column of it; '' for no batches.
-    flag : that names the column, for the message.
+    flag, table : the flags that name the column, and a table of such columns; for the messages.
 
     Raises
     ------
@@ -38,7 +40,6 @@ def batches_of(obs: pd.DataFrame, key: str, flag: str) -> pd.Categorical | None:
     """
     if not key:
         return None
-    table = flag.replace("batch_key", "labels")
     elsewhere = f"of 10x files and fragments, a table of cell,label,{key} by {table} brings it"
     texts = column_texts(column_of_batches(obs, key, flag, elsewhere))
     names = [name for name in np.unique(texts).tolist() if name != UNLABELLED]

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +37,21 @@ TAUGHT_CELLS = 20_000
 # Of the scratch disk's free space, at most so much is taken: the latent vectors go there, too.
 SPACE_SHARE = 0.8
 
-# Log-normalised chosen genes [B, G], counts of peaks [B, P] and `memberships` of some cells.
-Block = tuple[sparse.csr_matrix, sparse.csr_matrix | None, np.ndarray | None]
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some B cells with data.
+
+    Attributes
+    ----------
+    genes : log-normalised chosen genes [B, G].
+    peaks : counts [B, P]; None without peaks.
+    members : their `memberships` [B, batches]; None without batches.
+    """
+
+    genes: sparse.csr_matrix
+    peaks: sparse.csr_matrix | None
+    members: np.ndarray | None
 
 
 class CellBlocks:
@@ -95,7 +108,7 @@ class CellBlocks:
                 peaks = None if self._peaks is None else self._peaks[part]
                 kept = self.with_data[part] = self._have_data(counts, peaks)
                 batches = None if self._batches is None else self._batches[part][kept]
-                yield (
+                yield Block(
                     self._comparable(counts[kept]),
                     None if peaks is None else peaks[kept],
                     None if batches is None else memberships(batches),
@@ -105,7 +118,7 @@ class CellBlocks:
 
     def genes(self) -> sparse.csr_matrix:
         """Log-normalised chosen genes of all these cells, CSR [cells, G]."""
-        return sparse.vstack([logged for logged, *_ in self.blocks("reading")], format="csr")
+        return sparse.vstack([block.genes for block in self.blocks("reading")], format="csr")
 
     def _have_data(self, counts: sparse.csr_matrix, peaks: sparse.csr_matrix | None) -> np.ndarray:
         found, kind = open_features(counts), self._name

@@ -6,6 +6,7 @@ A recipe takes the user's `DatasetSource`, fills in what it knows, and returns w
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from scadv_tf.data.gene_activity import (
     peak_intervals,
 )
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
-from scadv_tf.data.genome_fit import better_genome, fitting_genome
+from scadv_tf.data.genome_fit import BetterGenome, better_genome, fitting_genome
 from scadv_tf.data.label_tables import columns_from
 from scadv_tf.data.labels import labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
@@ -48,6 +49,7 @@ from scadv_tf.data.several_files import COLUMN, paths_of, together
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
+from scadv_tf.modalities import MODALITIES
 from scadv_tf.settings import option
 
 if TYPE_CHECKING:
@@ -151,7 +153,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
             path = getattr(source, name)
             for each in paths_of(path) if name == "atac" else [path]:
                 _check_given(name, each, needed=name in ("rna", "atac"))
-    rna = _modality(source, "rna", source.rna_layer, given)
+    rna, _ = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
         _take_columns(
@@ -161,17 +163,17 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif source.label_key not in rna.obs:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
-    batches_of(rna.obs, source.rna_batch_key, "--rna_batch_key")
-    atac = _modality(source, "atac", source.atac_layer, given)
+    _batches_of(rna.obs, source, "rna")
+    atac, better = _modality(source, "atac", source.atac_layer, given)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         if _take_columns(atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key):
             source = replace(source, atac_label_key=key)
     if "atac" not in given and len(paths_of(source.atac)) > 1:
         source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
-    batches_of(atac.obs, source.atac_batch_key, "--atac_batch_key")
+    _batches_of(atac.obs, source, "atac")
     labels_of(atac.obs, source.atac_label_key, "atac")
-    return assemble(rna, atac, source, beside=given.get("atac_peaks"))
+    return assemble(rna, atac, source, beside=given.get("atac_peaks"), better=better)
 
 
 def _take_columns(
@@ -190,23 +192,25 @@ def _take_columns(
 
 def _modality(
     source: DatasetSource, modality: str, layer: str, given: Given
-) -> AnnData | StoredModality:
-    """One modality of its file, its counts in memory or left on disk."""
+) -> tuple[AnnData | StoredModality, BetterGenome | None]:
+    """One modality of its file, its counts in memory or left on disk; and see `StoredCells`."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
     options = modality, layer, source.scratch or None, called, _choices(source, modality)
     if modality == "atac" and is_path(found) and len(paths := paths_of(found)) > 1:
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(open_cells(path, *options)) for path in paths]
-            return together(files, source.memory_cells)
+            better = next(filter(None, (file.stored.better_genome for file in files)), None)
+            return together(files, source.memory_cells), better
     cells = open_cells(found, *options)
+    better = cells.stored.better_genome
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
-            return held(cells)
+            return held(cells), better
     logger.info(
         "%s cells of %s are streamed: more than --memory_cells=%d",
         f"{cells.cells:,}", modality.upper(), source.memory_cells,
     )  # fmt: skip
-    return stored(cells)
+    return stored(cells), better
 
 
 def assemble(
@@ -215,6 +219,7 @@ def assemble(
     source: DatasetSource,
     genes: pd.DataFrame | None = None,
     beside: AnnData | MuData | None = None,
+    better: BetterGenome | None = None,
 ) -> LabelledPair:
     """Pair two modalities that are read already; see `load`.
 
@@ -224,16 +229,17 @@ def assemble(
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     beside : the peaks of the same ATAC cells, in place of the file that source names.
+    better : the genome that their fragments are of, where the genes are of another.
     """
     measure, found = Measure.of(source), peak_intervals(atac.var)
     _check_features(measure, atac.var, found is not None, beside or source.atac_peaks)
-    peaks = peaks_in_genes = intervals = better = None
+    peaks = peaks_in_genes = intervals = None
     if found is not None:
         genes = genes_of(source, found) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
         peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
-        better = better_genome(found, genes)
+        better = better or better_genome(found, genes)
         atac = as_activity(atac, found, genes, source.upstream)
     beside = source.atac_peaks or None if beside is None else beside
     if beside is not None:
@@ -270,11 +276,13 @@ def _fewest_genes(source: DatasetSource, measure: Measure) -> int:
 
 def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
     """Modality -> the batches of its cells, where there are several."""
-    found = {
-        "rna": batches_of(data.rna_obs, source.rna_batch_key, "--rna_batch_key"),
-        "atac": batches_of(data.atac_obs, source.atac_batch_key, "--atac_batch_key"),
-    }
+    found = {name: _batches_of(getattr(data, f"{name}_obs"), source, name) for name in MODALITIES}
     return {name: batches for name, batches in found.items() if batches is not None}
+
+
+def _batches_of(obs: pd.DataFrame, source: DatasetSource, modality: str) -> pd.Categorical | None:
+    key = getattr(source, f"{modality}_batch_key")
+    return batches_of(obs, key, f"--{modality}_batch_key", f"--{modality}_labels")
 
 
 @recipe("pbmc")
@@ -342,11 +350,13 @@ def _choices(source: DatasetSource, name: str) -> Choices:
     Fragments, if they are given, are counted in the user's peaks, or in windows.
     """
 
+    genes = functools.cache(lambda: genes_of(source))
+
     def intervals() -> pd.DataFrame:
         if not source.peaks:
-            return windows_of(genes_of(source), source.upstream)
+            return windows_of(genes(), source.upstream)
         if not source.atac_peaks:  # then gene activity is made, too
-            genes_of(source)  # fails before any long work
+            genes()  # fails before any long work
         return read_peaks(source.peaks)
 
     def files(is_such: Callable[[Path], bool]) -> list[str]:
@@ -363,7 +373,8 @@ def _choices(source: DatasetSource, name: str) -> Choices:
     counting = source.barcodes, source.min_fragments, refused, not source.peaks
     by_genome = files(has_genomes)
     group = source.genome_group if name in by_genome or not by_genome else ""
-    return Choices(Counting(intervals, *counting), group, Measure.of(source))
+    known = genes if source.genes or source.genome else None
+    return Choices(Counting(intervals, *counting, known), group, Measure.of(source))
 
 
 def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.barcodes import cells_with_fragments, listed_cells
+from scadv_tf.data.fragment_genome import genome_of_fragments
 from scadv_tf.data.fragment_table import BEGINS, FragmentTable
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.interval_index import IntervalIndex
@@ -63,12 +64,15 @@ def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     if not matrix.index.known.any():
         raise _no_common_chromosome(table, intervals)
+    genes = asked.choices.counting.genes
+    better = None if genes is None else genome_of_fragments(table, genes())
     if asked.choices.counting.drop_empty:
         intervals = intervals[matrix.reached()]
         matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
     var = pd.DataFrame(index=intervals.index)
     encoded = StoredText(np.char.encode(names, "utf-8"))  # a quarter of the memory
-    return StoredCells(FORMAT, matrix, encoded, var, no_table(len(names)))
+    table_of = no_table(len(names))
+    return StoredCells(FORMAT, matrix, encoded, var, table_of, better_genome=better)
 
 
 class CountedFragments:

@@ -36,7 +36,7 @@ _MOST_PARTS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Names:
+class _Names:
     """One way to read the names of features.
 
     Attributes
@@ -51,11 +51,11 @@ class Names:
     keys: frozenset[str]
 
     @classmethod
-    def of(cls, where: str, names: np.ndarray) -> Names:
+    def of(cls, where: str, names: np.ndarray) -> _Names:
         """Makes the keys."""
         return cls(where, names, frozenset(_plainest(_unmatched(names))))
 
-    def readings(self) -> list[Names]:
+    def readings(self) -> list[_Names]:
         """What else these names may be: less what nearly all begin or end with, or a part of each.
 
         None that takes several for one, as the genes of two species without its name would be.
@@ -64,7 +64,7 @@ class Names:
         bare = without_common_ends(names)
         parts = names.str.split(_BETWEEN_PARTS, n=_MOST_PARTS, regex=True, expand=True).fillna("")
         texts = [bare, *(parts[number] for number in parts if parts.shape[1] > 1)]
-        found = [Names.of(self.where, _symbols(text.astype(object))) for text in texts]
+        found = [_Names.of(self.where, _symbols(text.astype(object))) for text in texts]
         return [each for each in found if len(each.keys) >= _NEARLY_ALL * len(self.keys)]
 
 
@@ -124,7 +124,7 @@ def match_features(
     ------
     InputError : fewer genes are shared.
     """
-    rna, atac = choose_names(rna_var, atac_var)
+    rna, atac = _choose_names(rna_var, atac_var)
     match = match_genes(rna.names, atac.names, summed)
     if len(match.genes) >= minimum:
         return replace(match, names_from=(rna.where, atac.where))
@@ -140,7 +140,7 @@ def match_features(
     )
 
 
-def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[Names, Names]:
+def _choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[_Names, _Names]:
     """Where each modality has the gene names that match best, and what they are.
 
     Columns win only where they give more than twice as many shared genes as the two indexes do;
@@ -155,13 +155,13 @@ def choose_names(rna_var: pd.DataFrame, atac_var: pd.DataFrame) -> tuple[Names, 
     return best
 
 
-def _best(rna: list[Names], atac: list[Names]) -> tuple[Names, Names]:
+def _best(rna: list[_Names], atac: list[_Names]) -> tuple[_Names, _Names]:
     first, *_ = pairs = list(itertools.product(rna, atac))  # the indexes
     best = max(pairs, key=_shared)  # the first of equals
     return best if _shared(best) > _FAR_BETTER * _shared(first) else first
 
 
-def _shared(pair: tuple[Names, Names]) -> int:
+def _shared(pair: tuple[_Names, _Names]) -> int:
     return len(pair[0].keys & pair[1].keys)
 
 
@@ -241,11 +241,11 @@ _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
 }
 
 
-def _candidates(var: pd.DataFrame) -> list[Names]:
+def _candidates(var: pd.DataFrame) -> list[_Names]:
     # Every program has its own name for the column of gene names, so any text may be that.
     texts = var.select_dtypes(["object", "string", "category"]).columns
     columns = [name for name in texts if name != ORIGINAL_NAME]
-    index, *others = (Names.of(where, _names(var, where)) for where in (INDEX, *columns))
+    index, *others = (_Names.of(where, _names(var, where)) for where in (INDEX, *columns))
     # A column of kinds of genes names none of them.
     return [index, *(n for n in others if len(n.keys) > _DIFFERENT * np.sum(n.names != ""))]
 

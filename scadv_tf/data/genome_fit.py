@@ -49,22 +49,28 @@ class BetterGenome:
     name : of it.
     peaks : how many there are.
     hits, given_hits : how many of them lie on a transcription start of it, and of the given genes.
+    of : what it is the genome of: the 'peaks', or 'fragments', of which these are where many lie.
     """
 
     name: str
     peaks: int
     hits: int
     given_hits: int
+    of: str = "peaks"
 
     def __str__(self) -> str:
+        peaks = "peaks" if self.of == "peaks" else f"places with many {self.of}"
         return (
-            f"The peaks are of {self.name}, and the genes are not: {self.hits / self.peaks:.1%} of "
-            f"{self.peaks:,} peaks lie on a transcription start of {self.name}, "
-            f"{self.given_hits / self.peaks:.1%} on one of the genes that are given."
+            f"The {self.of} are of {self.name}, and the genes are not: "
+            f"{self.hits / self.peaks:.1%} of {self.peaks:,} {peaks} lie on a transcription start "
+            f"of {self.name}, {self.given_hits / self.peaks:.1%} on one of the genes that are "
+            "given."
         )
 
 
-def better_genome(peaks: pd.DataFrame, genes: pd.DataFrame) -> BetterGenome | None:
+def better_genome(
+    peaks: pd.DataFrame, genes: pd.DataFrame, of: str = "peaks"
+) -> BetterGenome | None:
     """The embedded genome that fits best, if it surely fits peaks better than the given genes.
 
     It is told at once. Nothing is said of genes whose names the embedded ones lack.
@@ -73,18 +79,19 @@ def better_genome(peaks: pd.DataFrame, genes: pd.DataFrame) -> BetterGenome | No
     ----------
     peaks : [P] chrom, start, end, as from `peak_intervals`.
     genes : as from `load_genes`.
+    of : what the peaks stand for, see `BetterGenome`.
     """
     if _hits(peaks, genes) >= ENOUGH * len(peaks):
         return None
     known, best = _named_alike(genes), None
     for name in GENOMES:
         table = _embedded(name)
-        both = np.intersect1d(known["gene"], table["gene"])
+        both = pd.Index(known["gene"]).intersection(pd.Index(table["gene"]))
         if len(both) < LEAST_COMMON:
             continue
         theirs, given = (_hits(peaks, each[each["gene"].isin(both)]) for each in (table, known))
         if _surely_more(theirs, given) and (best is None or theirs > best.hits):
-            best = BetterGenome(name, len(peaks), theirs, given)
+            best = BetterGenome(name, len(peaks), theirs, given, of)
     if best is not None:
         logger.warning("%s", best)
     return best

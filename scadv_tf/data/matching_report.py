@@ -30,7 +30,7 @@ class MatchingReport:
     warnings : sentences in plain language.
     query, kind : what the ATAC cells are called, and of what kind they are.
     names : lines on what was made of names that are no genes'.
-    better_genome : that the peaks are of, where the genes are of another.
+    better_genome : that the peaks or fragments are of, where the genes are of another.
     """
 
     rna_cells: int

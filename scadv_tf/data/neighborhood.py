@@ -56,8 +56,8 @@ class Neighborhood:
         size_of : the number of cells -> how many neighbours, the cell itself among them, and hops.
         folder : where the lists go; None for memory.
         """
-        vectors = [space.vectors(*block) for block in cells.blocks("comparing")]
-        vectors = np.concatenate(vectors)
+        blocks = cells.blocks("comparing")
+        vectors = np.concatenate([space.vectors(b.genes, b.peaks, b.members) for b in blocks])
         count, hops = size_of(len(vectors))
         neighbors = neighbors_with_self(vectors, count)
         tables, others = (), neighbors.shape[1] - 1
@@ -97,9 +97,9 @@ class Neighborhood:
         for _ in range(self.hops):
             reach = reach @ weights
         reach, start, total = reach.tocsc(), 0, 0
-        for logged, *_ in cells.blocks("averaging"):
-            stop = start + logged.shape[0]
-            total = total + (reach[:, start:stop] @ logged).toarray()
+        for block in cells.blocks("averaging"):
+            stop = start + block.genes.shape[0]
+            total = total + (reach[:, start:stop] @ block.genes).toarray()
             start = stop
         return total
 
@@ -125,13 +125,13 @@ class Neighborhood:
         kept, start = kept_rows(len(self.vectors), seed), 0
         with_peaks = "peaks" in self.space.indices
         found, by_genes, levels = [], [], []
-        for logged, _, members in cells.blocks("projecting"):
-            found.append(features_of(logged, members=members))
+        for block in cells.blocks("projecting"):
+            found.append(features_of(block.genes, members=block.members))
             if with_peaks:  # new cells may come without
-                stop = start + logged.shape[0]
+                stop = start + block.genes.shape[0]
                 here = kept[np.searchsorted(kept, start) : np.searchsorted(kept, stop)] - start
-                chosen = None if members is None else members[here]
-                by_genes.append(self.space.vectors(logged[here], None, chosen))
+                members = None if block.members is None else block.members[here]
+                by_genes.append(self.space.vectors(block.genes[here], None, members))
                 start = stop
         features = np.concatenate(found)
         del found

@@ -109,17 +109,8 @@ def training_batches(
                 yield batch
 
     size = one_pass.batch_size // shard.count
-    features = tf.TensorSpec((size, cells.feature_size), tf.float32)
-    signature = {
-        "rna": features,
-        "rna_label": tf.TensorSpec((size,), tf.int32),
-        "atac": features,
-        "atac_soft_label": tf.TensorSpec((size, atac_soft_labels.shape[1]), tf.float32),
-    }
-    if with_partners:
-        signature["atac_partner"] = features
-    if mixing_alpha:
-        signature["mixing_seed"] = tf.TensorSpec((2,), tf.int32)
+    types = atac_soft_labels.shape[1]
+    signature = _signature(size, cells.feature_size, types, with_partners, mixing_alpha > 0)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     if mixing_alpha:
         dataset = dataset.map(_adds_mixing_weight(mixing_alpha, size, shard))
@@ -129,6 +120,22 @@ def training_batches(
     # There is nothing to tune, and the end of an epoch would wait for the thread that tunes.
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def _signature(size: int, width: int, types: int, partners: bool, mixing: bool) -> dict:
+    """What is drawn for each batch of so many cells: with partners and mixing, or without."""
+    features = tf.TensorSpec((size, width), tf.float32)
+    signature = {
+        "rna": features,
+        "rna_label": tf.TensorSpec((size,), tf.int32),
+        "atac": features,
+        "atac_soft_label": tf.TensorSpec((size, types), tf.float32),
+    }
+    if partners:
+        signature["atac_partner"] = features
+    if mixing:
+        signature["mixing_seed"] = tf.TensorSpec((2,), tf.int32)
+    return signature
 
 
 def _of_rows(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

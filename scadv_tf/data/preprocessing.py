@@ -21,8 +21,10 @@ from scadv_tf.data import cell_blocks, emptiness
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.learning import learn
+from scadv_tf.data.neighborhood import Neighborhood
 from scadv_tf.data.normalization import log_normalize, measured_genes, variable_genes
 from scadv_tf.data.pairing import PairedData
+from scadv_tf.data.preprocessor import Preprocessor
 from scadv_tf.data.rows import DiskRows, Rows
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
@@ -85,17 +87,7 @@ def _fit(
     preprocessor, neighborhood, balance = learn(sample, chosen, cells, config, folders["atac"])
     batches = {name: tuple(found.categories) for name, found in data.batches.items()}
     preprocessor = replace(preprocessor, least_open=least, batches=batches)
-
-    features = {}
-    for name in MODALITIES:
-        features_of = partial(preprocessor.features, modality=name)
-        if name == "atac" and neighborhood:
-            found, reference = neighborhood.features(cells[name], features_of, seed)
-            preprocessor, parts = replace(preprocessor, reference=reference), [found]
-        else:
-            blocks = cells[name].blocks("projecting")
-            parts = (features_of(logged, members=members) for logged, _, members in blocks)
-        features[name] = _joined(parts, folders[name], f"{name}_features")
+    preprocessor, features = _features(preprocessor, cells, neighborhood, folders, seed)
     lists = neighborhood.lists if neighborhood else None
     with_data = {name: cells[name].with_data for name in MODALITIES}
     sampled = any(len(c.taught) < features[name].shape[0] for name, c in cells.items())
@@ -103,6 +95,27 @@ def _fit(
         balance = balance.of_all(data.rna_labels[with_data["rna"]], features["atac"], lists)
     held = {name: cells[name] for name in MODALITIES if name not in streamed}
     return TrainingCells(preprocessor, features, lists, held, folder, balance, with_data, mark)
+
+
+def _features(
+    preprocessor: Preprocessor,
+    cells: dict[str, CellBlocks],
+    neighborhood: Neighborhood | None,
+    folders: dict[str, Path | None],
+    seed: int,
+) -> tuple[Preprocessor, dict[str, Rows]]:
+    """The preprocessor with its reference, and modality -> features of all cells with data."""
+    features, reference = {}, None
+    for name in MODALITIES:
+        features_of = partial(preprocessor.features, modality=name)
+        if name == "atac" and neighborhood:
+            found, reference = neighborhood.features(cells[name], features_of, seed)
+            parts: Iterable[np.ndarray] = [found]
+        else:
+            blocks = cells[name].blocks("projecting")
+            parts = (features_of(block.genes, members=block.members) for block in blocks)
+        features[name] = _joined(parts, folders[name], f"{name}_features")
+    return replace(preprocessor, reference=reference), features
 
 
 def _joined(parts: Iterable[np.ndarray], folder: Path | None, name: str) -> Rows:

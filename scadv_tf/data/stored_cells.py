@@ -14,6 +14,7 @@ from scadv_tf.data.measures import Measure
 if TYPE_CHECKING:
     import h5py
 
+    from scadv_tf.data.genome_fit import BetterGenome
     from scadv_tf.data.stored_matrices import StoredMatrix
     from scadv_tf.data.tables import StoredText
 
@@ -46,6 +47,8 @@ class Counting:
     given : flags that the user gave, and that no other file has a use for.
     drop_empty : whether intervals without a fragment of any cell are left out, as windows are:
         what no fragment reaches was not measured.
+    genes : gives those of the genome that is stated, as from `load_genes`: fragments of another are
+        told of; None where none are known.
     """
 
     intervals: Callable[[], pd.DataFrame] | None = None
@@ -53,6 +56,7 @@ class Counting:
     min_fragments: int = 1000
     given: tuple[str, ...] = ()
     drop_empty: bool = False
+    genes: Callable[[], pd.DataFrame] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class StoredCells:
     others : the file's other matrices by the names that the user knows.
     from_10x : whether the file is 10x's own: of one matrix, and ``feature_types`` says what was
         measured.
+    better_genome : that its fragments are of, where the genes are of another.
     """
 
     format: str
@@ -128,6 +133,7 @@ class StoredCells:
     obs: h5py.Group | None = None
     others: Callable[[], dict[str, StoredMatrix]] = dict
     from_10x: bool = False
+    better_genome: BetterGenome | None = None
 
 
 def no_table(cells: int) -> Callable[[], pd.DataFrame]:

@@ -6,7 +6,7 @@ No known label of an ATAC cell is looked at: where there are some, scores tell m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -130,31 +130,37 @@ def diagnose(seen: Evidence) -> Diagnosis:
     return Diagnosis(findings(seen), cells, seen.empty, seen.markers)
 
 
-def diagnose_new_cells(
-    matched_how: Mapping[str, int],
-    modality: str,
-    cells: int,
-    empty: int = 0,
-    unknown: int = 0,
-    unsure: int = 0,
-    query: str = ATAC,
-    better_genome: BetterGenome | None = None,
-) -> Diagnosis:
-    """Of cells that an exported model was asked about.
+@dataclass(frozen=True)
+class NewCells:
+    """What answers of an exported model are judged by.
 
-    Parameters
+    Attributes
     ----------
-    matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
+    modality : 'rna' or 'atac'.
     cells, empty : how many there are, and without data.
     unknown, unsure : how many of the others resemble no type, and have a label of low confidence.
+    matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
     query : what cells that are not RNA are called.
-    better_genome : that their peaks are of, where the model's genes are of another.
+    better_genome : that their peaks or fragments are of, where the model's genes are of another.
     """
-    counted, others = {modality: (empty, cells)}, max(1, cells - empty)
-    found = name_findings(matched_how) + empty_findings(counted)
-    found += genome_findings(better_genome)
-    found += cell_findings(unsure / others, unknown / others)
-    return Diagnosis(by_level(finding.called(query) for finding in found), empty=counted)
+
+    modality: str
+    cells: int
+    empty: int = 0
+    unknown: int = 0
+    unsure: int = 0
+    matched_how: Mapping[str, int] = field(default_factory=dict)
+    query: str = ATAC
+    better_genome: BetterGenome | None = None
+
+
+def diagnose_new_cells(seen: NewCells) -> Diagnosis:
+    """Of cells that an exported model was asked about."""
+    counted, others = {seen.modality: (seen.empty, seen.cells)}, max(1, seen.cells - seen.empty)
+    found = name_findings(seen.matched_how) + empty_findings(counted)
+    found += genome_findings(seen.better_genome)
+    found += cell_findings(seen.unsure / others, seen.unknown / others)
+    return Diagnosis(by_level(finding.called(seen.query) for finding in found), empty=counted)
 
 
 def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tuple[int, int]]:

@@ -140,12 +140,12 @@ def name_findings(matched_how: Mapping[str, int]) -> list[Finding]:
 
 
 def genome_findings(better: BetterGenome | None) -> list[Finding]:
-    """Of a genome that the peaks are of, and the genes are not."""
+    """Of a genome that the peaks or fragments are of, and the genes are not."""
     if better is None:
         return []
     advice = (
-        f"Give --genome={better.name}, or the genes of the genome that the peaks were called with. "
-        "To bring peaks to another genome, use UCSC's liftOver."
+        f"Give --genome={better.name}, or the genes of the genome that the {better.of} are of. To "
+        f"bring {better.of} to another genome, use UCSC's liftOver."
     )
     return [Finding(RED, str(better), advice)]
 

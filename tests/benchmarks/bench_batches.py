@@ -69,7 +69,8 @@ def made(row: str, data, truth, seed: int):
     from scadv_tf.data.batch_offsets import batches_of
 
     if row == COLUMN:
-        batches = {"atac": batches_of(data.atac_obs, flags.FLAGS.column, "--column")}
+        named = flags.FLAGS.column, "--column", "--atac_labels"
+        batches = {"atac": batches_of(data.atac_obs, *named)}
     else:
         number, unlike, effect, programme = SIMULATED[row]
         rng = np.random.default_rng([seed, 7])

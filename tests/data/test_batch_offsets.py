@@ -84,14 +84,14 @@ def test_a_design_of_averages_finds_the_offsets_of_single_cells():
 
 
 def test_names_of_batches_and_cells_without_one():
-    found = batches_of(pd.DataFrame({"lane": ["2", None, "1"]}), "lane", "--rna_batch_key")
+    found = batches_of(pd.DataFrame({"lane": ["2", None, "1"]}), "lane")
     assert [*found.categories] == ["1", "2"]
     np.testing.assert_array_equal(memberships(found), [[0, 1], [0, 0], [1, 0]])
 
 
 def test_one_batch_is_none():
-    assert batches_of(pd.DataFrame({"lane": ["1", "1"]}), "lane", "") is None
-    assert batches_of(pd.DataFrame({"lane": ["1", "2"]}), "", "") is None
+    assert batches_of(pd.DataFrame({"lane": ["1", "1"]}), "lane") is None
+    assert batches_of(pd.DataFrame({"lane": ["1", "2"]}), "") is None
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,9 @@ def test_one_batch_is_none():
 )
 def test_bad_columns_are_told(obs, said):
     with pytest.raises(InputError, match=said) as raised:
-        batches_of(pd.DataFrame(obs), "donor", "--atac_batch_key")
+        batches_of(pd.DataFrame(obs), "donor", "--atac_batch_key", "--atac_labels")
     assert "--atac_batch_key=donor" in raised.value.received
+    assert "leave --atac_batch_key out" in raised.value.advice
 
 
 # Features.

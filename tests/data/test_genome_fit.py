@@ -1,8 +1,9 @@
-"""Peaks of another genome than the genes are told of, and the right one is named."""
+"""Peaks or fragments of another genome than the genes are told of, and the right one is named."""
 
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -11,18 +12,31 @@ import pytest
 from scipy import sparse
 
 import scadv_tf
-from scadv_tf.data.datasets import DatasetSource, assemble
+from scadv_tf.client.assets import Assets
+from scadv_tf.client.input_columns import counting_of
+from scadv_tf.client.new_cells import checked_columns
+from scadv_tf.data import fragment_genome
+from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.datasets import DatasetSource, assemble, load
+from scadv_tf.data.fragment_genome import busy_places, genome_of_fragments
+from scadv_tf.data.fragment_table import FragmentTable
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
 from scadv_tf.data.genome_fit import better_genome, fitting_genome
+from scadv_tf.data.measures import Measure
+from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.regions import windows_of
+from scadv_tf.data.stored_cells import Choices
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.finding import RED
 from scadv_tf.evaluation.findings import Evidence, findings
 
 
-def peaks_of(genome: str, on_starts: int, elsewhere: int, width: int = 500) -> pd.DataFrame:
+def peaks_of(
+    genome: str, on_starts: int, elsewhere: int, width: int = 500, chrom: str = ""
+) -> pd.DataFrame:
     """Some on transcription starts of a genome, the others a gene's length before them."""
     genes = load_genes(genome)
+    genes = genes[genes["chrom"] == chrom] if chrom else genes
     genes = genes.sample(on_starts + elsewhere, random_state=0, ignore_index=True)
     starts = np.where(genes["strand"] == "-", genes["end"] - 1, genes["start"])
     starts[on_starts:] = np.maximum(starts[on_starts:] - 40_000, 0)
@@ -101,3 +115,113 @@ def test_who_gives_no_genome_is_told_which_fits(caplog):
     assert error.value.advice.endswith("these peaks fit --genome=mm10")
     scadv_tf.gene_activity(atac, genome="hg19")
     assert "The peaks are of mm10" in caplog.text
+
+
+# Fragments: where many of them lie are peaks.
+
+
+def fragments_of(genome: str, background: int = 5000, chrom: str = "") -> pd.DataFrame:
+    """Ten in each of 1,000 peaks, of which 90 are on starts, and some anywhere; of 20 cells."""
+    draw = np.random.default_rng(0)
+    peaks = peaks_of(genome, 90, 910, chrom=chrom)
+    chrom = np.concatenate([np.repeat(peaks["chrom"], 10), draw.choice(peaks["chrom"], background)])
+    middle = np.repeat(peaks["start"] + 250, 10) + draw.integers(-100, 100, 10 * len(peaks))
+    middle = np.concatenate([middle, draw.integers(1000, 50_000_000, background)])
+    cells = np.char.add("cell", (np.arange(len(chrom)) % 20).astype(str))
+    start = np.maximum(middle - 80, 0)
+    return pd.DataFrame({"chrom": chrom, "start": start, "end": start + 160, "cell": cells})
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes fragments to a file, and gives its path."""
+
+    def write(fragments: pd.DataFrame, name: str = "fragments.tsv"):
+        fragments.to_csv(tmp_path / name, sep="\t", header=False, index=False)
+        return tmp_path / name
+
+    return write
+
+
+def test_where_many_fragments_lie_by_hand(written, tmp_path):
+    """With 8, 7, 1, 1 and 1 in places of 500 bases the mean is 3.6, and twice that more than 7."""
+    middles = [("1", 499)] * 8 + [("chr2", 1000)] * 7 + [("1", 500), ("1", 1999), ("chr2", 999)]
+    rows = [(chrom, middle - 50, middle + 50, "A") for chrom, middle in middles]
+    found = busy_places(FragmentTable(written(pd.DataFrame(rows)), tmp_path))
+    assert found.to_numpy().tolist() == [["chr1", 0, 500]]
+
+
+@pytest.mark.parametrize("right", GENOMES)
+def test_the_genome_of_fragments_is_found(right, written, tmp_path):
+    table = FragmentTable(written(fragments_of(right)), tmp_path)
+    for given in GENOMES:
+        found = genome_of_fragments(table, load_genes(given))
+        if right == given:
+            assert found is None
+        else:
+            assert found.name == right
+            assert str(found).startswith(f"The fragments are of {right}, and the genes are not: ")
+            assert f"places with many fragments lie on a transcription start of {right}" in str(
+                found
+            )
+
+
+def test_some_of_many_fragments_do(written, tmp_path, monkeypatch):
+    table = FragmentTable(written(fragments_of("hg38")), tmp_path)
+    of_all = busy_places(table)
+    monkeypatch.setattr(fragment_genome, "MOST_FRAGMENTS", 8000)  # every second
+    places = busy_places(table)
+    assert 0.5 * len(of_all) < len(places.merge(of_all)) < len(of_all)
+    assert genome_of_fragments(table, load_genes("hg19")).name == "hg38"
+
+
+def test_fragments_anywhere_are_of_no_genome(written, tmp_path):
+    """As many in each place as chance gives: most places are no peaks, and those that are, none."""
+    fragments = fragments_of("hg38", background=20_000).iloc[10_000:]
+    table = FragmentTable(written(fragments), tmp_path)
+    assert all(genome_of_fragments(table, load_genes(given)) is None for given in GENOMES)
+
+
+def of_chr1(genome: str) -> pd.DataFrame:
+    """Its genes, in few windows."""
+    return load_genes(genome).query("chrom == 'chr1'").reset_index(drop=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["held", "streamed", "two files"])
+def test_a_training_on_windows_of_another_genome_is_told(way, written, tmp_path, caplog):
+    genes = of_chr1("hg38").assign(score=0)
+    genes = genes[["chrom", "start", "end", "gene", "score", "strand"]]
+    genes.to_csv(tmp_path / "genes.bed", sep="\t", header=False, index=False)
+    rna, _ = cells_of(peaks_of("hg19", 9, 91))
+    rna = rna[:, : len(genes)].copy()
+    rna.var_names = genes["gene"].to_numpy()[: rna.n_vars]
+    rna.write_h5ad(tmp_path / "rna.h5ad")
+    fragments = fragments_of("hg19", chrom="chr1")
+    paths = [written(fragments)]
+    if way == "two files":
+        paths.append(written(fragments.assign(cell="b" + fragments["cell"]), "b_fragments.tsv"))
+    source = DatasetSource(
+        rna=str(tmp_path / "rna.h5ad"), atac=",".join(map(str, paths)),
+        genes=str(tmp_path / "genes.bed"), min_fragments=100, min_shared_genes=1,
+        scratch=str(tmp_path), memory_cells=5 if way == "streamed" else 0,
+    )  # fmt: skip
+    data, _ = load(source)
+    assert "The fragments are of hg19, and the genes are not" in caplog.text
+    matching = json.loads(json.dumps(data.matching.to_dict()))
+    (found,) = [f for f in findings(Evidence({}, matching)) if f.level == RED]
+    assert found.text in caplog.text and "bring fragments to another genome" in found.advice
+
+
+@pytest.mark.parametrize("given", ["hg19", "hg38"])
+def test_new_fragments_of_another_genome_than_the_models_are_told_of(given, written, caplog):
+    genes = of_chr1(given)
+    intervals = Intervals(windows_of(genes, 2000), genes, 2000)
+    assets = Assets(genes["gene"].to_numpy(dtype=str), intervals=intervals)
+    model = SimpleNamespace(assets=assets, measure=Measure(), manifest={})
+    choices = Choices(counting_of(assets, min_fragments=100))
+    path = written(fragments_of("hg38", chrom="chr1"))
+    with open_cells(str(path), "atac", choices=choices) as source:
+        found = checked_columns(source, "atac", model).better_genome
+    assert (found and found.name) == (None if given == "hg38" else "hg38")
+    assert ("The fragments are of hg38" in caplog.text) == (found is not None)

@@ -15,6 +15,7 @@ from scadv_tf.data.measures import Measure
 from scadv_tf.evaluation.diagnosis import (
     SAMPLED_CELLS,
     Diagnosis,
+    NewCells,
     diagnose,
     diagnose_new_cells,
     empty_cells,
@@ -97,7 +98,7 @@ def test_cells_without_data_are_counted():
     ],
 )
 def test_new_cells(matched_how, counts, color):
-    assert diagnose_new_cells(matched_how, "atac", *counts).color == color
+    assert diagnose_new_cells(NewCells("atac", *counts, matched_how)).color == color
 
 
 def test_of_many_cells_some_are_looked_at():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -97,6 +100,31 @@ def test_a_batch_out_of_range_and_a_wrong_number_are_refused(model, trained):
             function(counts=counts, batch=tf.constant(batch, tf.int64))
     with pytest.raises(InputError, match="number of batches"):
         model.annotate(trained.data.rna[:2], "rna", batches=["old"])
+
+
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+@pytest.mark.parametrize("ask", ["annotate", "embed"])
+def test_batches_that_the_model_does_not_correct_for_are_refused(model, trained, ask, modality):
+    """Of one modality, though it corrects for the other's."""
+    counts, other = getattr(trained.data, modality)[:2], {"rna": "atac", "atac": "rna"}[modality]
+    batches = {other: model.assets.batches[other]}
+    assets = dataclasses.replace(model.assets, manifest=model.manifest | {"batches": batches})
+    of_other = copy.copy(model)
+    of_other.assets = assets
+    with pytest.raises(InputError, match=f"no batches of {modality.upper()} cells") as error:
+        getattr(of_other, ask)(counts, modality, batches=["old", "new"])
+    assert f"--{modality}_batch_key" in error.value.expected
+    assert error.value.received == "batches of 2 cells" and "batches out" in error.value.advice
+
+
+def test_one_name_is_that_of_one_cell(model, trained):
+    """And no list of its letters."""
+    data = trained.data
+    one, listed = (model.embed(data.rna[:1], "rna", names) for names in ("old", ["old"]))
+    np.testing.assert_array_equal(one.latent, listed.latent)
+    with pytest.raises(InputError, match="number of batches") as error:
+        model.embed(data.rna[:3], "rna", "old")
+    assert error.value.received == "1"
 
 
 @pytest.fixture

@@ -104,6 +104,9 @@ def test_what_is_refused_before_a_cell_is_sent(connect, fake, model, donors, mon
         patch.setitem(client.assets.manifest, "batches", {})
         with pytest.raises(InputError, match="corrects for no batches of RNA cells"):
             client.annotate(adata, "rna", batch_key="donor")
+        with pytest.raises(InputError, match="corrects for no batches of RNA cells") as error:
+            client.annotate_counts(counts, "rna", batches=names)
+        assert error.value.received == "batches of 2 cells"
     without = client._transport.signatures(1)
     del without["annotate_rna_of_batches"], without["annotate_rna_sparse_of_batches"]
     monkeypatch.setattr(client._transport, "signatures", lambda version: without)
