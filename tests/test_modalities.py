@@ -119,6 +119,7 @@ def test_a_run_on_proteins_says_their_name_and_nothing_of_atac(
     assert "24 of 27 name a gene" in texts and "IgG1_control_TotalSeqB" in texts
     assert "genome" not in " ".join(warnings)
     diagnosis = json.loads((folder / "metrics.json").read_text())["diagnosis"]
-    assert diagnosis["color"] != "red" and diagnosis["markers"]["coactivity"] is None
+    told = diagnosis["markers"]
+    assert diagnosis["color"] != "red" and told["coactivity"] is told["between_types"] is None
     joined = anndata.read_h5ad(folder / "integrated.h5ad")
     assert set(joined.obs["modality"]) == {"rna", "atac"}  # a fixed name

@@ -110,7 +110,7 @@ def line_of(diagnosis: Mapping) -> str:
 
 
 def _plain(check: MarkerCheck) -> dict:
-    found = {"genes": check.genes, "abundance": round(check.abundance, ROUNDING)}
+    found: dict[str, Any] = {"genes": check.genes, "abundance": round(check.abundance, ROUNDING)}
     if check.by_type is None:
         return found
     rows = check.by_type.round(ROUNDING).astype(object).to_dict("index")
@@ -118,8 +118,10 @@ def _plain(check: MarkerCheck) -> dict:
         name: {key: None if pd.isna(value) else value for key, value in row.items()}
         for name, row in rows.items()
     }
-    overall = None if check.coactivity is None else round(check.coactivity, ROUNDING)
-    return found | {"coactivity": overall, "by_type": by_type}
+    for name in ("coactivity", "between_types"):
+        value = getattr(check, name)
+        found[name] = None if value is None else round(value, ROUNDING)
+    return found | {"by_type": by_type}
 
 
 def diagnose(seen: Evidence) -> Diagnosis:

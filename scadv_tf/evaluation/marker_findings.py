@@ -28,6 +28,13 @@ ONE_TYPE = 0.9
 # Spearman's correlation of abundances over its deviation by chance, 1 / sqrt(genes): below 2 with
 # shuffled names, 5 and more on real pairs, 3 with a hundred cells.
 UNRELATED_GENES = 2.5
+# By so much what tells called types apart is what tells RNA types apart: 0.88 and more on real
+# pairs and their perturbations, 0.83 and less on most pairs without a common type or near
+# relatives. Of few cells it may be anything.
+UNRELATED_DIFFERENCES, WEAK_DIFFERENCES = 0.8, 0.85
+# From here on they speak for markers that are too weak to tell: 0.97 and more of real pairs with
+# markers at chance, 0.88 and less where no type is shared.
+SURE_DIFFERENCES = 0.95
 # An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
 CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
 
@@ -55,9 +62,8 @@ def marker_findings(check: MarkerCheck, kind: Kind, *cells: int) -> list[Finding
             f"{check.abundance:.2f} over {check.genes:,} genes)."
         )
         return [Finding(AMBER, text, names)] if unrelated else []
-    return _coactivity_findings(check, unrelated, names, min(cells)) + _called_findings(
-        check.by_type
-    )
+    found = _coactivity_findings(check, unrelated, names, min(cells))
+    return found + _difference_findings(check, min(cells)) + _called_findings(check.by_type)
 
 
 def _coactivity_findings(
@@ -89,6 +95,11 @@ def _coactivity_findings(
     if cells < FEW_CELLS:
         text += f" But {cells:,} cells are too few to tell."
         return [Finding(AMBER, text, "Take more cells, or check marker genes by hand.")]
+    between = check.between_types
+    if between is not None and between >= SURE_DIFFERENCES:
+        text += f" But types differ in them as RNA types do (by {between:.0%})."
+        advice = "Few counts look like this. Check marker genes by hand before using a label."
+        return [Finding(AMBER, text, advice)]
     called = by_type["cells"]
     if called.max() >= ONE_TYPE * called.sum():
         text += f" But nearly all cells were called {called.idxmax()}, and one type cannot tell."
@@ -98,6 +109,24 @@ def _coactivity_findings(
         "cells seem to be of none of the RNA types, or all of one."
     )
     return [Finding(RED, text, f"Check that both samples are of one tissue. {names}")]
+
+
+def _difference_findings(check: MarkerCheck, cells: int) -> list[Finding]:
+    """Of called types that differ by what varies within RNA types."""
+    share = check.between_types
+    if share is None or share >= WEAK_DIFFERENCES or cells < FEW_CELLS:
+        return []
+    text = (
+        "What tells the ATAC cells of one called type from the others is in part what varies among "
+        f"RNA cells of one type: by {share:.0%} it is what tells RNA types apart; below "
+        f"{UNRELATED_DIFFERENCES:.0%} the ATAC cells seem to be of none of the RNA types, sound "
+        f"pairs lie beyond {WEAK_DIFFERENCES:.0%}."
+    )
+    advice = (
+        "Check that both samples are of one tissue, and that RNA has the types that you expect in "
+        "ATAC."
+    )
+    return [Finding(RED if share < UNRELATED_DIFFERENCES else AMBER, text, advice)]
 
 
 def _called_findings(by_type: pd.DataFrame) -> list[Finding]:

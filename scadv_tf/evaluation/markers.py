@@ -1,6 +1,6 @@
 """Marker genes of the RNA types, looked for in the ATAC cells.
 
-Two checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
+Three checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
 are expressed together should be active together. Where gene names do not fit, or where the ATAC
 cells are of other types, they are so no more than other genes of the same abundance. The labels
 themselves can not show this: a model finds the cells that look most like a type by whatever stands
@@ -8,6 +8,8 @@ under the names of its genes, right or wrong, so the cells called a type show "i
 
 The second is what a biologist does by hand: are the markers of a type more active in the cells
 that were called so than in the others? It can fail for a type, and to pass it is weak evidence.
+
+The third looks at all genes, see `scadv_tf.evaluation.type_differences`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scipy import sparse
 
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
+from scadv_tf.evaluation.type_differences import share_between_types
 from scadv_tf.present import present
 
 # More markers of a type tell more of the same tissue, and begin to fit unlike types of another.
@@ -52,6 +55,7 @@ class MarkerCheck:
         where there are no cells of either.
     dots : a row a marker and a called type: ``type``, ``gene``, ``cells`` (the called type),
         ``open`` (share of the cells with a count), ``activity`` (mean of log-normalised counts).
+    between_types : see `share_between_types`; None without types, and of a panel.
     """
 
     genes: int
@@ -59,6 +63,7 @@ class MarkerCheck:
     coactivity: float | None = None
     by_type: pd.DataFrame | None = None
     dots: pd.DataFrame | None = None
+    between_types: float | None = None
 
 
 def check_markers(
@@ -97,8 +102,10 @@ def check_markers(
     is_panel = measure.of_kind.panel
     markers = _best(contrast, PANEL_MARKERS if is_panel else MARKERS)
     scaled = _standardised(active)
-    overall, each = None, np.full(len(types), np.nan)
+    overall, each, between = None, np.full(len(types), np.nan), None
     if not is_panel:
+        given = expressed, active, present(rna_labels), called
+        between = share_between_types(*given, len(types), seed)
         overall, each = _coactivity(scaled, markers, abundances[1], seed)
     names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
@@ -112,7 +119,7 @@ def check_markers(
     )
     own = dict(zip(types, names, strict=True))
     dots = _dots(active, measure.present(atac), genes[measured], own, called)
-    return MarkerCheck(*known, overall, by_type, dots)
+    return MarkerCheck(*known, overall, by_type, dots, between)
 
 
 def _contrast(values: sparse.csr_matrix, labels: np.ndarray, types: int) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 python tests/benchmarks/bench_diagnosis.py --dataset=pbmc
 python tests/benchmarks/bench_diagnosis.py --rna=RNA.h5ad --atac=ATAC.h5ad --rows=none,shuffled
+python tests/benchmarks/bench_diagnosis.py --dataset=synthetic --rows=halves
 
 The perturbations are some of `shifts.py`, which may be amber but never red, and those of `SPOILT`,
-which have to be red. Known ATAC labels choose what is perturbed and give the accuracy beside the
+which have to be red. Of four known labels or more, random halves are made into pairs, too: the half
+in RNA with the same in ATAC (`halves 1 alike`, never red), and with the other (`halves 1 apart`,
+red). Known ATAC labels choose what is perturbed and give the accuracy beside the
 colour; the diagnosis does not see them. The labels that it sees are those of the linear guess, of
 which it takes seconds, or with --network those of a training, with all that it is scored by: what
 makes a row red is the same but for the share of unknown cells. A JSON line a row, then a table;
@@ -21,6 +24,7 @@ import sys
 import tempfile
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -35,7 +39,9 @@ from scadv_tf import flags as scadv_flags  # noqa: E402
 
 SOUND = ("none", "atac_10%", "atac_half", "cells_300", "cells_100", "counts_", "genes_")
 EMPTY_FOR_ONE, EMPTY_DEPTH = 10, 0.01  # droplets for one cell, and their counts over a cell's
-COLUMNS = ("row", "expected", "color", "coactivity", "abundance", "accuracy", "reason")
+HALVINGS, FEWEST_LABELS = 6, 4
+MEASURES = ("coactivity", "between_types", "abundance")
+COLUMNS = ("row", "expected", "color", *MEASURES, "accuracy", "reason")
 
 
 def shuffled(data, truth, rng):
@@ -58,10 +64,31 @@ def no_common_type(data, truth, rng):
     in_rna = [name for name in labels if name[0] == lineages[0]] if simulated else labels[::2]
     if not simulated and len(labels) < 4:
         in_rna = labels[:1]
+    return of_labels(data, truth, in_rna, sorted(set(labels) - set(in_rna)))
+
+
+def of_labels(data, truth, in_rna, in_atac):
+    """The cells of some known labels of each modality."""
+    import shifts
+
     of_rna = np.isin(truth.coarsen(data.types)[data.rna_labels], in_rna)
-    of_atac = np.isin(truth.labels, sorted(set(labels) - set(in_rna)))
-    cells = np.flatnonzero(of_rna), np.flatnonzero(of_atac)
-    return shifts.chosen_cells(data, truth, *cells)
+    of_atac = np.isin(truth.labels, in_atac)
+    return shifts.chosen_cells(data, truth, np.flatnonzero(of_rna), np.flatnonzero(of_atac))
+
+
+def halves(data, truth) -> dict:
+    """Rows of random halves of the known labels, as `perturbations` has them."""
+    import shifts
+
+    labels = shifts.largest_types(data, truth)
+    found = {}
+    for number in range(HALVINGS if len(labels) >= FEWEST_LABELS else 0):
+        drawn = np.random.default_rng(number).permutation(labels)
+        parts = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
+        for name, expected, in_atac in (("alike", "not red", 0), ("apart", "red", 1)):
+            given = {"in_rna": parts[0], "in_atac": parts[in_atac]}
+            found[f"halves {number + 1} {name}"] = expected, partial(of_labels, **given)
+    return found
 
 
 def other_species(data, truth, rng):
@@ -118,7 +145,7 @@ def perturbations(data, truth) -> dict:
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         return lambda *pair: SPOILT[name](*pair, rng)
 
-    return found | {name: ("red", seeded(name)) for name in SPOILT}
+    return found | {name: ("red", seeded(name)) for name in SPOILT} | halves(data, truth)
 
 
 def guessed(data, truth, config) -> dict:
@@ -176,8 +203,7 @@ def line_of(name: str, expected: str, found: dict) -> dict:
         "row": name,
         "expected": expected,
         "color": found["color"],
-        "coactivity": markers.get("coactivity"),
-        "abundance": markers.get("abundance"),
+        **{name: markers.get(name) for name in MEASURES},
         "accuracy": found["accuracy"],
         "reason": next((text for text in texts if not text.startswith("note")), ""),
         "diagnose_seconds": found["seconds"]["diagnose"],

@@ -157,9 +157,11 @@ def test_many_unsure_cells():
     assert told({}, {}, confidence=np.repeat([0.49, 0.5], [25, 75])) == []
 
 
-def check(coactivity=50.0, abundance=0.3, genes=1000, auroc=(0.9, 0.9), cells=(60, 40)):
+def check(
+    coactivity=50.0, abundance=0.3, genes=1000, auroc=(0.9, 0.9), cells=(60, 40), between=None
+):
     by_type = pd.DataFrame({"cells": cells, "auroc": auroc}, index=["T", "B"])
-    return MarkerCheck(genes, abundance, coactivity, by_type)
+    return MarkerCheck(genes, abundance, coactivity, by_type, between_types=between)
 
 
 def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
@@ -182,12 +184,34 @@ def test_markers_that_go_together_are_fine():
         ({"coactivity": 3.9, "abundance": 0.07}, 100, RED, "Either the gene names do not fit"),
         ({"coactivity": 3.9}, 499, AMBER, "too few to tell"),
         ({"coactivity": 3.9, "cells": (91, 9)}, 1000, AMBER, "nearly all cells were called T"),
+        ({"coactivity": 3.9, "between": 0.95}, 1000, AMBER, "as RNA types do (by 95%)"),
+        ({"coactivity": 3.9, "between": 0.94}, 1000, RED, "none of the RNA types, or all of one"),
     ],
 )
 def test_markers_that_do_not_go_together(changes, cells, level, part):
     found, *of_few_cells = of_markers(check(**changes), cells)
     assert found.level == level and part in found.text and found.advice
     assert len(of_few_cells) == (cells < 500)
+
+
+@pytest.mark.parametrize(
+    ("between", "level"), [(-0.1, RED), (0.799, RED), (0.8, AMBER), (0.849, AMBER), (0.85, None)]
+)
+def test_called_types_that_differ_as_cells_of_one_type_do(between, level):
+    found = of_markers(check(between=between))
+    assert [finding.level for finding in found] == [level] * (level is not None)
+    if found:
+        assert f"by {between:.0%} it is what tells RNA types apart" in found[0].text
+        assert found[0].advice
+    few = of_markers(check(between=between), 499)
+    assert len(few) == 1 and "There are only" in few[0].text  # too few to tell more
+
+
+def test_both_checks_may_fail():
+    assert [f.level for f in of_markers(check(coactivity=3.9, between=0.7))] == [RED, RED]
+    assert [f.level for f in of_markers(check(coactivity=3.9, between=0.84))] == [RED, AMBER]
+    wrong_names = check(coactivity=3.9, abundance=0.07, between=1.0)
+    assert [f.level for f in of_markers(wrong_names)] == [RED]
 
 
 def test_types_whose_cells_lack_their_markers_are_named():

@@ -9,7 +9,7 @@ from scipy import sparse
 from scadv_tf.data.gene_activity import gene_activity, peak_intervals
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.evaluation import markers
-from scadv_tf.evaluation.marker_findings import UNRELATED_GENES, WEAK_MARKERS
+from scadv_tf.evaluation.marker_findings import UNRELATED_GENES, WEAK_DIFFERENCES, WEAK_MARKERS
 from scadv_tf.evaluation.markers import check_markers
 
 GENES = np.array([f"g{number}" for number in range(6)])
@@ -35,6 +35,7 @@ def test_markers_go_together_where_names_fit(tissue):
     found = checked(tissue)
     assert found.coactivity > 10 and found.by_type["coactivity"].min() > 2
     assert found.by_type["auroc"].min() > 0.8
+    assert found.between_types > WEAK_DIFFERENCES
     assert found.by_type["cells"].tolist() == np.bincount(tissue[4]).tolist()
 
 
