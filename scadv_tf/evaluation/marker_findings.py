@@ -32,6 +32,9 @@ UNRELATED_GENES = 2.5
 # pairs and their perturbations, 0.83 and less on most pairs without a common type or near
 # relatives. Of few cells it may be anything.
 UNRELATED_DIFFERENCES, WEAK_DIFFERENCES = 0.8, 0.85
+# Where markers go together as clearly as this, differences alone are no reason for red: up to 13
+# deviations where no type is shared.
+STRONG_MARKERS = 15.0
 # From here on they speak for markers that are too weak to tell: 0.97 and more of real pairs with
 # markers at chance, 0.88 and less where no type is shared.
 SURE_DIFFERENCES = 0.95
@@ -126,7 +129,8 @@ def _difference_findings(check: MarkerCheck, cells: int) -> list[Finding]:
         "Check that both samples are of one tissue, and that RNA has the types that you expect in "
         "ATAC."
     )
-    return [Finding(RED if share < UNRELATED_DIFFERENCES else AMBER, text, advice)]
+    weak = check.coactivity is None or check.coactivity < STRONG_MARKERS
+    return [Finding(RED if share < UNRELATED_DIFFERENCES and weak else AMBER, text, advice)]
 
 
 def _called_findings(by_type: pd.DataFrame) -> list[Finding]:

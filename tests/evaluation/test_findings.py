@@ -198,12 +198,14 @@ def test_markers_that_do_not_go_together(changes, cells, level, part):
     ("between", "level"), [(-0.1, RED), (0.799, RED), (0.8, AMBER), (0.849, AMBER), (0.85, None)]
 )
 def test_called_types_that_differ_as_cells_of_one_type_do(between, level):
-    found = of_markers(check(between=between))
+    found = of_markers(check(coactivity=14.9, between=between))
     assert [finding.level for finding in found] == [level] * (level is not None)
+    strong = of_markers(check(coactivity=15.0, between=between))
+    assert [finding.level for finding in strong] == [AMBER] * (level is not None)
     if found:
         assert f"by {between:.0%} it is what tells RNA types apart" in found[0].text
         assert found[0].advice
-    few = of_markers(check(between=between), 499)
+    few = of_markers(check(coactivity=14.9, between=between), 499)
     assert len(few) == 1 and "There are only" in few[0].text  # too few to tell more
 
 
