@@ -230,6 +230,15 @@ def test_bench_steps_prints_a_line_a_phase():
         assert line["ratio"] == pytest.approx(line["ms"] / line["floor_ms"], rel=0.02, abs=0.02)
 
 
+def test_bench_steps_compares_steps_with_and_without_the_check():
+    flags = "--genes=40", "--batch=8", "--projection=6", "--repeats=2", "--check"
+    found = lines_of("bench_steps.py", *flags, job=[])
+    assert [line["phase"] for line in found] == ["representation", "alignment"]
+    for line in found:
+        expected = line["ten_steps_ms"] / line["unchecked_ms"]
+        assert line["ratio"] == pytest.approx(expected, rel=0.02, abs=0.02)
+
+
 def test_the_floor_has_the_products_of_dense_layers():
     """Two layers by hand: forward, to the weights, and to the inputs of all but the first."""
     sys.path.insert(0, str(FOLDER))

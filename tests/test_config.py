@@ -143,7 +143,7 @@ def test_the_largest_value_is_allowed_and_more_is_not(section, field):
 )
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_numbers_are_finite(section, field, number):
-    refusal(section, **{field.name: number})
+    assert "finite" in refusal(section, **{field.name: number}).expected
 
 
 @pytest.mark.parametrize("section, field", fields_where(lambda field: type(field.default) is int))
@@ -183,7 +183,7 @@ def test_wrong_types_are_refused(section, field):
 def test_the_items_of_a_list_have_the_type_of_its_defaults(section, field):
     wrong = ["wide", 1.5, True, None] if field.default else [3, None]
     for item in wrong:
-        refusal(section, **{field.name: (item,)})
+        assert "wrong type" in refusal(section, **{field.name: (item,)}).what
 
 
 def test_whole_numbers_do_for_fractions():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LARGEST_COUNT = 1e30  # so many in any number of genes add up to a number in single precision
 BYTES_OF_VALUE = 4  # a float32
 BYTES_OF_ENTRY = 8 + 8 + 4  # two int64 and a float32
 
@@ -231,7 +232,7 @@ def batches_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
 
     Raises
     ------
-    InputError : a value is negative or not finite.
+    InputError : a value is negative, above `LARGEST_COUNT` or not a number.
     """
     if sparse.issparse(matrix):
         matrix = sparse.csr_matrix(matrix)
@@ -271,13 +272,13 @@ def counts_of(adata: AnnData, layer: str | None) -> Matrix:
 
 
 def _check_counts(rows: sparse.csr_matrix, start: int) -> None:
-    sound = np.isfinite(rows.data) & (rows.data >= 0)
+    sound = (rows.data >= 0) & (rows.data <= LARGEST_COUNT)  # NaN compares false
     if sound.all():
         return
     entry = int(np.argmin(sound))
     row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
     raise InputError(
-        what="a count is negative or not a finite number",
+        what=f"a count is negative, above {LARGEST_COUNT:g} or not a number",
         expected="raw counts, or other values of 0 or more",
         received=f"{rows.data[entry]:.3g} in cell {start + row}, column {rows.indices[entry]} "
         "(counted from 0)",

@@ -9,14 +9,16 @@ from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
+from scadv_tf.client.batches import LARGEST_COUNT
 from scadv_tf.data.levels import FULL, NONE
 
 LEVELS = "2 less the level (of 0 to 1) where a gene is covered, else 0"
 LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it
+LARGEST_STANDARDISED = 1e8  # the squares of so large values are numbers in single precision
 
 
 def checked_dense(counts: tf.Tensor, genes: int, levels: bool = False) -> tf.Tensor:
-    """Counts [B, G] of at least one cell, finite and not negative.
+    """Counts [B, G] of at least one cell, none negative, infinite or above `LARGEST_COUNT`.
 
     Parameters
     ----------
@@ -29,13 +31,40 @@ def checked_dense(counts: tf.Tensor, genes: int, levels: bool = False) -> tf.Ten
     what = LEVELS if levels else "raw counts"
     expected = f"expected {what}, float32 [cells, {genes}], columns in the order of genes.txt"
     # A server may pass on a list of numbers for the table; padded, its shape can be asked for too.
-    shape = tf.concat([tf.shape(counts), [0, 0]], axis=0)[:2]
+    shape = tf.concat([tf.shape(counts), [0, 0, 0]], axis=0)[:3]
+    is_table = tf.equal(shape[1], genes) & tf.equal(shape[2], 0)
+    given = tf.shape(counts)
     with _after(
-        _require(tf.equal(shape[1], genes), f"Wrong number of genes: {expected}", shape),
-        _require(shape[0] > 0, f"No cell was given: {expected}, at least one row", shape),
-        *(_levels_are_sound if levels else _counts_are_sound)(counts, expected),
+        _require(is_table, f"Wrong number of genes: {expected}", given),
+        _require(shape[0] > 0, f"No cell was given: {expected}, at least one row", given),
     ):
-        return tf.reshape(counts, (shape[0], genes))
+        counts = tf.reshape(counts, (shape[0], genes))
+    with _after((_levels_are_sound if levels else _counts_are_sound)(counts, expected)):
+        return tf.identity(counts)
+
+
+def checked_standardised(values: tf.Tensor, genes: int) -> tf.Tensor:
+    """Preprocessed cells [B, G], at least one, finite and of at most `LARGEST_STANDARDISED`.
+
+    Raises
+    ------
+    tf.errors.InvalidArgumentError : else.
+    """
+    expected = (
+        f"expected genes preprocessed and standardised as in training, float32 [cells, {genes}], "
+        f"at least one row, values of -{LARGEST_STANDARDISED:g} to {LARGEST_STANDARDISED:g}"
+    )
+    values = tf.ensure_shape(values, (None, genes))
+    sound = tf.abs(values) <= LARGEST_STANDARDISED  # NaN compares false
+    with _after(
+        _require(tf.shape(values)[0] > 0, f"No cell was given: {expected}", tf.shape(values)),
+        _require(
+            tf.reduce_all(sound),
+            f"A value is too large or not a number: {expected}",
+            tf.boolean_mask(values, ~sound)[:3],
+        ),
+    ):
+        return tf.identity(values)
 
 
 def checked_sparse(
@@ -56,10 +85,17 @@ def checked_sparse(
 
     Raises
     ------
-    tf.errors.InvalidArgumentError : lengths differ, an index is out of range, a value is negative
-        or not finite, or the number of cells is not in 1 … 65,536.
+    tf.errors.InvalidArgumentError : lengths differ, an index is out of range, a value is negative,
+        not finite or above `LARGEST_COUNT`, the number of cells is not in 1 … 65,536, or what is
+        to be a list or a number is none.
     """
-    counts = [] if values is None else _counts_are_sound(values, "expected raw counts, float32")
+    # Servers look at the types of what they pass on, and not at its shapes.
+    number_of_cells = tf.ensure_shape(number_of_cells, ())
+    cells, features = (tf.ensure_shape(given, (None,)) for given in (cells, features))
+    counts = []
+    if values is not None:
+        values = tf.ensure_shape(values, (None,))
+        counts.append(_counts_are_sound(values, "expected raw counts, float32"))
     checks = [
         _require(
             (number_of_cells > 0) & (number_of_cells <= LARGEST_REQUEST),
@@ -85,8 +121,10 @@ def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tens
 
     Raises
     ------
-    tf.errors.InvalidArgumentError : there is another number of them, or one is out of range.
+    tf.errors.InvalidArgumentError : there is another number of them, one is out of range, or
+        they are no list.
     """
+    batch = tf.ensure_shape(batch, (None,))
     there = (batch >= -1) & (batch < batches)
     with _after(
         _require(
@@ -121,27 +159,23 @@ def _inside(indices: tf.Tensor, size: int, what: str, largest: str) -> tf.Operat
     )
 
 
-def _counts_are_sound(counts: tf.Tensor, expected: str) -> list:
-    # One pass over the counts: NaN compares false, and infinity is above the largest float.
-    sound = (counts >= 0) & (counts <= counts.dtype.max)
-    return [
-        _require(
-            tf.reduce_all(sound),
-            f"A count is negative, infinite or not a number: {expected}",
-            tf.boolean_mask(counts, ~sound)[:3],
-        )
-    ]
+def _counts_are_sound(counts: tf.Tensor, expected: str) -> tf.Operation | None:
+    # One pass over the counts: NaN compares false, and infinity is above the largest.
+    sound = (counts >= 0) & (counts <= LARGEST_COUNT)
+    return _require(
+        tf.reduce_all(sound),
+        f"A count is negative, above {LARGEST_COUNT:g} or not a number: {expected}",
+        tf.boolean_mask(counts, ~sound)[:3],
+    )
 
 
-def _levels_are_sound(levels: tf.Tensor, expected: str) -> list:
+def _levels_are_sound(levels: tf.Tensor, expected: str) -> tf.Operation | None:
     sound = (levels == 0) | ((levels >= FULL) & (levels <= NONE))
-    return [
-        _require(
-            tf.reduce_all(sound),
-            f"A value is no level, or a gene of a cell was given twice: {expected}",
-            tf.boolean_mask(levels, ~sound)[:3],
-        )
-    ]
+    return _require(
+        tf.reduce_all(sound),
+        f"A value is no level, or a gene of a cell was given twice: {expected}",
+        tf.boolean_mask(levels, ~sound)[:3],
+    )
 
 
 def _require(condition: tf.Tensor, message: str, received: tf.Tensor) -> tf.Operation | None:

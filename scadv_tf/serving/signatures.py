@@ -8,7 +8,12 @@ import tensorflow as tf
 
 from scadv_tf.client.assets import OF_BATCHES
 from scadv_tf.modalities import MODALITIES
-from scadv_tf.serving.checks import checked_batches, checked_dense, checked_sparse
+from scadv_tf.serving.checks import (
+    checked_batches,
+    checked_dense,
+    checked_sparse,
+    checked_standardised,
+)
 from scadv_tf.serving.served_model import ServedModel
 
 DEFAULT = "serving_default"
@@ -24,13 +29,16 @@ def signatures(model: ServedModel) -> dict[str, Callable]:
       ``cell_index`` and ``gene_index``, int64 [N], ``count``, float32 [N], and
       ``number_of_cells``, an int64 scalar. Counts of the same cell and gene add up.
     * ``annotate_atac_peaks``, if the training had peaks, takes these and the open peaks of the same
-      cells, ``peak_cell_index`` and ``peak_index``, int64 [M], each pair once.
+      cells, ``peak_cell_index`` and ``peak_index``, int64 [M]; a pair may be given twice.
     * Each of these for a modality whose batches the training corrected for is there a second time,
       its name with ``_of_batches`` behind: it takes ``batch`` too, int64 [cells], the position of
       each cell's batch in the manifest's ``batches``, or -1 for a cell of another batch. The first
       one takes all cells for such.
     * ``rna``, ``atac`` and ``serving_default`` (the latter) take ``expression``, float32
       [cells, genes], preprocessed as in training, and give what `Readout` gives.
+
+    Whatever else is given is refused with an error of what was expected, see
+    `scadv_tf.serving.checks`.
     """
     # Traced once a modality, whatever form the counts come in.
     annotate = tf.function(model.annotate, autograph=False)
@@ -130,13 +138,20 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
         counts = _densified(model, cell_index, gene_index, count, number_of_cells)
         entries = peak_cell_index, peak_index, None, number_of_cells
         cells, peaks, _ = checked_sparse(*entries, model.peaks, "peaks.txt")
-        shape = tf.stack([number_of_cells, model.peaks])
-        ones = tf.ones_like(cells, dtype=tf.float32)
-        opened = tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape)
+        opened = _opened(cells, peaks, tf.stack([number_of_cells, model.peaks]))
         members = _members(batch, number_of_cells, batches)
-        return annotate(counts, "atac", tf.sparse.reorder(opened), **members)
+        return annotate(counts, "atac", opened, **members)
 
     return signature
+
+
+def _opened(cells: tf.Tensor, peaks: tf.Tensor, shape: tf.Tensor) -> tf.SparseTensor:
+    """Ones at the open peaks of cells, in order, each once however often it was given."""
+    ones = tf.ones_like(cells, dtype=tf.float32)
+    opened = tf.sparse.reorder(tf.SparseTensor(tf.stack([cells, peaks], axis=1), ones, shape))
+    places = opened.indices[:, 0] * shape[1] + opened.indices[:, 1]
+    before = tf.pad(places, [[1, 0]], constant_values=-1)[:-1]
+    return tf.sparse.retain(opened, places != before)
 
 
 def _levels(model: ServedModel, modality: str = "rna") -> bool:
@@ -163,6 +178,6 @@ def _densified(
 def _preprocessed(model: ServedModel, modality: str) -> Callable:
     @_graph([tf.TensorSpec((None, model.genes), tf.float32, "expression")])
     def signature(expression: tf.Tensor) -> dict:
-        return model.encoded(expression, modality)
+        return model.encoded(checked_standardised(expression, model.genes), modality)
 
     return signature

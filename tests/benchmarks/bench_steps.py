@@ -7,6 +7,9 @@ the same process in turns with the step: products of random matrices of the same
 else. They are counted from the sizes of the layers, see `products_of`. With a projection
 (``--projection``, by default on 50 components and none) the step works on components, whatever the
 number of genes.
+
+With ``--check``, what the check for numbers that are not finite costs in place of the floor: ten
+steps and the look at them, in turns with ten steps that only add up their losses.
 """
 
 from __future__ import annotations
@@ -112,7 +115,43 @@ def step_function(model, phase, batch):
         for value in step(batch).values():
             value.numpy()
 
+    run()  # compiles
     return run
+
+
+def unchecked(model, phase, batch):
+    """`step_function` of a step that adds up its losses and looks at no number."""
+    import tensorflow as tf
+
+    means = model.means[phase.name]
+
+    def update_state(values, gradient_norm=0.0):
+        means.sums.assign_add(tf.stack([*(values[name] for name in means.names), 1.0]))
+
+    kept, means.update_state = means.update_state, update_state
+    try:
+        return step_function(model, phase, batch)
+    finally:
+        means.update_state = kept
+
+
+def between_looks(model, phase, batch) -> tuple:
+    """As many steps as there are between two looks, with the look, and without any check."""
+    from scadv_tf.models.divergence import STEPS_BETWEEN_LOOKS
+
+    checked, plain = step_function(model, phase, batch), unchecked(model, phase, batch)
+
+    def with_look():
+        for _ in range(STEPS_BETWEEN_LOOKS):
+            checked()
+        for each in model.phases:
+            assert model.means[each.name].failure() is None
+
+    def without():
+        for _ in range(STEPS_BETWEEN_LOOKS):
+            plain()
+
+    return with_look, without
 
 
 def random_batch(model, batch: int) -> dict:
@@ -135,28 +174,39 @@ def random_batch(model, batch: int) -> dict:
     }
 
 
-def measure(genes: int, projection: int, batch: int, types: int, repeats: int) -> None:
-    """Prints a line a phase: medians of steps and floors that were taken in turns."""
+def in_turns(functions: tuple, repeats: int) -> list[float]:
+    """Median milliseconds of each function; they take turns, and turns in being first."""
+    seconds = [[] for _ in functions]
+    for repeat in range(repeats + 3):  # the first ones compile and warm up
+        turns = list(zip(seconds, functions, strict=True))
+        for kept, function in turns if repeat % 2 else reversed(turns):
+            start = time.perf_counter()
+            function()
+            if repeat >= 3:
+                kept.append(time.perf_counter() - start)
+    return [1000 * float(np.median(kept)) for kept in seconds]
+
+
+def measure(given, genes: int, projection: int, batch: int) -> None:
+    """Prints a line a phase: medians of what was done in turns."""
     from scadv_tf.config import RunConfig
     from scadv_tf.fitting import new_model
 
-    model = new_model(genes, types, projection, 1000, RunConfig.of(**LOSSES))
+    model = new_model(genes, given.types, projection, 1000, RunConfig.of(**LOSSES))
     cells = random_batch(model, batch)
     for phase in model.phases:
-        shapes = products_of(phase.name, model, batch).shapes
-        functions = step_function(model, phase, cells), floor_function(shapes)
-        seconds = [[], []]
-        for repeat in range(repeats + 3):  # the first ones compile and warm up
-            for kept, function in zip(seconds, functions, strict=True):
-                start = time.perf_counter()
-                function()
-                if repeat >= 3:
-                    kept.append(time.perf_counter() - start)
-        step, floor = (1000 * float(np.median(kept)) for kept in seconds)
         line = {"phase": phase.name, "genes": genes, "projection": projection, "batch": batch}
-        line |= {"ms": round(step, 2), "floor_ms": round(floor, 2)}
-        line |= {"ratio": round(step / floor, 2)}
-        line |= {"gflop": round(sum(2e-9 * m * k * n for m, k, n in shapes), 2)}
+        if given.check:
+            checked, plain = in_turns(between_looks(model, phase, cells), given.repeats)
+            line |= {"ten_steps_ms": round(checked, 2), "unchecked_ms": round(plain, 2)}
+            line |= {"ratio": round(checked / plain, 3)}
+        else:
+            shapes = products_of(phase.name, model, batch).shapes
+            functions = step_function(model, phase, cells), floor_function(shapes)
+            step, floor = in_turns(functions, given.repeats)
+            line |= {"ms": round(step, 2), "floor_ms": round(floor, 2)}
+            line |= {"ratio": round(step / floor, 2)}
+            line |= {"gflop": round(sum(2e-9 * m * k * n for m, k, n in shapes), 2)}
         print(json.dumps(line), flush=True)
 
 
@@ -171,7 +221,7 @@ def main(_) -> None:
     for projection in map(int, given.projection):
         for genes in map(int, given.genes):
             for batch in map(int, given.batch):
-                measure(genes, projection, batch, given.types, given.repeats)
+                measure(given, genes, projection, batch)
 
 
 if __name__ == "__main__":
@@ -182,5 +232,6 @@ if __name__ == "__main__":
         "projection", ["50", "0"], "Components that the encoder starts from; 0: genes."
     )
     flags.DEFINE_integer("types", 20, "Cell types.")
+    flags.DEFINE_bool("check", False, "Measure the check for finite numbers, not the floor.")
     flags.DEFINE_integer("repeats", 15, "Steps of which the median is taken.")
     app.run(main)

@@ -82,6 +82,8 @@ def test_layer_and_raw(tmp_path, counts, form, layer):
     part.layers["twice"] = form(np.asarray(2 * counts[:, 2:5]))
     part.write_h5ad(tmp_path / "a.h5ad")
     same_as_whole(tmp_path / "a.h5ad", layer=layer)
+    chosen = {"X": counts[:, 2:5], "raw": counts, "twice": 2 * counts[:, 2:5]}[layer]
+    assert read_all(tmp_path / "a.h5ad", 4, layer=layer)[1].tolist() == chosen.tolist()
 
 
 def test_h5mu(tmp_path, counts):
@@ -93,6 +95,7 @@ def test_h5mu(tmp_path, counts):
 
 
 KINDS = ["Gene Expression"] * 4 + ["Peaks"] * 3
+CHOSEN = {"rna": slice(4), "atac": slice(4, None)}
 
 
 @pytest.mark.parametrize("kinds", [None, KINDS], ids=["Cell Ranger 2", "Cell Ranger 3"])
@@ -100,13 +103,17 @@ def test_10x_h5(counts, write_10x_h5, kinds):
     path = write_10x_h5(counts, ids=GENES, names=[*GENES[:6], GENES[0]], kinds=kinds)
     for modality in ("rna", "atac") if kinds else ("rna",):
         same_as_whole(path, modality)
+        columns = slice(None) if kinds is None else CHOSEN[modality]
+        assert read_all(path, 3, modality)[1].tolist() == counts[:, columns].tolist()
 
 
 @pytest.mark.parametrize("gzipped", [True, False])
 @pytest.mark.parametrize("modality", ["rna", "atac"])
 def test_10x_mtx(counts, write_10x_mtx, gzipped, modality):
     lines = [(f"id{i}", name, KINDS[i]) for i, name in enumerate(GENES)]
-    same_as_whole(write_10x_mtx(counts, lines, gzipped=gzipped), modality)
+    path = write_10x_mtx(counts, lines, gzipped=gzipped)
+    same_as_whole(path, modality)
+    assert read_all(path, 3, modality)[1].tolist() == counts[:, CHOSEN[modality]].tolist()
 
 
 def test_a_mtx_of_cells_x_features(counts, write_10x_mtx):
@@ -117,6 +124,7 @@ def test_a_mtx_of_cells_x_features(counts, write_10x_mtx):
     turned = [" ".join([line.split()[i] for i in (1, 0, 2)]) for line in (sizes, *entries)]
     path.write_text("\n".join([head, comment, *turned[:1], *reversed(turned[1:])]) + "\n")
     same_as_whole(folder)
+    assert read_all(folder, 3)[1].tolist() == counts.tolist()
 
 
 # Sorting on disk.
@@ -161,7 +169,7 @@ def test_what_was_sorted_goes_again(tmp_path, counts, caplog):
 def test_what_is_stored_by_cell_is_not_sorted(tmp_path, counts, monkeypatch):
     monkeypatch.setattr(stored_matrices, "SortedOnDisk", None)
     annotated(sparse.csr_matrix(counts)).write_h5ad(tmp_path / "a.h5ad")
-    read_all(tmp_path / "a.h5ad", 3)
+    assert read_all(tmp_path / "a.h5ad", 3)[1].tolist() == counts.tolist()
 
 
 @pytest.mark.parametrize(

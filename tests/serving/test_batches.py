@@ -61,6 +61,15 @@ def test_a_new_batch_is_none(model, trained):
     np.testing.assert_allclose(found.latent, plain.latent, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(), (1, 1)])
+def test_batches_that_are_no_list_are_refused(model, trained, shape):
+    counts = tf.constant(trained.data.rna[:1].toarray())
+    ask = model._model.signatures["embed_rna_of_batches"]
+    assert ask(counts=counts, batch=tf.zeros(1, tf.int64))["latent"].shape == (1, 9)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"expected shape \[\?\]"):
+        ask(counts=counts, batch=tf.zeros(shape, tf.int64))
+
+
 @pytest.mark.parametrize("with_peaks", [True, False])
 def test_new_atac_cells_are_corrected_before_they_are_compared_and_averaged(
     trained, new_tissue, with_peaks
