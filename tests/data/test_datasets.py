@@ -5,6 +5,7 @@ import sys
 
 import mudata
 import numpy as np
+import pandas as pd
 import pytest
 
 from scadv_tf.data import datasets
@@ -192,8 +193,16 @@ TABLES = {
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize("kind", TABLES)
-def test_tables_of_labels_as_other_programs_save_them(tmp_path, files, kind, encoding):
-    (tmp_path / "labels.txt").write_bytes(TABLES[kind].encode(encoding))
+def test_tables_of_labels_as_other_programs_save_them(tmp_path, kind, encoding):
+    path = tmp_path / "labels.txt"
+    path.write_bytes(TABLES[kind].encode(encoding))
+    cells, labels = zip(*reversed(LABELLED), strict=True)
+    found = columns_from(str(path), ["cell19", *cells], "--rna_labels", "cell_type")["cell_type"]
+    assert pd.isna(found[0]) and found.tolist()[1:] == list(labels)
+
+
+def test_a_table_of_labels_gives_the_types_of_the_cells_in_it(tmp_path, files):
+    (tmp_path / "labels.txt").write_text(TABLES["semicolons"], encoding="utf-8")
     given = {"rna": files["rna"], "atac": files["activity"], "label_key": "cell_type"}
     data, _ = load(source(rna_labels=str(tmp_path / "labels.txt"), **given))
     assert data.types == ("B cell", "T, naïve")
