@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -30,12 +31,15 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.finding import RED
 from scadv_tf.evaluation.findings import Evidence, findings
 
+# Each table is read once. Nobody changes it.
+genes_of = functools.cache(load_genes)
+
 
 def peaks_of(
     genome: str, on_starts: int, elsewhere: int, width: int = 500, chrom: str = ""
 ) -> pd.DataFrame:
     """Some on transcription starts of a genome, the others a gene's length before them."""
-    genes = load_genes(genome)
+    genes = genes_of(genome)
     genes = genes[genes["chrom"] == chrom] if chrom else genes
     genes = genes.sample(on_starts + elsewhere, random_state=0, ignore_index=True)
     starts = np.where(genes["strand"] == "-", genes["end"] - 1, genes["start"])
@@ -53,7 +57,7 @@ def test_the_genome_of_peaks_is_found(genome):
 @pytest.mark.parametrize("right", GENOMES)
 @pytest.mark.parametrize("given", GENOMES)
 def test_peaks_of_another_genome_are_found(right, given):
-    found = better_genome(peaks_of(right, 90, 910), load_genes(given))
+    found = better_genome(peaks_of(right, 90, 910), genes_of(given))
     if right == given:
         assert found is None
     else:
@@ -63,7 +67,7 @@ def test_peaks_of_another_genome_are_found(right, given):
 
 def test_genes_of_ones_own_are_judged_by_those_that_both_have():
     """A short list has few starts, which is no sign of another genome."""
-    genes = load_genes("hg38")
+    genes = genes_of("hg38")
     peaks = peaks_of("hg38", 90, 910)
     assert better_genome(peaks, genes.sample(600, random_state=1)) is None
     shifted = genes.assign(start=genes["start"] + 5000, end=genes["end"] + 5000)
@@ -78,10 +82,10 @@ def test_few_peaks_prove_nothing(on_starts, sure):
 
 
 def test_windows_of_a_whole_genome_fit_any():
-    genes = load_genes("hg38")
+    genes = genes_of("hg38")
     windows = windows_of(genes[genes["chrom"] == "chr19"], 2000)
     assert fitting_genome(windows) == ""
-    assert better_genome(windows, load_genes("hg19")) is None
+    assert better_genome(windows, genes_of("hg19")) is None
 
 
 def cells_of(peaks: pd.DataFrame) -> tuple[anndata.AnnData, anndata.AnnData]:
@@ -89,7 +93,7 @@ def cells_of(peaks: pd.DataFrame) -> tuple[anndata.AnnData, anndata.AnnData]:
     counts = sparse.random(20, len(peaks), 0.2, "csr", random_state=0, dtype=np.float32)
     counts.data[:] = 1
     atac = anndata.AnnData(counts, var=pd.DataFrame(index=names.to_numpy()))
-    genes = load_genes("hg19")["gene"].to_numpy()[:3000]
+    genes = genes_of("hg19")["gene"].to_numpy()[:3000]
     rna = anndata.AnnData(sparse.csr_matrix(np.ones((20, 3000), np.float32)))
     rna.var_names, rna.obs["cell_type"] = genes, ["T", "B"] * 10
     return rna, atac
@@ -155,7 +159,7 @@ def test_where_many_fragments_lie_by_hand(written, tmp_path):
 def test_the_genome_of_fragments_is_found(right, written, tmp_path):
     table = FragmentTable(written(fragments_of(right)), tmp_path)
     for given in GENOMES:
-        found = genome_of_fragments(table, load_genes(given))
+        found = genome_of_fragments(table, genes_of(given))
         if right == given:
             assert found is None
         else:
@@ -172,19 +176,19 @@ def test_some_of_many_fragments_do(written, tmp_path, monkeypatch):
     monkeypatch.setattr(fragment_genome, "MOST_FRAGMENTS", 8000)  # every second
     places = busy_places(table)
     assert 0.5 * len(of_all) < len(places.merge(of_all)) < len(of_all)
-    assert genome_of_fragments(table, load_genes("hg19")).name == "hg38"
+    assert genome_of_fragments(table, genes_of("hg19")).name == "hg38"
 
 
 def test_fragments_anywhere_are_of_no_genome(written, tmp_path):
     """As many in each place as chance gives: most places are no peaks, and those that are, none."""
     fragments = fragments_of("hg38", background=20_000).iloc[10_000:]
     table = FragmentTable(written(fragments), tmp_path)
-    assert all(genome_of_fragments(table, load_genes(given)) is None for given in GENOMES)
+    assert all(genome_of_fragments(table, genes_of(given)) is None for given in GENOMES)
 
 
 def of_chr1(genome: str) -> pd.DataFrame:
     """Its genes, in few windows."""
-    return load_genes(genome).query("chrom == 'chr1'").reset_index(drop=True)
+    return genes_of(genome).query("chrom == 'chr1'").reset_index(drop=True)
 
 
 @pytest.mark.slow
