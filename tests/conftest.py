@@ -30,13 +30,14 @@ SLOW_FIXTURES = {
 }
 
 
-# A worker of pytest-xdist has a core: more threads than cores wait for each other.
+# Each worker of pytest-xdist computes by one thread. There are three on two cores, since workers
+# wait a quarter of their time, for processes that they started.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 # Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
 TOGETHER = ("tests/serving",)
-# What takes longest starts first, so that both workers end together.
+# What takes longest starts first, so that all workers end together.
 LONG = (*TOGETHER, "tests/test_site", "tests/team", "tests/test_", "tests/api", "tests/models")
 
 

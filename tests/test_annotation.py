@@ -224,7 +224,7 @@ def test_the_temperature_is_that_of_the_held_out_cells(tissue, fitted):
 
 
 def novelty_twin(trained, tissue, modality):
-    """Two thirds the uncertainty's rank among held-out cells, the rest the distance's."""
+    """One less the shares above: of the uncertainty among held-out cells, and of the distance."""
     data, cells, held_out = tissue
     types, distances, doubts = len(data.types), {}, {}
     rna, atac = (
@@ -239,7 +239,8 @@ def novelty_twin(trained, tissue, modality):
     doubt, distance = doubts[modality], distances[modality]
     first = (doubts["rna"][held_out] < doubt[:, None]).mean(axis=1)
     second = (distance < distance[:, None]).mean(axis=1)
-    return doubt, distance, (2 * first + second) / 3
+    above = [1 - (1 - 1 / KNOTS) * share for share in (first, second)]
+    return doubt, distance, 1 - above[0] * above[1]
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
