@@ -422,7 +422,7 @@ class EvaluationConfig(Checked):
         maximum=1,
     )
     unknown_share: float = option(
-        0.05,
+        0.1,
         "Share of held-out RNA cells of known types that the threshold of unknown ATAC cells would "
         "call unknown; 0 calls no more than the most doubtful one so.",
         minimum=0,

@@ -17,6 +17,7 @@ KNOTS = 201  # quantiles that stand for a distribution
 RESOLUTION = 0.01  # values that differ by far less get all but the same rank
 VIEWS = len(VIEW_SHARES)  # features and their directions, which the linear guess looks at
 LEAST_LOGIT = -1e4  # of a type without RNA cells: none, and yet a number
+UNCERTAINTY_SHARE = 2 / 3  # of the uncertainty in the novelty; the rest is the distance's
 
 
 @keras.saving.register_keras_serializable(package="scadv_tf")
@@ -29,10 +30,11 @@ class Readout(keras.layers.Layer):
     * ``uncertainty`` is their entropy over log K: 0 for one sure type, 1 for a guess.
     * ``distance`` is the mean squared distance to the nearest type's RNA cells in front of the
       trained layers, each component in units of the variance within types.
-    * ``novelty``, in [0, 1], joins the two as chances are (Fisher 1932): it is 1 less the product
-      of the share of RNA cells that were not trained on that are above the uncertainty, and of the
-      share of the modality's training cells that are above the distance. So it is high where one
-      of the two is, and higher where both are. It is continuous in them: roundings move it little.
+    * ``novelty``, in [0, 1], joins the two as chances are joined (Fisher 1932, with weights Good
+      1955): it is 1 less the weighted geometric mean of the share of RNA cells that were not
+      trained on that are above the uncertainty, and of the share of the modality's training cells
+      that are above the distance. So it is high where one of the two is, and higher where both
+      are. It is continuous in them: roundings move it little.
       A cell is ``unknown`` if it is above `unknown_threshold`. A cell of a type that was not there
       to learn is either in doubt between the others, or surely called by the wrong one but far from
       it.
@@ -97,8 +99,8 @@ class Readout(keras.layers.Layer):
         uncertainty = self._uncertainty(probabilities)
         distance = self._distance(features)
         knots = self.distance_knots[MODALITIES.index(modality)]
-        chances = share_above(self.uncertainty_knots, uncertainty), share_above(knots, distance)
-        novelty = 1 - chances[0] * chances[1]
+        as_uncertain = share_above(self.uncertainty_knots, uncertainty) ** UNCERTAINTY_SHARE
+        novelty = 1 - as_uncertain * share_above(knots, distance) ** (1 - UNCERTAINTY_SHARE)
         return {
             "latent": self.alignment(latent, probabilities) if modality == "atac" else latent,
             "logits": logits / self.temperature,
