@@ -22,6 +22,7 @@ from scadv_tf.data.labels import (
 )
 from scadv_tf.errors import InputError
 
+# With fewer cells, one cell more or less is over a tenth of the type.
 RARE_TYPE_CELLS = 10
 MOST_NAMES = 5  # in a sentence
 

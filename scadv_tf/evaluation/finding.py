@@ -9,8 +9,6 @@ from scadv_tf.naming import named
 
 # Red: answers are likely wrong. Amber: some are, or may be. A note is no cause for either.
 RED, AMBER, NOTE = LEVELS = ("red", "amber", "note")
-# With fewer cells, one cell more or less is over a tenth of the type.
-RARE_TYPE_CELLS = 10
 # Shares of rare types differ manifold by chance, so only types this common are judged.
 COMMON_SHARE = 0.05
 # Of random 300 cells of four real pairs macro F1 is 0.2 to 0.97; of 100 cells of some a third is

@@ -14,12 +14,12 @@ import numpy as np
 from scadv_tf.data.emptiness import MANY, UNFILTERED
 from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 from scadv_tf.evaluation.finding import (
     AMBER,
     COMMON_SHARE,
     FEW_CELLS,
     NOTE,
-    RARE_TYPE_CELLS,
     RED,
     Finding,
     by_level,

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.measures import Kind
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 from scadv_tf.evaluation.finding import (
     AMBER,
     COMMON_SHARE,
     FEW_CELLS,
     NOTE,
-    RARE_TYPE_CELLS,
     RED,
     Finding,
     joined,

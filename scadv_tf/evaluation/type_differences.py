@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.data.normalization import moments
-from scadv_tf.evaluation.finding import RARE_TYPE_CELLS
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 
 STATES = 20  # components of what varies within RNA types
 SPARE, POWERS = 10, 6  # of the random subspace that they are found in
