@@ -74,13 +74,14 @@ def checked_sparse(
     number_of_cells: tf.Tensor,
     size: int,
     names: str,
-) -> tuple[tf.Tensor | None, ...]:
-    """The cells, features and values of the non-zero entries of counts [number_of_cells, size].
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None, tf.Tensor]:
+    """What was given, checked: the non-zero entries of counts [number_of_cells, size].
 
     Parameters
     ----------
     cells, features : int64 [N].
     values : float32 [N]; None if only the presence of an entry counts.
+    number_of_cells : int64 scalar.
     names : of the asset that lists the features.
 
     Raises
@@ -107,8 +108,9 @@ def checked_sparse(
         _inside(features, size, "A feature index", f"{size - 1}, in the order of {names}"),
         *counts,
     ]
+    given = cells, features, values, number_of_cells
     with _after(*checks):
-        return tuple(None if v is None else tf.identity(v) for v in (cells, features, values))
+        return tuple(None if each is None else tf.identity(each) for each in given)
 
 
 def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tensor:
@@ -117,7 +119,7 @@ def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tens
     Parameters
     ----------
     batch : int64 [cells].
-    cells : their number.
+    cells : their number, int32.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tens
     there = (batch >= -1) & (batch < batches)
     with _after(
         _require(
-            tf.equal(tf.size(batch), tf.cast(cells, tf.int32)),
+            tf.equal(tf.size(batch), cells),
             "Wrong number of batches: expected one for each cell",
             tf.size(batch),
         ),

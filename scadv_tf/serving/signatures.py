@@ -110,9 +110,8 @@ def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int 
         *batch: tf.Tensor,
     ) -> dict:
         given = cell_index, gene_index, count, number_of_cells
-        members = _members(batch, number_of_cells, batches)
         counts = _densified(model, *given, levels=_levels(model, modality))
-        return annotate(counts, modality, **members)
+        return annotate(counts, modality, **_members(batch, tf.shape(counts)[0], batches))
 
     return signature
 
@@ -137,9 +136,9 @@ def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Cal
     ) -> dict:
         counts = _densified(model, cell_index, gene_index, count, number_of_cells)
         entries = peak_cell_index, peak_index, None, number_of_cells
-        cells, peaks, _ = checked_sparse(*entries, model.peaks, "peaks.txt")
-        opened = _opened(cells, peaks, tf.stack([number_of_cells, model.peaks]))
-        members = _members(batch, number_of_cells, batches)
+        cells, peaks, _, number = checked_sparse(*entries, model.peaks, "peaks.txt")
+        opened = _opened(cells, peaks, tf.stack([number, model.peaks]))
+        members = _members(batch, tf.shape(counts)[0], batches)
         return annotate(counts, "atac", opened, **members)
 
     return signature
@@ -168,9 +167,8 @@ def _densified(
     levels: bool = False,
 ) -> tf.Tensor:
     entries = cell_index, gene_index, count, number_of_cells
-    cells, genes, values = checked_sparse(*entries, model.genes, "genes.txt")
-    places = tf.stack([cells, genes], axis=1)
-    shape = tf.stack([number_of_cells, model.genes])  # the scatter waits for the checked places
+    cells, genes, values, number = checked_sparse(*entries, model.genes, "genes.txt")
+    places, shape = tf.stack([cells, genes], axis=1), tf.stack([number, model.genes])
     counts = tf.reshape(tf.scatter_nd(places, values, shape), (-1, model.genes))
     return checked_dense(counts, model.genes, levels) if levels else counts
 
