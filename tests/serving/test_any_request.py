@@ -332,9 +332,17 @@ FORMS = st.sampled_from(["int64", "int32", "float32", "float64"]).flatmap(
 )
 
 
-@pytest.mark.parametrize("key", ["cell_index", "gene_index", "count", "number_of_cells"])
-def test_entries_of_another_form_are_refused(exported, served, key):
-    good = entries(counted(exported, [1, 2], "rna"))
+ENTRIES = "cell_index", "gene_index", "count", "number_of_cells"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("annotate_rna_sparse", key) for key in ENTRIES]
+    + [("annotate_atac_peaks", key) for key in (*ENTRIES, "peak_cell_index", "peak_index")],
+)
+def test_entries_of_another_form_are_refused(exported, served, name, key):
+    counts, peaks = counted(exported, [1, 2], "rna"), opened(exported, [1, 2])
+    good = entries(counts, peaks if name == "annotate_atac_peaks" else None)
 
     @tried
     @given(FORMS)
@@ -342,7 +350,7 @@ def test_entries_of_another_form_are_refused(exported, served, key):
         right = good[key].dtype.as_numpy_dtype, good[key].shape.rank
         if (other.dtype.type, other.ndim) == right:
             return
-        assert_refused(served["annotate_rna_sparse"], good | {key: tf.constant(other)})
+        assert_refused(served[name], good | {key: tf.constant(other)})
 
     check()
 
