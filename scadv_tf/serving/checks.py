@@ -74,7 +74,7 @@ def checked_sparse(
     number_of_cells: tf.Tensor,
     size: int,
     names: str,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None, tf.Tensor]:
+) -> tuple[tf.Tensor | None, ...]:
     """What was given, checked: the non-zero entries of counts [number_of_cells, size].
 
     Parameters
