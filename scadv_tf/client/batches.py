@@ -14,6 +14,7 @@ from scipy import sparse
 from scadv_tf.client.assets import OF_BATCHES, Assets
 from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.labels import column_texts
+from scadv_tf.data.sound_counts import LARGEST_COUNT, all_sound, each_sound
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LARGEST_COUNT = 1e30  # so many in any number of genes add up to a number in single precision
 BYTES_OF_VALUE = 4  # a float32
 BYTES_OF_ENTRY = 8 + 8 + 4  # two int64 and a float32
 
@@ -272,10 +272,9 @@ def counts_of(adata: AnnData, layer: str | None) -> Matrix:
 
 
 def _check_counts(rows: sparse.csr_matrix, start: int) -> None:
-    sound = (rows.data >= 0) & (rows.data <= LARGEST_COUNT)  # NaN compares false
-    if sound.all():
+    if all_sound(rows.data):
         return
-    entry = int(np.argmin(sound))
+    entry = int(np.argmin(each_sound(rows.data)))
     row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
     raise InputError(
         what=f"a count is negative, above {LARGEST_COUNT:g} or not a number",

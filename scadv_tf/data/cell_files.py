@@ -27,6 +27,7 @@ from scadv_tf.data.levels import held_levels, largest_level, read_levels
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
 from scadv_tf.data.sound_counts import (
+    all_sound,
     bad_value,
     looks_counted,
     looks_transformed,
@@ -130,7 +131,7 @@ class CellFile:
 
         Raises
         ------
-        InputError : a value is negative or not finite, or the file is damaged.
+        InputError : a value is negative, too large or not a number, or the file is damaged.
         """
         if self._largest is not None:
             return self._levels(start, stop)
@@ -138,7 +139,7 @@ class CellFile:
             counts = plain_counts(self.stored.matrix.rows(start, stop))
         if not self._wanted.all():
             counts = counts[:, self._wanted]
-        if counts.nnz and not (counts.data.min() >= 0 and counts.data.max() < np.inf):
+        if not all_sound(counts.data):
             names = self.names(start, stop), feature_names(self.var)
             raise bad_value(counts, *names, self._asked, self.stored.others())
         return counts

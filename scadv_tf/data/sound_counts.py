@@ -1,4 +1,4 @@
-"""What counts must be: finite, non-negative, and not all zero."""
+"""What counts must be: numbers from 0 to `LARGEST_COUNT`, and not all zero."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CELLS_AT_ONCE = 1000
+LARGEST_COUNT = 1e30  # so many in any number of genes add up to a number in single precision
+
+
+def each_sound(values: np.ndarray) -> np.ndarray:
+    """Whether each value is a number from 0 to `LARGEST_COUNT`."""
+    return (values >= 0) & (values <= LARGEST_COUNT)  # NaN compares false
+
+
+def all_sound(values: np.ndarray) -> bool:
+    """The same of all, without a table of answers."""
+    return not len(values) or bool(values.min() >= 0 and values.max() <= LARGEST_COUNT)
 
 
 def plain_counts(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -41,7 +52,7 @@ def bad_value(
 
     Of negative ones it also tells which other matrices of the file have none.
     """
-    entry = int(np.argmin((matrix.data >= 0) & (matrix.data < np.inf)))
+    entry = int(np.argmin(each_sound(matrix.data)))
     row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
     value = matrix.data[entry]
     place = f"in cell {cells[row]}, feature {features[matrix.indices[entry]]}"
@@ -52,6 +63,13 @@ def bad_value(
             expected="finite, non-negative numbers",
             received=f"NaN or infinity, first {place}",
             advice="set missing values to 0 or leave those cells out, then write the file again",
+        )
+    if value > 0:
+        return InputError(
+            what=f"{name} has values that are too large for counts",
+            expected=f"numbers from 0 to {LARGEST_COUNT:g}, whose sums are numbers too",
+            received=f"{value:.3g}, first {place}",
+            advice="give raw counts" + _or_another(asked, others, "whose values are sound"),
         )
     return InputError(
         what=f"{name} has negative values, as scaled or corrected data have",
@@ -133,7 +151,7 @@ def _are_counts(values: np.ndarray) -> bool:
 
 
 def _are_sound(values: np.ndarray) -> bool:
-    return bool(len(values)) and bool(values.min() >= 0 and values.max() < np.inf)
+    return bool(len(values)) and all_sound(values)
 
 
 def _is_sound(matrix: StoredMatrix) -> bool:

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 
 import tensorflow as tf
 
-from scadv_tf.client.batches import LARGEST_COUNT
 from scadv_tf.data.levels import FULL, NONE
+from scadv_tf.data.sound_counts import LARGEST_COUNT
 
 LEVELS = "2 less the level (of 0 to 1) where a gene is covered, else 0"
 LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it

@@ -240,6 +240,7 @@ def test_a_mtx_may_be_a_pattern(tmp_path):
         (np.nan, "not finite", "cell cell8, feature G3"),
         (np.inf, "not finite", "cell cell8, feature G3"),
         (1e300, "not finite", "cell cell8, feature G3"),
+        (2e30, "too large", "2e+30, first in cell cell8, feature G3"),
     ],
 )
 def test_a_bad_value_comes_with_its_chunk(tmp_path, counts, form, bad, what, received):

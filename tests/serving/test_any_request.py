@@ -15,7 +15,7 @@ from scipy import sparse
 from serving_twin import AtacTwin, entries, unit, values_of
 from two_donors import of_donors
 
-from scadv_tf.client.batches import LARGEST_COUNT
+from scadv_tf.data.sound_counts import LARGEST_COUNT
 from scadv_tf.serving.checks import LARGEST_REQUEST, LARGEST_STANDARDISED
 from scadv_tf.serving.served_model import ServedModel
 from scadv_tf.serving.signatures import signatures
