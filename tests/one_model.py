@@ -13,7 +13,22 @@ from scadv_tf import fitting
 # Settings of a training that its graph does not depend on, or by the number of steps alone.
 OUTSIDE = {"epochs", "calibration_share", "early_stopping_patience", "early_stopping_change"}
 new_model = fitting.new_model
-made: dict[tuple, tuple] = {}
+made: dict[tuple, Kept] = {}
+
+
+class Kept:
+    """A model that can be had again as it was when it was made, but for what is compiled."""
+
+    def __init__(self, model):
+        self.model = model
+        self.values = {path: variable.numpy() for path, variable in state(model).items()}
+
+    def as_made(self):
+        """The same object."""
+        for path, variable in state(self.model).items():
+            variable.assign(self.values[path])
+        self.model.phase = None
+        return self.model
 
 
 def fit_alike(*given, **more):
@@ -39,12 +54,8 @@ def set_back(*shape_and_config):
     training = {k: v for k, v in dataclasses.asdict(config.training).items() if k not in OUTSIDE}
     key = (*shape, config.network, config.loss, *training.items())
     if key not in made:
-        model = new_model(*shape, config)
-        made[key] = model, {path: v.numpy() for path, v in state(model).items()}
-    model, fresh = made[key]
-    for path, variable in state(model).items():
-        variable.assign(fresh[path])
-    return model
+        made[key] = Kept(new_model(*shape, config))
+    return made[key].as_made()
 
 
 def state(model) -> dict:

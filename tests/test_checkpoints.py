@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from all_losses import ALL_LOSSES
-from one_model import fit_alike
+from one_model import Kept, fit_alike
 from tiny_training import TINY, outcome, tissue_for
 
 from scadv_tf import InputError, RunConfig, fit
@@ -27,7 +27,7 @@ CONFIG = RunConfig.of(
     **ALL_LOSSES,
 )
 
-# Where it does not matter what is trained: half the losses, which take half as long to trace.
+# Where it does not matter what is trained: half the losses, which take half as long.
 QUICK = dataclasses.replace(CONFIG, loss=LossConfig(modality_adversarial=0.0))
 
 
@@ -190,9 +190,14 @@ def test_no_pickle_is_loaded(tmp_path, model):
         Checkpoints(tmp_path, resume=True).restore(model, "me")
 
 
+@pytest.fixture(scope="module")
+def made():
+    return Kept(new_model(20, 3, 0, 10, CONFIG))
+
+
 @pytest.fixture
-def model():
-    return new_model(20, 3, 0, 10, CONFIG)
+def model(made):
+    return made.as_made()
 
 
 def test_all_that_a_training_moves_is_kept_by_a_path_of_its_own(model):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from left_out import without_export, without_pictures
 
 from scadv_tf import training
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
@@ -87,6 +88,8 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
         raise Interrupted
 
     monkeypatch.setattr(training, "write_results", interrupted)
+    without_pictures(monkeypatch)
+    without_export(monkeypatch)
     with pytest.raises(Interrupted):
         run(config)
     assert seen == [False, False] and not done.exists()

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from one_model import Kept
 
 from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models.scadv import ScAdv
@@ -35,11 +36,11 @@ def loss_config():
 
 
 @pytest.fixture
-def make_model(loss_config):
-    """A maker of small compiled models: make_model(losses, reversal_strength=…, noise=…)."""
+def new_model(loss_config):
+    """A maker of small compiled models: see `make_model`."""
 
     def make(
-        names=LOSSES,
+        names,
         *,
         condition="types",
         projection_size=PROJECTION,
@@ -78,6 +79,31 @@ def make_model(loss_config):
         return model
 
     return make
+
+
+# What no test has at the time, by its settings: to make a model takes longer than most that is
+# done with one.
+FREE: dict[tuple, list[Kept]] = {}
+
+
+@pytest.fixture
+def make_model(new_model):
+    """A maker of small compiled models: make_model(losses, reversal_strength=…, noise=…).
+
+    Each is an object of its own in a test, but an earlier test may have had it.
+    """
+    lent = []
+
+    def make(names=LOSSES, **settings) -> ScAdv:
+        free = FREE.setdefault((names, *sorted(settings.items())), [])
+        kept = free.pop() if free else Kept(new_model(names, **settings))
+        lent.append((free, kept))
+        keras.utils.set_random_seed(settings.get("seed", 0))
+        return kept.as_made()
+
+    yield make
+    for free, kept in lent:
+        free.append(kept)
 
 
 @pytest.fixture

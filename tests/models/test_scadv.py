@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from steps import losses_of, step
+from steps import losses_of, phase_of, step
 
 from scadv_tf.errors import InputError
 from scadv_tf.models import losses
@@ -21,10 +21,15 @@ TEACHERS = ("teacher_encoder", "teacher_classifier")
 NETWORKS = (*dict.fromkeys(name for phase in PHASES for name in phase.networks), *TEACHERS)
 
 
+def alone(model, name):
+    """The model's phase of a loss, with no other."""
+    return phase_of(model, PHASE_OF[name]).only((name,))
+
+
 def gradients(model, name, batch, networks=NETWORKS):
     """Gradients of one loss: network -> arrays, None where none flows."""
     with tf.GradientTape() as tape:
-        value = losses_of(model, PHASE_OF[name], batch)[name]
+        (value,) = alone(model, name).values(model, batch).values()
     variables = {n: getattr(model, n).trainable_variables for n in networks if hasattr(model, n)}
     return tape.gradient(value, variables)
 
@@ -64,10 +69,9 @@ def test_no_phase_moves_the_projection(make_model, make_batch):
 def test_a_loss_reaches_just_the_variables_that_its_phase_moves(
     make_model, make_batch, name, condition
 ):
-    model = make_model((name,), condition=condition, center_confidence=0.0)
+    model = make_model(condition=condition, center_confidence=0.0)
     model.steps_done.assign(50)
-    (phase,) = model.phases
-    assert phase.name == PHASE_OF[name]
+    phase = alone(model, name)
     found = gradients(model, name, make_batch(), phase.networks)
     reached = [
         variable.path
@@ -80,9 +84,10 @@ def test_a_loss_reaches_just_the_variables_that_its_phase_moves(
     assert sorted(reached) == sorted(variable.path for variable in model.variables_of(phase))
 
 
-def test_the_teacher_gets_no_gradient(make_model, make_batch):
+def test_the_teacher_gets_no_gradient(make_model, make_batch, monkeypatch):
     model = make_model(("interpolation",))
-    model.teacher_encoder.trainable = model.teacher_classifier.trainable = True
+    for name in TEACHERS:
+        monkeypatch.setattr(getattr(model, name), "trainable", True)
     found = gradients(model, "interpolation", make_batch())
     assert found["teacher_encoder"] and found["teacher_classifier"]
     assert not any(g is not None for n in found if "teacher" in n for g in found[n])
