@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scadv_tf import console
+from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
 from scadv_tf.files import existing_folder
@@ -312,11 +312,8 @@ def _not_writable(output: Path, received: str) -> InputError:
 def main() -> None:
     """Flags to annotation; the summary goes to the standard output."""
     config = scadv_flags.to_section(AnnotateConfig)
-    try:
+    with signals.noted(lambda: "Nothing was written."):
         summary = annotate_file(config)
-    except KeyboardInterrupt as stop:
-        stop.add_note("Nothing was written.")
-        raise
     print("\n".join(summary.lines()))
 
 

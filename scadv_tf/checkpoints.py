@@ -6,8 +6,8 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from scadv_tf import __version__
+from scadv_tf import __version__, signals
 from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import check_room, whole_file, write_whole
@@ -143,14 +143,9 @@ class Checkpoints:
             tables: dict[str, Any] = self._held["training"].tables
             np.savez(file, **tables)
 
-    @contextmanager
-    def through_a_stop(self) -> Iterator[None]:
+    def through_a_stop(self) -> AbstractContextManager[None]:
         """Writes what is held if a signal ends the block, and has the user told how to go on."""
-        try:
-            yield
-        except KeyboardInterrupt as stop:
-            stop.add_note(self._kept_for_later())
-            raise
+        return signals.noted(self._kept_for_later)
 
     def _kept_for_later(self) -> str:
         if self._held and self.chief:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from scadv_tf import console
+from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
 from scadv_tf.comparison.systems import ComparisonConfig
 
@@ -28,11 +28,8 @@ def main() -> None:
     chosen = scadv_flags.to_section(ComparisonConfig)
     from scadv_tf.comparison.run import run  # after the flags have been checked: it takes seconds
 
-    try:
+    with signals.noted(lambda: "The same command goes on after the finished rows."):
         content = run(settings, chosen)
-    except KeyboardInterrupt as stop:
-        stop.add_note("The same command goes on after the finished rows.")
-        raise
     if all(row["error"] is not None for row in content["rows"]):
         print("error: every system failed, see above", file=sys.stderr)
         sys.exit(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 # Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
@@ -37,6 +38,18 @@ def raised() -> Stopped | None:
     Native code that calls back into Python makes an error of another kind of what is raised there.
     """
     return _raised[0] if _raised else None
+
+
+@contextlib.contextmanager
+def noted(note: Callable[[], str]) -> Iterator[None]:
+    """If a signal ends the block, the user is told what `note` gives, whatever it was made into."""
+    try:
+        yield
+    except BaseException as error:
+        stop = error if isinstance(error, KeyboardInterrupt) else raised()
+        if stop is not None:
+            stop.add_note(note())
+        raise
 
 
 def heed(give_up: Callable[[], None] = lambda: None) -> None:

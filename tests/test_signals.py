@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from forked import Forked
 
+from scadv_tf import signals
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
@@ -121,6 +123,23 @@ def test_what_nohup_ignores_stays_ignored(tmp_path):
     assert process.returncode == 143
 
 
+@pytest.mark.parametrize("made", [None, SystemError])
+def test_a_note_is_told_whatever_native_code_makes_of_a_signal(monkeypatch, made):
+    stop = signals.Stopped(signal.SIGTERM)
+    monkeypatch.setattr(signals, "_raised", [stop])
+    error = stop if made is None else made("returned a result with an exception set")
+    with pytest.raises(type(error)), signals.noted(lambda: "--resume goes on"):
+        raise error
+    assert stop.__notes__ == ["--resume goes on"]
+
+
+def test_an_error_that_no_signal_made_is_told_nothing(monkeypatch):
+    monkeypatch.setattr(signals, "_raised", [])
+    with pytest.raises(SystemError) as caught, signals.noted(lambda: "never"):
+        raise SystemError
+    assert not hasattr(caught.value, "__notes__")
+
+
 def training(folder, *flags) -> Forked:
     small = "--encoder_sizes=32,16", "--modality_adversarial=0"
     flags = ("--synthetic_cells=200", "--epochs=100", *small, *flags)
@@ -148,7 +167,8 @@ def test_a_training_that_is_terminated_keeps_its_epochs(tmp_path):
     start = time.monotonic()
     process.terminate()
     said += process.communicate(timeout=60)[0]
-    assert process.returncode == 143 and time.monotonic() - start < 30
+    assert process.returncode == 143, said
+    assert time.monotonic() - start < 30
     assert "Traceback" not in said and "--resume goes on" in said
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["run", "run/checkpoints", "run/checkpoints/training.npz"]
