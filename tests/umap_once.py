@@ -3,9 +3,10 @@
 The others then find it compiled.
 """
 
+import contextlib
 import fcntl
-import tempfile
 
-with open(f"{tempfile.gettempdir()}/.umap_once", "w") as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
+with open(__file__) as file:
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(file, fcntl.LOCK_EX)
     import umap  # noqa: F401

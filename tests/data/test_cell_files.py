@@ -17,6 +17,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.mtx_cells import mtx_entries
 from scadv_tf.data.readers import read_modality
+from scadv_tf.data.sound_counts import LARGEST_COUNT
 from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.errors import InputError
 
@@ -254,6 +255,13 @@ def test_a_bad_value_comes_with_its_chunk(tmp_path, counts, form, bad, what, rec
         with pytest.raises(InputError, match=what) as error:
             next(found)
     assert received in error.value.received
+
+
+def test_the_largest_count_is_read(tmp_path, counts):
+    values = counts.astype(np.float32)
+    values[8, 3] = LARGEST_COUNT
+    annotated(values).write_h5ad(tmp_path / "a.h5ad")
+    assert read_all(tmp_path / "a.h5ad", 3)[1][8, 3] == np.float32(LARGEST_COUNT)
 
 
 def test_cells_without_counts_are_told_once(tmp_path, counts, caplog):
