@@ -40,12 +40,13 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
                 advice="Put -- before each name and = before each value; see --help.",
             )
         main()
+        signals.answer()
     except InputError as error:
         return _refused(error)
     except signals.Stopped as stop:
         return _stopped(stop)
     except Exception as error:
-        if stop := signals.raised():
+        if stop := signals.asked():
             return _stopped(stop)
         told = outage(error)
         if told is None:
@@ -56,6 +57,7 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
 
 
 def _stopped(stop: signals.Stopped) -> int:
+    signals.answer()
     print(f"stopped by {stop}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
     return stop.exit_code
 

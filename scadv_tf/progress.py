@@ -1,4 +1,7 @@
-"""How far a run is: seconds and memory a stage; a training bar with losses and the time left."""
+"""How far a run is: seconds and memory a stage; a training bar with losses and the time left.
+
+Where something is counted, a signal that asks the run to end is heard.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scadv_tf import signals
 
 if TYPE_CHECKING:
     import keras
@@ -43,6 +48,7 @@ class Stages:
     @contextlib.contextmanager
     def stage(self, name: str, announcement: str) -> Iterator[None]:
         """Measures the body under `name`, which may come several times."""
+        signals.due()
         logger.info("%s …", announcement)
         start = time.perf_counter()
         yield
@@ -153,6 +159,7 @@ def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
             self.bar = _bar(total=epochs * steps, unit="step", desc="training")
 
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            signals.due()
             if self.first:  # it takes long, since functions are traced then
                 logger.debug("  %s", FIRST_STEP)
                 self.first = False
@@ -189,6 +196,7 @@ class CellProgress:
 
     def update(self, cells: int) -> None:
         """Counts further cells."""
+        signals.due()
         self._bar.update(cells)
         tenths = [10 * done // self._cells for done in (self._done, self._done + cells)]
         self._done += cells

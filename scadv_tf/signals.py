@@ -1,4 +1,10 @@
-"""Signals that ask a process to end: it cleans up as after any error, and ends in time."""
+"""Signals that ask a process to end: it cleans up as after any error, and ends in time.
+
+Three things make this harder than raising an error. TensorFlow's native code does not bear one that
+is raised in the midst of it: it crashes, or makes an error of its own of it. Python drops what is
+raised while it deletes an object, and libraries drop errors here and there. And long computations
+in native code let nothing be raised until they are done.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,9 @@ from types import FrameType
 # Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 25.0  # seconds from the signal to the end; Slurm and Kubernetes wait for 30
+AGAIN = 0.1  # seconds after which a program that still goes on is asked again
+# Whose code is never interrupted; what Python imports may be any of them.
+FRAGILE = ("tensorflow", "tensorflow_probability", "keras", "tf_keras", "importlib")
 
 
 class Stopped(KeyboardInterrupt):
@@ -29,15 +38,24 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-_raised: list[Stopped] = []
+_asked: list[Stopped] = []
+_answered = threading.Event()
 
 
-def raised() -> Stopped | None:
-    """What a signal has raised in this process, if one has.
+def asked() -> Stopped | None:
+    """What a signal raises in this process, if one has come; native code may make another of it."""
+    return _asked[0] if _asked else None
 
-    Native code that calls back into Python makes an error of another kind of what is raised there.
-    """
-    return _raised[0] if _raised else None
+
+def due() -> None:
+    """Raises `Stopped` if a signal has asked for it: called between steps of what takes long."""
+    if _asked and not _answered.is_set() and not _cleans_up():
+        raise _asked[0]
+
+
+def answer() -> None:
+    """The program ends by itself from here on: nothing is raised any more."""
+    _answered.set()
 
 
 @contextlib.contextmanager
@@ -46,29 +64,26 @@ def noted(note: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        stop = error if isinstance(error, KeyboardInterrupt) else raised()
+        stop = error if isinstance(error, KeyboardInterrupt) else asked()
         if stop is not None:
             stop.add_note(note())
         raise
 
 
 def heed(give_up: Callable[[], None] = lambda: None) -> None:
-    """From now on the first such signal raises `Stopped` in the main thread; others do nothing.
+    """From now on such a signal raises `Stopped` in the main thread.
 
-    Call it in the main thread. A signal that is ignored already, as by nohup, stays so. Long
-    computations in native code hear no signal until they are done: a thread ends the process
-    when `PATIENCE` is over, after it has called `give_up`.
+    It does so at once, or as soon as no fragile library is at work, or where `due` is called. It
+    does so anew if the program goes on as if nothing were, but not while the main thread deals with
+    it, since that is how it cleans up, and not after `answer`. A thread ends the process when
+    `PATIENCE` is over, after it has called `give_up`.
+
+    Call it in the main thread. A signal that is ignored already, as by nohup, stays so.
     """
-    heard = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in heard:
-            signal.signal(each, _nothing)
-        _raised.append(Stopped(number))
-        raise _raised[0]
-
-    for number in heard:
-        signal.signal(number, stop)
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _ask)
+    sys.unraisablehook = _tell_unless_raised_anew
     heard_there, told_here = os.pipe()
     os.set_blocking(told_here, False)
     # The interpreter writes the number of each signal there, whatever the main thread is at.
@@ -76,15 +91,31 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     threading.Thread(target=_end_in_time, args=(heard_there, give_up), daemon=True).start()
 
 
-def _nothing(*_: object) -> None:
-    """The process ends already. A handler, since a child would inherit that it is ignored."""
+def _ask(number: int, at: FrameType | None) -> None:
+    if not _asked:
+        _asked.append(Stopped(number))
+    if at is None or at.f_globals.get("__name__", "").partition(".")[0] not in FRAGILE:
+        due()
+
+
+def _cleans_up() -> bool:
+    """Whether the stop has been raised, and the main thread is within an `except` or `finally`."""
+    return _asked[0].__traceback__ is not None and sys.exception() is not None
+
+
+def _tell_unless_raised_anew(dropped: sys.UnraisableHookArgs) -> None:
+    if dropped.exc_type is not Stopped:
+        sys.__unraisablehook__(dropped)
 
 
 def _end_in_time(signals: int, give_up: Callable[[], None]) -> None:
-    number = 0
+    main, number = threading.main_thread().ident, 0
     while number not in ENDING:
         number = os.read(signals, 1)[0]
-    time.sleep(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while not _answered.wait(AGAIN) and time.monotonic() < end:
+        signal.pthread_kill(main, number)
+    time.sleep(max(0.0, end - time.monotonic()))
     print(
         f"ended {PATIENCE:.0f} s after {signal.Signals(number).name}", file=sys.stderr, flush=True
     )

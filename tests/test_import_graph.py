@@ -13,7 +13,8 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "modalities", "modes", "present", "progress", "signals"),
+    ("errors", "files", "modalities", "modes", "present", "signals"),
+    ("progress",),
     ("folders", "naming", "outages", "settings"),
     ("config", "console"),
     ("data", "flags"),

@@ -17,7 +17,7 @@ from scadv_tf import signals
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
-STOPPED = """
+STOPPED = r"""
 import pathlib, sys, time
 from scadv_tf import console, signals
 from scadv_tf.folders import one_run, scratch_folder
@@ -41,6 +41,39 @@ def deaf():
                 time.sleep(60)
             except KeyboardInterrupt:
                 pass  # as native code that does not come to its end
+
+class Dropping:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+def in_deletion():  # where Python drops what is raised
+    with scratch_folder(pathlib.Path()):
+        Dropping()
+        time.sleep(60)
+
+def in_tensorflow():  # whose native code does not bear it
+    work = {"__name__": "tensorflow.python.eager.execute"}
+    code = "print('ready', flush=True); time.sleep(1); return 'whole'"
+    exec(f"import time\ndef quick_execute(): {code}", work)
+    signals.PATIENCE = 10.0
+    print(work["quick_execute"](), flush=True)
+    time.sleep(60)
+
+def in_steps():  # none of which leaves TensorFlow for long
+    work = {"__name__": "keras.src.trainers", "due": signals.due}
+    exec("import time\ndef fit():\n while True: time.sleep(0.001); due()", work)
+    print("ready", flush=True)
+    work["fit"]()
+
+def in_cleaning():
+    signals.PATIENCE = 10.0
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(1)
+        print("cleaned", flush=True)
 
 def in_native_code():  # which makes an error of its own of what its callbacks raise
     with scratch_folder(pathlib.Path()):
@@ -81,24 +114,43 @@ def said_until(process, text: str) -> str:
     return said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_program_with_its_number_and_a_word(tmp_path, number):
-    process = started(tmp_path, "-c", STOPPED, "in_python")
+def ended(folder, way: str, number=signal.SIGTERM) -> tuple[int, str]:
+    """Exit code, and what a program says that gets a signal where it stops that way."""
+    process = started(folder, "-c", STOPPED, way)
     said_until(process, "ready")
     process.send_signal(number)
     said, _ = process.communicate(timeout=30)
-    assert process.returncode == 128 + number
-    assert said == f"stopped by {signal.Signals(number).name}\nGo on there.\n"
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_program_with_its_number_and_a_word(tmp_path, number):
+    said = f"stopped by {signal.Signals(number).name}\nGo on there.\n"
+    assert ended(tmp_path, "in_python", number) == (128 + number, said)
     assert not list(tmp_path.iterdir())
 
 
 def test_native_code_that_was_stopped_ends_the_program_likewise(tmp_path):
-    process = started(tmp_path, "-c", STOPPED, "in_native_code")
-    said_until(process, "ready")
-    process.terminate()
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 143 and said == "stopped by SIGTERM\n"
+    assert ended(tmp_path, "in_native_code") == (143, "stopped by SIGTERM\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_dropped_while_an_object_is_deleted_is_raised_anew(tmp_path):
+    assert ended(tmp_path, "in_deletion") == (143, "stopped by SIGTERM\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fragile_library_is_not_interrupted(tmp_path):
+    assert ended(tmp_path, "in_tensorflow") == (143, "whole\nstopped by SIGTERM\n")
+
+
+def test_between_the_steps_of_a_fragile_library_a_stop_is_heard(tmp_path):
+    assert ended(tmp_path, "in_steps") == (143, "stopped by SIGTERM\n")
+
+
+def test_nobody_is_interrupted_while_cleaning_up(tmp_path):
+    """Though asked ten times a second."""
+    assert ended(tmp_path, "in_cleaning") == (143, "cleaned\nstopped by SIGTERM\n")
 
 
 def test_a_program_that_does_not_hear_is_ended_in_time(tmp_path):
@@ -126,7 +178,7 @@ def test_what_nohup_ignores_stays_ignored(tmp_path):
 @pytest.mark.parametrize("made", [None, SystemError])
 def test_a_note_is_told_whatever_native_code_makes_of_a_signal(monkeypatch, made):
     stop = signals.Stopped(signal.SIGTERM)
-    monkeypatch.setattr(signals, "_raised", [stop])
+    monkeypatch.setattr(signals, "_asked", [stop])
     error = stop if made is None else made("returned a result with an exception set")
     with pytest.raises(type(error)), signals.noted(lambda: "--resume goes on"):
         raise error
@@ -134,7 +186,7 @@ def test_a_note_is_told_whatever_native_code_makes_of_a_signal(monkeypatch, made
 
 
 def test_an_error_that_no_signal_made_is_told_nothing(monkeypatch):
-    monkeypatch.setattr(signals, "_raised", [])
+    monkeypatch.setattr(signals, "_asked", [])
     with pytest.raises(SystemError) as caught, signals.noted(lambda: "never"):
         raise SystemError
     assert not hasattr(caught.value, "__notes__")

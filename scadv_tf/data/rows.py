@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scadv_tf import signals
+
 BLOCK_BYTES = 1 << 24  # 16 MB: long reads, yet small beside what a run holds anyway
 
 
@@ -161,6 +163,7 @@ def blocks(rows: Rows, size: int | None = None) -> Iterator[tuple[int, np.ndarra
     """Start and content of each block of `size` rows; by default of 16 MB of float32."""
     size = size or max(1, BLOCK_BYTES // (4 * max(1, int(np.prod(rows.shape[1:])))))
     for start in range(0, rows.shape[0], size):
+        signals.due()
         yield start, rows[start : min(start + size, rows.shape[0])]
 
 
