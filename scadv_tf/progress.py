@@ -6,6 +6,7 @@ Where something is counted, a signal that asks the run to end is heard.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
 import os
@@ -75,11 +76,13 @@ def quiet_start() -> Iterator[None]:
     """Keeps back what native libraries print to the standard error while they are loaded.
 
     TensorFlow tells of processors and missing graphics cards there before its log level counts.
-    If the body fails, what was kept back is shown, but not if a signal ends it.
+    If the body fails, what was kept back is shown, but not if a signal ends it. Meanwhile no
+    garbage is looked for among the many objects that such an import makes to last.
     """
     hush_libraries()
     sys.stderr.flush()
-    saved = os.dup(2)
+    saved, collects = os.dup(2), gc.isenabled()
+    gc.disable()
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
@@ -91,6 +94,8 @@ def quiet_start() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            if collects:
+                gc.enable()
 
 
 @contextlib.contextmanager

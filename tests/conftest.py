@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -30,8 +31,7 @@ SLOW_FIXTURES = {
 }
 
 
-# Each worker of pytest-xdist computes by one thread. There are three on two cores, since workers
-# wait a quarter of their time, for processes that they started.
+# Each worker of pytest-xdist computes by one thread.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
@@ -47,6 +47,12 @@ def pytest_collection_modifyitems(items):
         if SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not_before(item.nodeid))
+
+
+def pytest_collection_finish():
+    """What has been imported lasts: nobody need look for garbage there."""
+    gc.collect()
+    gc.freeze()
 
 
 def not_before(nodeid: str) -> int:

@@ -20,10 +20,7 @@ from subprocess import CompletedProcess
 
 PROGRAM = Path(__file__).parents[1] / "train_main.py"
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["tensorflow", "keras", "matplotlib.pyplot", "umap_once"]
-    + [f"scadv_tf.{name}" for name in ("training", "team", "run_figures", "serving.export")]
-)
+FORKS.set_forkserver_preload(["preloaded"])
 
 
 class Forked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import types
 
 import pytest
 
-from scadv_tf.progress import CellProgress, Stages, hush_libraries, peak_memory_mb
+from scadv_tf.progress import CellProgress, Stages, hush_libraries, peak_memory_mb, quiet_start
 
 CHILD = """
 import os
@@ -33,6 +34,19 @@ def test_native_noise_is_shown_only_on_failure(body, shown):
         [sys.executable, "-c", CHILD.format(body=body)], capture_output=True, text=True, check=True
     )
     assert done.stderr == shown
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_garbage_is_looked_for_as_before(collects):
+    if not collects:
+        gc.disable()
+    try:
+        with pytest.raises(RuntimeError), quiet_start():
+            assert not gc.isenabled()
+            raise RuntimeError
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_a_stage_that_comes_twice_adds_up(monkeypatch):
