@@ -26,7 +26,7 @@ def run_app(main: Callable[[], None]) -> None:
     signals.heed(folders.give_up)
     hush_libraries()
     # umap-learn would import TensorFlow for this form of it, which no program here uses.
-    sys.modules.setdefault("umap.parametric_umap", None)
+    sys.modules.setdefault("umap.parametric_umap", None)  # type: ignore[arg-type]
     flags.FLAGS.set_default("verbosity", 0)
     app.run(lambda arguments: sys.exit(_run(main, arguments[1:])))
 

@@ -31,7 +31,8 @@ SLOW_FIXTURES = {
 }
 
 
-# Each worker of pytest-xdist computes by one thread.
+# Each worker of pytest-xdist computes by one thread. There are three on two cores, since workers
+# wait a quarter of their time, for processes that they started.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 

@@ -80,6 +80,22 @@ def imported(folder: Path, program: str, *arguments: str) -> set[str]:
     return set(found)
 
 
+DRAWS = """
+import sys
+from scadv_tf import console
+def main():
+    import umap
+    print("tensorflow" in sys.modules)
+console.run_app(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_needs_no_tensorflow_does_not_get_it_by_umap_learn():
+    done = subprocess.run([sys.executable, "-c", DRAWS], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 PROGRAMS = (str(PROGRAM), "scadv_tf.compare", "scadv_tf.annotate")
 
 
