@@ -88,7 +88,8 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     os.set_blocking(told_here, False)
     # The interpreter writes the number of each signal there, whatever the main thread is at.
     signal.set_wakeup_fd(told_here, warn_on_full_buffer=False)
-    threading.Thread(target=_end_in_time, args=(heard_there, give_up), daemon=True).start()
+    given = heard_there, threading.get_ident(), give_up
+    threading.Thread(target=_end_in_time, args=given, daemon=True).start()
 
 
 def _ask(number: int, at: FrameType | None) -> None:
@@ -108,13 +109,13 @@ def _tell_unless_raised_anew(dropped: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(dropped)
 
 
-def _end_in_time(signals: int, give_up: Callable[[], None]) -> None:
-    main, number = threading.main_thread().ident, 0
+def _end_in_time(signals: int, main_thread: int, give_up: Callable[[], None]) -> None:
+    number = 0
     while number not in ENDING:
         number = os.read(signals, 1)[0]
     end = time.monotonic() + PATIENCE
     while not _answered.wait(AGAIN) and time.monotonic() < end:
-        signal.pthread_kill(main, number)
+        signal.pthread_kill(main_thread, number)
     time.sleep(max(0.0, end - time.monotonic()))
     print(
         f"ended {PATIENCE:.0f} s after {signal.Signals(number).name}", file=sys.stderr, flush=True
