@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import subprocess
 import sys
@@ -48,12 +47,6 @@ def pytest_collection_modifyitems(items):
         if SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not_before(item.nodeid))
-
-
-def pytest_collection_finish():
-    """What has been imported lasts: nobody need look for garbage there."""
-    gc.collect()
-    gc.freeze()
 
 
 def not_before(nodeid: str) -> int:

@@ -6,9 +6,7 @@ the others then find it compiled.
 
 import contextlib
 import fcntl
-import gc
 
-gc.disable()
 with open(__file__) as file:
     with contextlib.suppress(OSError):  # some network file systems have no locks
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -22,6 +20,3 @@ import scadv_tf.run_figures  # noqa: E402, F401
 import scadv_tf.serving.export  # noqa: E402, F401
 import scadv_tf.team  # noqa: E402, F401
 import scadv_tf.training  # noqa: E402, F401
-
-gc.freeze()  # it lasts: nobody need look for garbage there
-gc.enable()
