@@ -92,6 +92,25 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     threading.Thread(target=_end_in_time, args=given, daemon=True).start()
 
 
+@contextlib.contextmanager
+def careful() -> Iterator[None]:
+    """Within it Ctrl-C does not interrupt a fragile library: for programs that are not ours.
+
+    Elsewhere than in the main thread, and where Ctrl-C has a meaning of its own, all stays as is.
+    """
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not plain or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, _ask)
+    try:
+        yield
+        due()
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _asked.clear()
+
+
 def _ask(number: int, at: FrameType | None) -> None:
     if not _asked:
         _asked.append(Stopped(number))

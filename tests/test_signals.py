@@ -233,6 +233,51 @@ def test_a_training_that_is_terminated_keeps_its_epochs(tmp_path):
     assert process.returncode == 143 and "--resume goes on" in said
 
 
+CAREFUL = r"""
+import sys, threading, time
+from scadv_tf import signals
+
+work = {"__name__": "tensorflow.python.eager.execute"}
+code = "print('ready', flush=True); time.sleep(1); return 'whole'"
+exec(f"import time\ndef quick_execute(): {code}", work)
+for _ in range(2):  # as cells of a notebook: the first that is stopped leaves nothing to the second
+    try:
+        with signals.careful():
+            print(work["quick_execute"](), flush=True)
+            time.sleep(float(sys.argv[1]))
+            signals.due()
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("rest", [0, 0.5])
+def test_in_a_notebook_ctrl_c_waits_for_tensorflow_alone(tmp_path, rest):
+    process = started(tmp_path, "-c", CAREFUL, rest)
+    said_until(process, "ready")
+    process.send_signal(signal.SIGINT)
+    said = said_until(process, "ready")
+    said += said_until(process, "ready")
+    assert said == "whole\nstopped\nready\nwhole\nready\n"
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in said  # as before
+
+
+def test_where_ctrl_c_has_a_meaning_of_its_own_it_keeps_it():
+    def meaning(*_):
+        pass
+
+    earlier = signal.signal(signal.SIGINT, meaning)
+    try:
+        with signals.careful():
+            assert signal.getsignal(signal.SIGINT) is meaning
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+
+
 def test_two_trainings_do_not_share_a_folder(tmp_path):
     first = training(tmp_path)
     said_until(first, "Reading")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scadv_tf import __version__
+from scadv_tf import __version__, signals
 from scadv_tf.api.cells import (
     by_type,
     target_of,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from scadv_tf.results import Results
 
 
+@signals.careful()
 def integrate(
     rna: AnnData | MuData | str | Path | None = None,
     atac: AnnData | MuData | str | Path | None = None,

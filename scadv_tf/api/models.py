@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf import signals
 from scadv_tf.annotate import Summary
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import batches_asked, check_modality
@@ -60,6 +61,7 @@ class AnnotationModel:
         """Names of the genes that the model looks at [G], text."""
         return self.exported.genes
 
+    @signals.careful()
     def annotate(
         self,
         cells: AnnData | MuData | str | Path,
@@ -173,6 +175,7 @@ class IntegratedModel(AnnotationModel):
             _ = model.identity  # which is read from there too
             return model
 
+    @signals.careful()
     def export(self, folder: str | Path) -> Path:
         """Writes the next version of a folder, as a training does; see `scadv_tf.load`.
 
