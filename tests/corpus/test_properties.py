@@ -25,6 +25,8 @@ from scadv_tf.data.pairing import pair
 from scadv_tf.data.regions import read_peaks
 from scadv_tf.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 # The same examples in each run; a folder of a test is used for all of its examples.
 settings.register_profile(
     "corpus",

@@ -25,6 +25,8 @@ from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"rna_batch_key": "donor", "atac_batch_key": "donor"}
 SOURCE = DatasetSource(label_key="cell_type", min_shared_genes=1)
 

@@ -31,6 +31,8 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.finding import RED
 from scadv_tf.evaluation.findings import Evidence, findings
 
+pytestmark = pytest.mark.slow
+
 # Each table is read once. Nobody changes it.
 genes_of = functools.cache(load_genes)
 
@@ -191,7 +193,6 @@ def of_chr1(genome: str) -> pd.DataFrame:
     return genes_of(genome).query("chrom == 'chr1'").reset_index(drop=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["held", "streamed", "two files"])
 def test_a_training_on_windows_of_another_genome_is_told(way, written, tmp_path, caplog):
     genes = of_chr1("hg38").assign(score=0)

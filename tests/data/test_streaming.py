@@ -21,6 +21,8 @@ from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
+pytestmark = pytest.mark.slow
+
 HELD = 40
 TAUGHT = 30
 SOURCE = DatasetSource(label_key="cell_type", min_shared_genes=1)
@@ -286,7 +288,6 @@ def files(tmp_path_factory):
     return {name: str(folder / file) for name, file in names.items()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("most", "stored_ones"),
     [(0, ()), (1000, ()), (80, ()), (79, ("rna",)), (59, ("rna", "atac"))],
