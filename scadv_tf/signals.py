@@ -9,6 +9,7 @@ in native code let nothing be raised until they are done.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 # Ctrl-C; what Slurm, Kubernetes and `kill` send; a terminal that is gone.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -83,7 +85,7 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _ask)
-    sys.unraisablehook = _tell_unless_raised_anew
+    sys.unraisablehook = functools.partial(_tell_unless_raised_anew, sys.unraisablehook)
     heard_there, told_here = os.pipe()
     os.set_blocking(told_here, False)
     # The interpreter writes the number of each signal there, whatever the main thread is at.
@@ -123,9 +125,11 @@ def _cleans_up() -> bool:
     return _asked[0].__traceback__ is not None and sys.exception() is not None
 
 
-def _tell_unless_raised_anew(dropped: sys.UnraisableHookArgs) -> None:
+def _tell_unless_raised_anew(
+    tell: Callable[[sys.UnraisableHookArgs], Any], dropped: sys.UnraisableHookArgs
+) -> None:
     if dropped.exc_type is not Stopped:
-        sys.__unraisablehook__(dropped)
+        tell(dropped)
 
 
 def _end_in_time(signals: int, main_thread: int, give_up: Callable[[], None]) -> None:
