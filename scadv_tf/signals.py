@@ -95,10 +95,12 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
 
 
 @contextlib.contextmanager
-def careful() -> Iterator[None]:
-    """Within it Ctrl-C does not interrupt a fragile library: for programs that are not ours.
+def interruptible() -> Iterator[None]:
+    """Within it Ctrl-C is heard as in a program that heeds signals: for notebooks.
 
-    Elsewhere than in the main thread, and where Ctrl-C has a meaning of its own, all stays as is.
+    It raises a KeyboardInterrupt, at the latest at the end of the block, whatever native code has
+    made of it. Elsewhere than in the main thread, and where Ctrl-C has a meaning of its own, all
+    stays as it is.
     """
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not plain or threading.current_thread() is not threading.main_thread():
@@ -108,6 +110,10 @@ def careful() -> Iterator[None]:
     try:
         yield
         due()
+    except Exception as error:
+        if stop := asked():
+            raise stop from error
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _asked.clear()

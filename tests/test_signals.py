@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -242,7 +243,7 @@ code = "print('ready', flush=True); time.sleep(1); return 'whole'"
 exec(f"import time\ndef quick_execute(): {code}", work)
 for _ in range(2):  # as cells of a notebook: the first that is stopped leaves nothing to the second
     try:
-        with signals.careful():
+        with signals.interruptible():
             print(work["quick_execute"](), flush=True)
             time.sleep(float(sys.argv[1]))
             signals.due()
@@ -251,6 +252,14 @@ for _ in range(2):  # as cells of a notebook: the first that is stopped leaves n
 print("ready", flush=True)
 time.sleep(60)
 """
+
+
+@pytest.fixture
+def default_ctrl_c(monkeypatch):
+    monkeypatch.setattr(signals, "_answered", threading.Event())
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 @pytest.mark.parametrize("rest", [0, 0.5])
@@ -266,13 +275,38 @@ def test_in_a_notebook_ctrl_c_waits_for_tensorflow_alone(tmp_path, rest):
     assert "KeyboardInterrupt" in said  # as before
 
 
+def test_in_a_notebook_ctrl_c_stays_one_whatever_native_code_makes_of_it(default_ctrl_c):
+    with pytest.raises(KeyboardInterrupt) as raised, signals.interruptible():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise SystemError("returned a result with an exception set") from None
+    assert isinstance(raised.value.__cause__, SystemError)
+    with pytest.raises(ZeroDivisionError), signals.interruptible():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread_ctrl_c_stays_as_it_is(default_ctrl_c):
+    found = []
+
+    def elsewhere() -> None:
+        with signals.interruptible():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [signal.default_int_handler]
+
+
 def test_where_ctrl_c_has_a_meaning_of_its_own_it_keeps_it():
     def meaning(*_):
         pass
 
     earlier = signal.signal(signal.SIGINT, meaning)
     try:
-        with signals.careful():
+        with signals.interruptible():
             assert signal.getsignal(signal.SIGINT) is meaning
     finally:
         signal.signal(signal.SIGINT, earlier)

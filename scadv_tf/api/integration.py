@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from scadv_tf.results import Results
 
 
-@signals.careful()
+@signals.interruptible()
 def integrate(
     rna: AnnData | MuData | str | Path | None = None,
     atac: AnnData | MuData | str | Path | None = None,

@@ -61,7 +61,7 @@ class AnnotationModel:
         """Names of the genes that the model looks at [G], text."""
         return self.exported.genes
 
-    @signals.careful()
+    @signals.interruptible()
     def annotate(
         self,
         cells: AnnData | MuData | str | Path,
@@ -175,7 +175,7 @@ class IntegratedModel(AnnotationModel):
             _ = model.identity  # which is read from there too
             return model
 
-    @signals.careful()
+    @signals.interruptible()
     def export(self, folder: str | Path) -> Path:
         """Writes the next version of a folder, as a training does; see `scadv_tf.load`.
 
