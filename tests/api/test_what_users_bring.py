@@ -1,0 +1,55 @@
+"""Objects and arguments of notebooks that are unusual, but sound; and those that are not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import scadv_tf
+from scadv_tf import RunConfig, training
+from scadv_tf.data.answers import CellAnswers
+from scadv_tf.data.cell_files import open_cells
+from scadv_tf.errors import InputError
+
+COUNTS = np.array([[0, 2, 1], [3, 0, 0], [0, 0, 5], [1, 1, 0]], dtype=np.float32)
+
+
+@pytest.fixture
+def cells():
+    """Four cells of two types with three genes."""
+    table = pd.DataFrame({"kind": list("aabb")}, index=["c1", "c2", "c3", "c4"])
+    genes = pd.DataFrame(index=["A", "B", "C"])
+    return anndata.AnnData(sparse.csr_matrix(COUNTS), obs=table, var=genes)
+
+
+NAMES = {
+    "numbers": pd.RangeIndex(4),
+    "all alike": pd.Index(["c"] * 4),
+    "categories": pd.CategoricalIndex(list("wxyz")),
+    "two levels": pd.MultiIndex.from_product([["l1", "l2"], ["x", "y"]]),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("taught", [True, False])
+def test_names_of_cells_stay_what_they_are_when_answers_are_written(cells, case, taught):
+    cells.obs.index = NAMES[case]
+    cells.obs["scadv_label"] = "of a former run"
+    latent = np.arange(8, dtype=np.float32).reshape(4, 2)
+    shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [1, 0]])
+    label = pd.Categorical(["a", "b", "b", "a"])
+    answers = CellAnswers(latent, shares, shares[:, 1], shares[:, 1] > 0.75, label)
+    (answers if taught else CellAnswers(latent)).write_into(cells)
+    pd.testing.assert_index_equal(cells.obs.index, NAMES[case], exact=True)
+    assert cells.obs["kind"].tolist() == list("aabb")
+    if taught:
+        assert cells.obs["scadv_label"].tolist() == list("abba")
+        assert cells.obs["scadv_accepted_label"].tolist() == ["a", "unknown", "b", "a"]
+    else:
+        assert cells.obs.columns.tolist() == ["kind"]
+    np.testing.assert_array_equal(cells.obsm["X_scadv"], latent)
