@@ -18,7 +18,12 @@ from scipy import sparse
 from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, numbers
 from scadv_tf.data.stored_cells import Asked, StoredCells
-from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix, stored_matrix
+from scadv_tf.data.stored_matrices import (
+    DENSE_ROWS_AT_ONCE,
+    DenseRows,
+    StoredMatrix,
+    stored_matrix,
+)
 from scadv_tf.data.tables import StoredText
 from scadv_tf.errors import InputError
 
@@ -50,6 +55,28 @@ class HeldRows:
     @cached_property
     def _by_cell(self) -> sparse.csr_matrix:
         return self._matrix.tocsr()
+
+
+class LazyRows:
+    """A matrix of dask, of dense or sparse blocks: computed some rows at a time."""
+
+    def __init__(self, matrix: Any):
+        self._matrix, self.shape = matrix, matrix.shape
+
+    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """See `StoredMatrix`."""
+        parts = [block.rows(0, block.shape[0]) for block in self._blocks(start, stop)]
+        empty = sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        return sparse.vstack([empty, *parts], format="csr")
+
+    def values(self) -> Iterator[np.ndarray]:
+        """See `StoredMatrix`."""
+        for block in self._blocks(0, self.shape[0]):
+            yield from block.values()
+
+    def _blocks(self, start: int, stop: int) -> Iterator[StoredMatrix]:
+        for first in range(start, stop, DENSE_ROWS_AT_ONCE):
+            yield _held(self._matrix[first : min(first + DENSE_ROWS_AT_ONCE, stop)].compute())
 
 
 def is_path(given: object) -> bool:
@@ -132,6 +159,10 @@ def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
 
     if hasattr(matrix, "group"):  # sparse, in the file of a backed AnnData
         return stored_matrix(matrix.group, matrix.shape, asked.scratch)
-    if sparse.issparse(matrix):
-        return HeldRows(matrix)
-    return DenseRows(matrix if isinstance(matrix, h5py.Dataset) else np.asarray(matrix))
+    if hasattr(matrix, "compute"):
+        return LazyRows(matrix)
+    return DenseRows(matrix) if isinstance(matrix, h5py.Dataset) else _held(matrix)
+
+
+def _held(matrix: Any) -> StoredMatrix:
+    return HeldRows(matrix) if sparse.issparse(matrix) else DenseRows(np.asarray(matrix))

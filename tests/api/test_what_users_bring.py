@@ -10,11 +10,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-import scadv_tf
-from scadv_tf import RunConfig, training
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.cell_files import open_cells
-from scadv_tf.errors import InputError
 
 COUNTS = np.array([[0, 2, 1], [3, 0, 0], [0, 0, 5], [1, 1, 0]], dtype=np.float32)
 
@@ -53,3 +50,41 @@ def test_names_of_cells_stay_what_they_are_when_answers_are_written(cells, case,
     else:
         assert cells.obs.columns.tolist() == ["kind"]
     np.testing.assert_array_equal(cells.obsm["X_scadv"], latent)
+
+
+class Lazy:
+    """As dask has it: an array of blocks that are computed when asked for; which, is noted."""
+
+    def __init__(self, matrix, kind):
+        self._matrix, self._kind, self.shape, self.computed = matrix, kind, matrix.shape, []
+
+    def __getitem__(self, part):
+        rows = self._matrix[part]
+        self.computed.append(rows.shape[0])
+        return SimpleNamespace(compute=lambda: self._kind(rows))
+
+    def compute(self):
+        raise AssertionError("all of it at once")
+
+    __array__ = compute
+
+
+@pytest.mark.parametrize(
+    "kind", [np.asarray, sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix]
+)
+@pytest.mark.parametrize("layer", ["", "counts"])
+def test_a_lazy_matrix_is_computed_some_rows_at_a_time(cells, kind, layer):
+    """Of dense blocks or of sparse ones, as anndata's read_elem_lazy gives them."""
+    many = np.tile(COUNTS, (600, 1)).astype(np.int64)
+    lazy, names = Lazy(many, kind), np.arange(2400).astype(str)
+    given = SimpleNamespace(
+        X=lazy, raw=None, layers={"counts": lazy}, obs=pd.DataFrame(index=names), obs_names=names,
+        var=cells.var, obsm={}, uns={},
+    )  # fmt: skip
+    with open_cells(given, "rna", layer) as source:
+        (everything,) = source.chunks(source.cells)
+        some = source.counts(1, 3)
+    assert everything.counts.dtype == np.float32 and everything.counts.nnz == 6 * 600
+    np.testing.assert_array_equal(everything.counts.toarray(), many)
+    np.testing.assert_array_equal(some.toarray(), COUNTS[1:3])
+    assert max(lazy.computed) < 2400
