@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
-from scadv_tf.data.anndata_cells import anndata_of
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
 from scadv_tf.data.answers import PREFIX, UMAP
 from scadv_tf.data.labels import labels_of, without_unknown
 from scadv_tf.data.measures import Measure
+from scadv_tf.data.scverse import with_shared_columns
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.marker_figures import marker_dots
@@ -50,6 +51,13 @@ def umap(*cells: AnnData | MuData, color: str = "") -> list[Axes]:
     ------
     InputError : the cells were not integrated, or have no such column.
     """
+    if not cells:
+        raise InputError(
+            what="No cells were given.",
+            expected="the RNA and the ATAC cells, or one of them, or a MuData with both",
+            received="nothing",
+            advice="Give what was integrated: scadv_tf.pl.umap(model.rna, model.atac).",
+        )
     parts = [_with_data(adata) for adata in _each(cells)]
     coordinates = np.concatenate([adata.obsm[UMAP] for adata in parts])
     modality = np.repeat([_notes(adata)["modality"] for adata in parts], [*map(len, parts)])
@@ -152,13 +160,42 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
 def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
     """The AnnData, of a MuData both."""
     for given in cells:
-        for modality in MODALITIES if hasattr(given, "mod") else MODALITIES[-1:]:
-            yield anndata_of(given, modality)
+        for modality in MODALITIES if is_mudata(given) else MODALITIES[-1:]:
+            yield _part(given, modality)
 
 
 def _one(given: AnnData | MuData) -> AnnData:
     """The AnnData, of a MuData that of the ATAC cells."""
-    return anndata_of(given, "atac")
+    return _part(given, "atac")
+
+
+def _part(given: AnnData | MuData, modality: str) -> AnnData:
+    """The AnnData; of a MuData what was integrated as that modality, whatever it is called there,
+    with the columns of the MuData's own table that it lacks."""
+    from anndata import AnnData
+
+    if is_path(given):
+        raise InputError(
+            what="A path was given, and pictures are of an AnnData.",
+            expected="an AnnData or a MuData that scadv_tf.integrate wrote into",
+            received=str(given),
+            advice="Read it first: anndata.read_h5ad(path).",
+        )
+    if not is_mudata(given):
+        return anndata_of(given, modality)
+    names = [n for n, adata in given.mod.items() if _said(adata).get("modality") == modality]
+    if len(names) != 1:
+        raise InputError(
+            what=f"It is not certain which cells of the MuData are {modality.upper()}."
+            if names
+            else f"The cells have no {modality.upper()} that was integrated.",
+            expected=f"one modality that scadv_tf.integrate wrote into as {modality.upper()}",
+            received=", ".join(names or given.mod) or "a MuData without modalities",
+            advice="Give the AnnData themselves: model.rna, model.atac.",
+        )
+    adata = given.mod[names[0]]
+    obs = with_shared_columns(adata.obs, given.obs, names[0], list(given.mod))
+    return AnnData(obs=obs, obsm=dict(adata.obsm), uns=dict(adata.uns))
 
 
 def _with_data(adata: AnnData) -> AnnData:
@@ -168,10 +205,16 @@ def _with_data(adata: AnnData) -> AnnData:
     return adata[np.isfinite(adata.obsm[UMAP]).all(axis=1)]
 
 
-def _notes(adata: AnnData) -> dict:
-    if "history" not in adata.uns.get("scadv", {}):
+def _notes(adata: AnnData) -> Mapping[str, Any]:
+    if not (said := _said(adata)):
         raise _not_there("uns['scadv'] of an integration", "the cells were integrated")
-    return adata.uns["scadv"]
+    return said
+
+
+def _said(adata: AnnData) -> Mapping[str, Any]:
+    """What an integration said in uns; nothing where there was none."""
+    said = adata.uns.get("scadv")
+    return said if isinstance(said, Mapping) and "history" in said else {}
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:

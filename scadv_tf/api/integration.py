@@ -22,7 +22,7 @@ from scadv_tf.api.cells import (
 )
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import OutputConfig, RunConfig
-from scadv_tf.data.anndata_cells import anndata_of, is_path
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
 from scadv_tf.data.answers import UMAP, write_into
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.measures import Measure
@@ -86,8 +86,9 @@ def integrate(
 
     config, given = _asked(rna, atac, batch_key, settings)
     measure = Measure.of(config.data)
-    _check_apart(given)
-    targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
+    cells = {n: anndata_of(given[n], measure.features_of(n)) for n in MODALITIES if n in given}
+    _check_apart(cells)
+    targets = {name: target_of(adata, name, copy) for name, adata in cells.items()}
     if not given:
         training.dataset_name(config.data)  # one must be named
     stages = Stages()
@@ -104,7 +105,7 @@ def integrate(
         warnings = warnings_of(results)
         notes = _notes(results, warnings)
         results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
-        _write(of_all, given, notes, targets)
+        _write(of_all, cells, notes, targets)
     return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
 
 
@@ -117,15 +118,12 @@ def _asked(
     """The settings, in which paths stand, and what is read in place of files; see `integrate`."""
     keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
     settings = {name: key for name, key in keys.items() if key} | settings
-    if atac is None and hasattr(rna, "mod"):
+    if atac is None and is_mudata(rna):
         atac = rna
     given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
     given = {name: each for name, each in given.items() if each is not None}
     config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
     objects = {name: each for name, each in given.items() if not is_path(each)}
-    features = Measure.of(config.data).of_kind.features
-    if hasattr(objects.get("atac"), "mod") and features != "atac":
-        objects["atac"] = anndata_of(objects["atac"], features)
     return config, objects
 
 
@@ -157,10 +155,9 @@ def _plain(value: Any) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_apart(given: dict[str, AnnData | MuData]) -> None:
+def _check_apart(cells: dict[str, AnnData]) -> None:
     """Refuses one AnnData for both modalities: the answers of one would replace the other's."""
-    objects = [anndata_of(given[name], name) for name in MODALITIES if name in given]
-    if len(objects) == 2 and objects[0] is objects[1]:
+    if len(cells) == 2 and cells["rna"] is cells["atac"]:
         raise InputError(
             what="RNA and ATAC are one and the same AnnData.",
             expected="two AnnData, or a MuData with both modalities",
@@ -172,7 +169,7 @@ def _check_apart(given: dict[str, AnnData | MuData]) -> None:
 
 def _write(
     results: Results,
-    given: dict[str, AnnData | MuData],
+    given: dict[str, AnnData],
     notes: dict[str, object],
     targets: dict[str, AnnData],
 ) -> None:
@@ -187,7 +184,7 @@ def _write(
 
 
 def _answers(
-    results: Results, given: dict[str, AnnData | MuData]
+    results: Results, given: dict[str, AnnData]
 ) -> dict[str, tuple[CellAnswers, np.ndarray]]:
     """Modality -> the answers and the UMAP [cells, 2] of all cells of what was given."""
     data, start, found = results.data, 0, {}
@@ -196,7 +193,7 @@ def _answers(
         umap = results.umap[start : start + len(rows)]
         start += len(rows)
         if modality in given:
-            kept = np.zeros(anndata_of(given[modality], modality).n_obs, dtype=bool)
+            kept = np.zeros(given[modality].n_obs, dtype=bool)
             kept[rows] = True
             answers, umap = answers.of_all(kept), spread(umap, kept, np.nan)
         found[modality] = answers, umap

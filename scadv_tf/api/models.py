@@ -96,8 +96,8 @@ class AnnotationModel:
         InputError : the cells are unfit; then nothing is written.
         """
         check_modality(modality)
-        target = target_of(cells, modality, copy)
         model, called = self.exported, Called("the cells", "cells", "layer")
+        target = target_of(cells, model.measure.features_of(modality), copy)
         choices = Choices(measure=model.measure)
         with (
             query_called(model.measure.name),

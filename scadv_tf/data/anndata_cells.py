@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,11 @@ def is_path(given: object) -> bool:
     return isinstance(given, str | os.PathLike)
 
 
+def is_mudata(given: object) -> bool:
+    """Whether it holds several modalities by their names; pandas' ``mod`` is no such."""
+    return isinstance(getattr(given, "mod", None), Mapping)
+
+
 def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     """The AnnData itself, or that of a modality in a MuData.
 
@@ -91,7 +96,7 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     ------
     InputError : it is neither, or the MuData has no such modality.
     """
-    if hasattr(given, "mod"):
+    if is_mudata(given):
         return given.mod[modality_in(given.mod, modality, "the MuData")]
     if not all(hasattr(given, name) for name in ("obs", "var", "obsm", "uns", "layers")):
         raise InputError(

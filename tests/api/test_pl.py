@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,11 +78,34 @@ def test_umap_by_a_column_of_text_or_numbers(cells, legend_of):
     assert axes[2].get_title() == "scadv_confidence" and points(axes[2]) == 49
 
 
-def test_umap_of_a_mudata_shows_both_modalities(cells):
-    class Both:
-        mod = dict(zip(("rna", "atac"), cells, strict=True))
+@pytest.mark.filterwarnings("ignore")  # mudata is to change
+def test_of_a_mudata_what_was_integrated_is_shown_whatever_it_is_called(cells, legend_of):
+    rna, query = cells
+    kinds = rna.obs.pop("kind")
+    beside = query.copy()
+    del beside.uns["scadv"]
+    both = mudata.MuData({"rna": rna, "prot": query, "atac": beside[:, :0].copy()})
+    both.obs["kind"] = kinds.reindex(both.obs_names)  # types stand in the whole one's table
+    by_type, by_modality = pl.umap(both)
+    assert points(by_type) == points(by_modality) == 49
+    assert legend_of(by_type) == ["1  a", "2  b", "3  c"]
+    (first, _) = pl.umap(both["rna"], query)
+    assert points(first) == 49 and len(pl.umap(both, color="kind")) == 2
+    assert sum(bar.get_height() for bar in pl.confidence(both).patches) == 20
+    both.mod["atac"].uns["scadv"] = dict(query.uns["scadv"])
+    with pytest.raises(InputError, match="(?s)not certain.*prot, atac"):
+        pl.confidence(both)
+    del both.mod["atac"].uns["scadv"], query.uns["scadv"]
+    with pytest.raises(InputError, match="no ATAC that was integrated"):
+        pl.losses(both)
 
-    assert points(pl.umap(Both())[0]) == 49
+
+def test_nothing_and_a_path_are_refused():
+    with pytest.raises(InputError, match="No cells were given"):
+        pl.umap()
+    for draw in (pl.umap, pl.losses):
+        with pytest.raises(InputError, match="(?s)A path was given.*read_h5ad"):
+            draw("integrated.h5ad")
 
 
 def test_confusion_leaves_out_cells_without_data_or_label(cells, texts_of):

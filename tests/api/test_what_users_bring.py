@@ -5,13 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import anndata
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
+import scadv_tf
+from scadv_tf import training
+from scadv_tf.api import models
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.measures import Measure
 
 COUNTS = np.array([[0, 2, 1], [3, 0, 0], [0, 0, 5], [1, 1, 0]], dtype=np.float32)
 
@@ -88,3 +93,43 @@ def test_a_lazy_matrix_is_computed_some_rows_at_a_time(cells, kind, layer):
     np.testing.assert_array_equal(everything.counts.toarray(), many)
     np.testing.assert_array_equal(some.toarray(), COUNTS[1:3])
     assert max(lazy.computed) < 2400
+
+
+class Reached(Exception):
+    """The cells are read, and nothing was found wrong."""
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """`integrate` up to where TensorFlow would be started, and `annotate` to where a model is."""
+
+    def reached(*_, **__):
+        raise Reached
+
+    monkeypatch.setattr(training, "start_tensorflow", reached)
+    monkeypatch.setattr(models, "checked_columns", reached)
+
+
+def of_many_genes(first: int, name: str) -> anndata.AnnData:
+    """Four cells of two types with twenty genes."""
+    genes = pd.DataFrame(index=[f"G{i}" for i in range(20)])
+    table = pd.DataFrame({"kind": list("aabb")}, index=[f"{name}{i}" for i in range(4)])
+    counts = np.arange(first, first + 80, dtype=np.float32).reshape(4, 20)
+    return anndata.AnnData(sparse.csr_matrix(counts), obs=table, var=genes)
+
+
+@pytest.mark.filterwarnings("ignore")  # mudata is to change
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("same_cells", [True, False])
+def test_a_mudata_of_other_modalities_has_its_own_table_and_is_labelled_too(same_cells):
+    rna, protein = of_many_genes(1, "c"), of_many_genes(2, "c" if same_cells else "q")
+    both = mudata.MuData({"rna": rna, "prot": protein, "atac": of_many_genes(3, "p")})
+    both.obs["donor"] = ["x", "y"] * (both.n_obs // 2)
+    with pytest.raises(Reached):
+        scadv_tf.integrate(
+            both, query_kind="protein", label_key="kind", batch_key="donor", min_shared_genes=9
+        )
+    exported = SimpleNamespace(measure=Measure("protein", "protein"))
+    del both.mod["atac"]
+    with pytest.raises(Reached):
+        models.AnnotationModel(exported).annotate(both, "atac")
