@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scadv_tf import __version__
+from scadv_tf.api.arguments import plain
 from scadv_tf.api.cells import (
     by_type,
     target_of,
@@ -117,7 +117,7 @@ def _asked(
 ) -> tuple[RunConfig, dict[str, AnnData | MuData]]:
     """The settings, in which paths stand, and what is read in place of files; see `integrate`."""
     keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
-    settings = {name: key for name, key in keys.items() if key} | settings
+    settings = ({} if batch_key is None else keys) | settings
     if atac is None and is_mudata(rna):
         atac = rna
     given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
@@ -138,7 +138,7 @@ def _configured(settings: dict) -> RunConfig:
                 advice="Leave it out. The model is exported by model.export(folder); a folder of "
                 "results comes from `scadv train`.",
             )
-    config = RunConfig.of(**{name: _plain(value) for name, value in settings.items()})
+    config = RunConfig.of(**{name: plain(value) for name, value in settings.items()})
     if config.training.strategy == "multi_worker":
         raise InputError(
             what="Several machines cannot train from within Python.",
@@ -147,12 +147,6 @@ def _configured(settings: dict) -> RunConfig:
             advice="Start `scadv train --strategy=multi_worker` on each machine.",
         )
     return config
-
-
-def _plain(value: Any) -> object:
-    if is_path(value):
-        return os.fspath(value)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_apart(cells: dict[str, AnnData]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf.annotate import Summary
+from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import batches_asked, check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
@@ -19,6 +21,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.naming import query_called
 from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
+from scadv_tf.settings import Checked, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +33,15 @@ if TYPE_CHECKING:
     from scadv_tf.results import Results
     from scadv_tf.serving.manifest import Background
     from scadv_tf.serving.served_model import Served
+
+
+@dataclass(frozen=True)
+class _Asked(Checked):
+    """How new cells are read."""
+
+    layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
+    batch_key: str = option("", "Column of the cells' obs that names their batches.")
+    batch_size: int = option(CELLS_AT_ONCE, "Cells to look at at a time.", minimum=1)
 
 
 class AnnotationModel:
@@ -96,21 +108,24 @@ class AnnotationModel:
         InputError : the cells are unfit; then nothing is written.
         """
         check_modality(modality)
-        model, called = self.exported, Called("the cells", "cells", "layer")
+        given = {"layer": layer, "batch_key": batch_key, "batch_size": batch_size}
+        asked = _Asked(**{name: plain(v) for name, v in given.items() if v is not None})
+        model, called = self.exported, Called("the file of cells", "cells", "layer")
         target = target_of(cells, model.measure.features_of(modality), copy)
         choices = Choices(measure=model.measure)
         with (
             query_called(model.measure.name),
-            open_cells(cells, modality, layer, called=called, choices=choices) as source,
+            open_cells(cells, modality, asked.layer, called=called, choices=choices) as source,
         ):
             columns = checked_columns(source, modality, model)
-            batches = batches_asked(source.table, model.assets, modality, batch_key, "batch_key")
+            named = modality, asked.batch_key, "batch_key"
+            batches = batches_asked(source.table, model.assets, *named)
             with quiet_start():
                 model.load()
             parts, summary = [], Summary(modality, columns, model.measure.name)
             with CellProgress(source.cells, "annotating") as progress:
-                asked = modality, batch_size, batches
-                for names, answers in answers_of(source, columns, model, *asked):
+                how = modality, asked.batch_size, batches
+                for names, answers in answers_of(source, columns, model, *how):
                     parts.append(answers)
                     summary.add(answers)
                     progress.update(len(names))
@@ -188,7 +203,7 @@ class IntegratedModel(AnnotationModel):
         from scadv_tf.training import check_writable
 
         served, background, intervals = self._export
-        folder = Path(folder).expanduser()
+        folder = folder_of(folder)
         check_writable(folder)
         with quiet_start(), quiet_libraries():
             return export(served, folder, background, intervals)
@@ -207,4 +222,4 @@ def load(folder: str | Path) -> AnnotationModel:
     ------
     InputError : there is no export, or it is damaged.
     """
-    return AnnotationModel(ExportedModel(folder))
+    return AnnotationModel(ExportedModel(folder_of(folder)))

@@ -16,7 +16,9 @@ from scadv_tf import training
 from scadv_tf.api import models
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.labels import column_texts
 from scadv_tf.data.measures import Measure
+from scadv_tf.errors import InputError
 
 COUNTS = np.array([[0, 2, 1], [3, 0, 0], [0, 0, 5], [1, 1, 0]], dtype=np.float32)
 
@@ -133,3 +135,84 @@ def test_a_mudata_of_other_modalities_has_its_own_table_and_is_labelled_too(same
     del both.mod["atac"]
     with pytest.raises(Reached):
         models.AnnotationModel(exported).annotate(both, "atac")
+
+
+@pytest.fixture
+def model():
+    """That of an export of RNA and ATAC, none of which is asked for."""
+    return models.AnnotationModel(SimpleNamespace(measure=Measure()))
+
+
+WRONG = {
+    "text for a number": {"batch_size": "3"},
+    "no cells at a time": {"batch_size": 0},
+    "fewer than none": {"batch_size": -1},
+    "parts of a cell": {"batch_size": 1.5},
+    "a layer by its number": {"layer": 0},
+    "several layers": {"layer": ["X"]},
+    "a column itself": {"batch_key": pd.Series(["x", "y"])},
+    "several columns": {"batch_key": ["donor"]},
+    "a column by a number": {"batch_key": 0},
+    "a truth value": {"batch_key": False},
+}
+
+
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("case", WRONG)
+def test_arguments_of_another_type_are_refused_in_words(model, case):
+    cells, given = of_many_genes(1, "c"), WRONG[case]
+    (name,) = given
+    with pytest.raises(InputError, match=f"(?s)setting {name} .*expected: .*received: {name}="):
+        model.annotate(cells, "rna", **given)
+    if name == "batch_key":
+        with pytest.raises(InputError, match="(?s)setting rna_batch_key has the wrong type"):
+            scadv_tf.integrate(cells, of_many_genes(2, "q"), **given)
+
+
+@pytest.mark.usefixtures("reading")
+def test_what_is_left_out_as_none_and_numbers_of_numpy_are_taken(model):
+    cells = of_many_genes(1, "c")
+    with pytest.raises(Reached):
+        model.annotate(cells, "rna", layer=None, batch_key=None, batch_size=np.int64(5))
+    settings = {"encoder_sizes": [np.int64(8), np.int32(4)], "drop_types": (), "label_key": "kind"}
+    query = of_many_genes(2, "q")
+    with pytest.raises(Reached):
+        scadv_tf.integrate(cells, query, batch_key=None, min_shared_genes=9, **settings)
+
+
+@pytest.mark.parametrize("given", [None, 3, b"model", ["model"]])
+def test_a_folder_is_a_path(given):
+    with pytest.raises(InputError, match=r"(?s)not the path of a folder.*received: .*of type \w"):
+        scadv_tf.load(given)
+    with pytest.raises(InputError, match="not the path of a folder"):
+        models.IntegratedModel.export(SimpleNamespace(_export=(None, None, None)), given)
+
+
+@pytest.mark.parametrize("modality", ["rna", "atac"])
+def test_a_table_is_no_anndata(model, modality):
+    """pandas' tables have a method called mod."""
+    cells = {name: of_many_genes(1, name) for name in ("rna", "atac")}
+    cells[modality] = cells[modality].to_df()
+    with pytest.raises(InputError, match="(?s)neither a path nor an AnnData.*DataFrame"):
+        scadv_tf.integrate(**cells)
+    with pytest.raises(InputError, match="(?s)neither a path nor an AnnData.*DataFrame"):
+        model.annotate(cells[modality], modality)
+    with pytest.raises(InputError, match="(?s)neither a path nor an AnnData.*DataFrame"):
+        scadv_tf.gene_activity(cells[modality], genome="hg38")
+
+
+@pytest.mark.usefixtures("reading")
+def test_a_column_of_lists_is_one_of_texts(cells):
+    rna, query = of_many_genes(1, "c"), of_many_genes(2, "q")
+    rna.obs["kind"] = pd.Series([["a", "b"], np.nan, ["c"], ["c"]], rna.obs_names, dtype=object)
+    assert column_texts(rna.obs["kind"]).tolist() == ["['a', 'b']", "", "['c']", "['c']"]
+    with pytest.raises(Reached):
+        scadv_tf.integrate(rna, query, label_key="kind", batch_key="kind", min_shared_genes=9)
+
+
+def test_a_matrix_of_other_things_than_numbers_is_told_as_that():
+    cells = of_many_genes(1, "c")
+    for kind in (object, complex):
+        cells.layers["other"] = cells.X.toarray().astype(kind)
+        with pytest.raises(InputError, match=rf"(?s)holds {np.dtype(kind)}, not numbers.*astype"):
+            scadv_tf.integrate(cells, cells.copy(), rna_layer="other", label_key="kind")
