@@ -136,6 +136,10 @@ class AnnotationModel:
         target.uns["scadv"] = model.identity | told
         return target
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and other processes, which load TensorFlow's part from the folder anew."""
+        return {"_exported": ExportedModel(self._exported.folder)}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {len(self.genes):,} genes and {len(self.types)} types"
 
@@ -187,6 +191,10 @@ class IntegratedModel(AnnotationModel):
             model.load()
             _ = model.identity  # which is read from there too
             return model
+
+    def __getstate__(self) -> dict[str, object]:
+        """As for the others: what was exported is exported anew."""
+        return {name: held for name, held in vars(self).items() if name != "exported"}
 
     def export(self, folder: str | Path) -> Path:
         """Writes the next version of a folder, as a training does; see `scadv_tf.load`.
