@@ -16,7 +16,7 @@ import pandas as pd
 from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
 from scadv_tf.data.answers import PREFIX, UMAP
-from scadv_tf.data.labels import labels_of, without_unknown
+from scadv_tf.data.labels import column_texts, labels_of, without_unknown
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.scverse import with_shared_columns
 from scadv_tf.errors import InputError
@@ -61,11 +61,14 @@ def umap(*cells: AnnData | MuData, color: str = "") -> list[Axes]:
     parts = [_with_data(adata) for adata in _each(cells)]
     coordinates = np.concatenate([adata.obsm[UMAP] for adata in parts])
     modality = np.repeat([_notes(adata)["modality"] for adata in parts], [*map(len, parts)])
-    found = [_column(adata, color) if color else _types(adata) for adata in parts]
-    if color and all(map(pd.api.types.is_numeric_dtype, found)):
-        types, extra = [_types(adata) for adata in parts], np.concatenate(found).astype(float)
-    else:
-        types, extra = [np.asarray(values, dtype=str) for values in found], None
+    types, extra = [_types(adata) for adata in parts], None
+    if color := _text("color", color):
+        columns = [_given_column(adata, color) for adata in parts]
+        if all(map(pd.api.types.is_numeric_dtype, columns)):
+            numbers = [column.to_numpy(dtype=float, na_value=np.nan) for column in columns]
+            extra = np.concatenate(numbers)
+        else:
+            types = [column_texts(column) for column in columns]
     types = np.concatenate(types)
     shown = types if np.any(types != "") else None
     title = f"Cells by {color}" if color else "ATAC types: predicted"
@@ -85,8 +88,15 @@ def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
     """
     adata = _with_data(_one(atac))
     settings = _notes(adata)["settings"]
-    key = key or settings["atac_label_key"] or settings["label_key"]
-    truth = without_unknown(labels_of(adata.obs, key, "atac"))
+    key = _text("key", key) or settings["atac_label_key"] or settings["label_key"]
+    truth = without_unknown(column_texts(_given_column(adata, key)))
+    if not np.any(truth != ""):
+        raise InputError(
+            what=f"The cells have no known type in obs['{key}'].",
+            expected="types of some of the cells",
+            received=f"{adata.n_obs:,} cells that were looked at, and gaps or 'unknown'",
+            advice="Name another column by key=…; pl.confidence and pl.umap need no known types.",
+        )
     counts = confusion_counts(truth, np.asarray(_column(adata, LABEL), dtype=str))
     return _axes(figures.confusion_matrix(counts), adata)[0]
 
@@ -170,8 +180,8 @@ def _one(given: AnnData | MuData) -> AnnData:
 
 
 def _part(given: AnnData | MuData, modality: str) -> AnnData:
-    """The AnnData; of a MuData what was integrated as that modality, whatever it is called there,
-    with the columns of the MuData's own table that it lacks."""
+    """What pictures are of, of an AnnData; of a MuData of what was integrated as that modality,
+    whatever it is called there, with the columns of the MuData's own table that it lacks."""
     from anndata import AnnData
 
     if is_path(given):
@@ -181,21 +191,32 @@ def _part(given: AnnData | MuData, modality: str) -> AnnData:
             received=str(given),
             advice="Read it first: anndata.read_h5ad(path).",
         )
-    if not is_mudata(given):
-        return anndata_of(given, modality)
+    if is_mudata(given):
+        name = _integrated(given, modality)
+        adata = given.mod[name]
+        obs = with_shared_columns(adata.obs, given.obs, name, list(given.mod))
+    else:
+        adata = anndata_of(given, modality)
+        obs = adata.obs
+    # Of columns of one name the first, as `integrate` takes it; and names are of no use here.
+    obs = obs.loc[:, ~obs.columns.duplicated()].set_axis(pd.RangeIndex(len(obs)).astype(str))
+    placed = {UMAP: adata.obsm[UMAP]} if UMAP in adata.obsm else {}
+    return AnnData(obs=obs, obsm=placed, uns={"scadv": adata.uns.get("scadv")})
+
+
+def _integrated(given: MuData, modality: str) -> str:
+    """What the cells that were integrated as a modality are called in a MuData."""
     names = [n for n, adata in given.mod.items() if _said(adata).get("modality") == modality]
-    if len(names) != 1:
-        raise InputError(
-            what=f"It is not certain which cells of the MuData are {modality.upper()}."
-            if names
-            else f"The cells have no {modality.upper()} that was integrated.",
-            expected=f"one modality that scadv_tf.integrate wrote into as {modality.upper()}",
-            received=", ".join(names or given.mod) or "a MuData without modalities",
-            advice="Give the AnnData themselves: model.rna, model.atac.",
-        )
-    adata = given.mod[names[0]]
-    obs = with_shared_columns(adata.obs, given.obs, names[0], list(given.mod))
-    return AnnData(obs=obs, obsm=dict(adata.obsm), uns=dict(adata.uns))
+    if len(names) == 1:
+        return names[0]
+    raise InputError(
+        what=f"It is not certain which cells of the MuData are {modality.upper()}."
+        if names
+        else f"The cells have no {modality.upper()} that was integrated.",
+        expected=f"one modality that scadv_tf.integrate wrote into as {modality.upper()}",
+        received=", ".join(names or given.mod) or "a MuData without modalities",
+        advice="Give the AnnData themselves: model.rna, model.atac.",
+    )
 
 
 def _with_data(adata: AnnData) -> AnnData:
@@ -214,13 +235,38 @@ def _notes(adata: AnnData) -> Mapping[str, Any]:
 def _said(adata: AnnData) -> Mapping[str, Any]:
     """What an integration said in uns; nothing where there was none."""
     said = adata.uns.get("scadv")
-    return said if isinstance(said, Mapping) and "history" in said else {}
+    parts = {"modality", "settings", "history"}  # not all, of concatenated ones
+    return said if isinstance(said, Mapping) and said.keys() >= parts else {}
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:
     if name not in adata.obs:
         raise _not_there(f"obs['{name}']", "the cells were integrated with labels")
     return adata.obs[name]
+
+
+def _given_column(adata: AnnData, name: str) -> pd.Series:
+    """A column of the user's own."""
+    if name not in adata.obs:
+        raise InputError(
+            what=f"The {_notes(adata)['modality'].upper()} cells have no column '{name}'.",
+            expected="one of: " + ", ".join(map(str, adata.obs.columns)),
+            received=name,
+            advice="Name a column of obs that all of the given cells have, or leave it out.",
+        )
+    return adata.obs[name]
+
+
+def _text(argument: str, name: str | None) -> str:
+    """The name of a column; '' of None."""
+    if name is None or isinstance(name, str):
+        return name or ""
+    raise InputError(
+        what=f"The argument {argument} is no text.",
+        expected="the name of a column of obs",
+        received=f"{name!r:.100}, of type {type(name).__name__}",
+        advice="Give the column's name, not its values or its number.",
+    )
 
 
 def _types(adata: AnnData) -> np.ndarray:

@@ -22,7 +22,7 @@ def plain(value: Any) -> Any:
 
 
 def folder_of(given: str | Path) -> Path:
-    """The path of a folder; ~ is the user's own.
+    """The path of a folder; ~ is the user's own. Absolute: it holds if a notebook goes elsewhere.
 
     Raises
     ------
@@ -35,4 +35,4 @@ def folder_of(given: str | Path) -> Path:
             received=f"{given!r:.100}, of type {type(given).__name__}",
             advice="Name the folder, such as 'savedmodels/blood'.",
         )
-    return Path(given).expanduser()
+    return Path(given).expanduser().absolute()

@@ -188,6 +188,15 @@ def test_a_folder_is_a_path(given):
         models.IntegratedModel.export(SimpleNamespace(_export=(None, None, None)), given)
 
 
+def test_a_folder_holds_when_the_notebook_goes_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models, "ExportedModel", lambda folder: SimpleNamespace(folder=folder))
+    loaded = scadv_tf.load("model")
+    monkeypatch.chdir("/")
+    assert loaded.exported.folder.is_dir()
+
+
 @pytest.mark.parametrize("modality", ["rna", "atac"])
 def test_a_table_is_no_anndata(model, modality):
     """pandas' tables have a method called mod."""
