@@ -105,6 +105,13 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
             received=type(given).__name__,
             advice="make an AnnData of counts, cells and genes: anndata.AnnData(X, obs, var)",
         )
+    if not isinstance(given.obs, pd.DataFrame):  # as read_lazy of anndata gives it
+        raise InputError(
+            what=f"the table of the {modality.upper()} cells is not in memory",
+            expected="an AnnData whose obs is; its counts may be of dask or stay in the file",
+            received=f"obs as {type(given.obs).__name__}",
+            advice="give its .to_memory(), or the path of its file",
+        )
     return given
 
 

@@ -210,6 +210,15 @@ def test_a_table_is_no_anndata(model, modality):
         scadv_tf.gene_activity(cells[modality], genome="hg38")
 
 
+def test_a_lazy_table_is_refused_as_that(model, cells):
+    """Of anndata's read_lazy, whose tables are none of pandas'."""
+    parts = {name: getattr(cells, name) for name in ("X", "raw", "var", "obsm", "uns", "layers")}
+    lazy = SimpleNamespace(**parts, obs=SimpleNamespace(), isbacked=False)
+    for ask in (scadv_tf.integrate, model.annotate):
+        with pytest.raises(InputError, match=r"(?s)RNA cells is not in memory.*to_memory\(\)"):
+            ask(lazy, "rna")
+
+
 @pytest.mark.usefixtures("reading")
 def test_a_column_of_lists_is_one_of_texts(cells):
     rna, query = of_many_genes(1, "c"), of_many_genes(2, "q")
