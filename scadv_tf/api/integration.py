@@ -20,6 +20,7 @@ from scadv_tf.api.cells import (
     uns_of_settings,
     without_counts,
 )
+from scadv_tf.api.interrupts import interruptible
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
@@ -96,15 +97,16 @@ def integrate(
         scratch_folder(Path(tempfile.gettempdir())) as scratch,
         query_called(measure.name),
     ):
-        everything = training.read_and_tell(config, scratch, stages, given)
-        team = training.start_tensorflow(config, stages)
-        trained = training.train(everything, config, scratch, stages, team)
-        results = training.evaluate(trained, config, stages)
-        served, background = training.exportable(trained, results)
-        of_all = training.of_all(trained, results)
-        warnings = warnings_of(results)
-        notes = _notes(results, warnings)
-        results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
+        with interruptible():
+            everything = training.read_and_tell(config, scratch, stages, given)
+            team = training.start_tensorflow(config, stages)
+            trained = training.train(everything, config, scratch, stages, team)
+            results = training.evaluate(trained, config, stages)
+            served, background = training.exportable(trained, results)
+            of_all = training.of_all(trained, results)
+            warnings = warnings_of(results)
+            notes = _notes(results, warnings)
+            results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
         _write(of_all, cells, notes, targets)
     return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
 

@@ -13,6 +13,7 @@ import numpy as np
 from scadv_tf.annotate import Summary
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
+from scadv_tf.api.interrupts import interruptible
 from scadv_tf.client.batches import batches_asked, check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
 from scadv_tf.client.new_cells import answers_of, checked_columns
@@ -110,12 +111,15 @@ class AnnotationModel:
         check_modality(modality)
         given = {"layer": layer, "batch_key": batch_key, "batch_size": batch_size}
         asked = _Asked(**{name: plain(v) for name, v in given.items() if v is not None})
-        model, called = self.exported, Called("the file of cells", "cells", "layer")
+        with interruptible():
+            model = self.exported
+        called = Called("the file of cells", "cells", "layer")
         target = target_of(cells, model.measure.features_of(modality), copy)
         choices = Choices(measure=model.measure)
         with (
             query_called(model.measure.name),
             open_cells(cells, modality, asked.layer, called=called, choices=choices) as source,
+            interruptible(),
         ):
             columns = checked_columns(source, modality, model)
             named = modality, asked.batch_key, "batch_key"
@@ -131,9 +135,10 @@ class AnnotationModel:
                     progress.update(len(names))
             if target is None:
                 target = without_counts(source.table(), source.names(0, source.cells))
+            told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
+            told = model.identity | told
         write_into(target, *parts)
-        told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
-        target.uns["scadv"] = model.identity | told
+        target.uns["scadv"] = told
         return target
 
     def __getstate__(self) -> dict[str, object]:
