@@ -147,7 +147,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
 
     return StoredCells(
         "AnnData",
-        stored(chosen),
+        _stored(_numbers(chosen()), asked),
         StoredText(names),
         _once_each(var).set_axis(pd.Index(var.index.astype(str), dtype=object)),
         table,
@@ -178,3 +178,16 @@ def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
 
 def _held(matrix: Any) -> StoredMatrix:
     return HeldRows(matrix) if sparse.issparse(matrix) else DenseRows(np.asarray(matrix))
+
+
+def _numbers(matrix: Any) -> Any:
+    """The matrix itself, which must not hold objects or text."""
+    kind = getattr(matrix, "dtype", None)
+    if kind is None or kind.kind in "buif":
+        return matrix
+    raise InputError(
+        what="the AnnData's matrix of counts does not hold numbers as such",
+        expected="whole or other real numbers",
+        received=f"{kind}",
+        advice="convert it, such as adata.X = adata.X.astype('float32')",
+    )

@@ -49,12 +49,6 @@ _CAUSES = (
         "install newer ones: pip install -U zarr numcodecs; or write the store again",
     ),
     _Cause(
-        r"the matrix holds .+, not numbers",
-        "holds something else than numbers in its matrix of counts",
-        "whole or other real numbers",
-        "convert the matrix, such as adata.X = adata.X.astype('float32')",
-    ),
-    _Cause(
         r"No space left on device|[Qq]uota exceeded",
         "could not be sorted by cell: the disk is full",
         "room for a temporary copy of the counts",

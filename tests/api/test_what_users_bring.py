@@ -228,9 +228,14 @@ def test_a_column_of_lists_is_one_of_texts(cells):
         scadv_tf.integrate(rna, query, label_key="kind", batch_key="kind", min_shared_genes=9)
 
 
-def test_a_matrix_of_other_things_than_numbers_is_told_as_that():
-    cells = of_many_genes(1, "c")
-    for kind in (object, complex):
+@pytest.mark.usefixtures("reading")
+def test_a_matrix_of_other_things_than_numbers_is_told_as_that_if_it_is_asked_for():
+    cells, query = of_many_genes(1, "c"), of_many_genes(2, "q")
+    settings = {"label_key": "kind", "min_shared_genes": 9}
+    for kind in (object, complex, str):
         cells.layers["other"] = cells.X.toarray().astype(kind)
-        with pytest.raises(InputError, match=rf"(?s)holds {np.dtype(kind)}, not numbers.*astype"):
-            scadv_tf.integrate(cells, cells.copy(), rna_layer="other", label_key="kind")
+        received = cells.layers["other"].dtype
+        with pytest.raises(InputError, match=rf"(?s)not hold numbers.*{received}.*astype"):
+            scadv_tf.integrate(cells, query, rna_layer="other", **settings)
+        with pytest.raises(Reached):
+            scadv_tf.integrate(cells, query, **settings)
