@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
-from scadv_tf.data.anndata_cells import anndata_of
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
 from scadv_tf.data.answers import PREFIX, UMAP
-from scadv_tf.data.labels import labels_of, without_unknown
+from scadv_tf.data.labels import column_texts, labels_of, without_unknown
 from scadv_tf.data.measures import Measure
+from scadv_tf.data.scverse import with_shared_columns
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.marker_figures import marker_dots
@@ -50,14 +51,24 @@ def umap(*cells: AnnData | MuData, color: str = "") -> list[Axes]:
     ------
     InputError : the cells were not integrated, or have no such column.
     """
+    if not cells:
+        raise InputError(
+            what="No cells were given.",
+            expected="the RNA and the ATAC cells, or one of them, or a MuData with both",
+            received="nothing",
+            advice="Give what was integrated: scadv_tf.pl.umap(model.rna, model.atac).",
+        )
     parts = [_with_data(adata) for adata in _each(cells)]
     coordinates = np.concatenate([adata.obsm[UMAP] for adata in parts])
     modality = np.repeat([_notes(adata)["modality"] for adata in parts], [*map(len, parts)])
-    found = [_column(adata, color) if color else _types(adata) for adata in parts]
-    if color and all(map(pd.api.types.is_numeric_dtype, found)):
-        types, extra = [_types(adata) for adata in parts], np.concatenate(found).astype(float)
-    else:
-        types, extra = [np.asarray(values, dtype=str) for values in found], None
+    types, extra = [_types(adata) for adata in parts], None
+    if color := _text("color", color):
+        columns = [_given_column(adata, color) for adata in parts]
+        if all(map(pd.api.types.is_numeric_dtype, columns)):
+            numbers = [column.to_numpy(dtype=float, na_value=np.nan) for column in columns]
+            extra = np.concatenate(numbers)
+        else:
+            types = [column_texts(column) for column in columns]
     types = np.concatenate(types)
     shown = types if np.any(types != "") else None
     title = f"Cells by {color}" if color else "ATAC types: predicted"
@@ -77,8 +88,15 @@ def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
     """
     adata = _with_data(_one(atac))
     settings = _notes(adata)["settings"]
-    key = key or settings["atac_label_key"] or settings["label_key"]
-    truth = without_unknown(labels_of(adata.obs, key, "atac"))
+    key = _text("key", key) or settings["atac_label_key"] or settings["label_key"]
+    truth = without_unknown(column_texts(_given_column(adata, key)))
+    if not np.any(truth != ""):
+        raise InputError(
+            what=f"The cells have no known type in obs['{key}'].",
+            expected="types of some of the cells",
+            received=f"{adata.n_obs:,} cells that were looked at, and gaps or 'unknown'",
+            advice="Name another column by key=…; pl.confidence and pl.umap need no known types.",
+        )
     counts = confusion_counts(truth, np.asarray(_column(adata, LABEL), dtype=str))
     return _axes(figures.confusion_matrix(counts), adata)[0]
 
@@ -152,13 +170,53 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
 def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
     """The AnnData, of a MuData both."""
     for given in cells:
-        for modality in MODALITIES if hasattr(given, "mod") else MODALITIES[-1:]:
-            yield anndata_of(given, modality)
+        for modality in MODALITIES if is_mudata(given) else MODALITIES[-1:]:
+            yield _part(given, modality)
 
 
 def _one(given: AnnData | MuData) -> AnnData:
     """The AnnData, of a MuData that of the ATAC cells."""
-    return anndata_of(given, "atac")
+    return _part(given, "atac")
+
+
+def _part(given: AnnData | MuData, modality: str) -> AnnData:
+    """What pictures are of, of an AnnData; of a MuData of what was integrated as that modality,
+    whatever it is called there, with the columns of the MuData's own table that it lacks."""
+    from anndata import AnnData
+
+    if is_path(given):
+        raise InputError(
+            what="A path was given, and pictures are of an AnnData.",
+            expected="an AnnData or a MuData that scadv_tf.integrate wrote into",
+            received=str(given),
+            advice="Read it first: anndata.read_h5ad(path).",
+        )
+    if is_mudata(given):
+        name = _integrated(given, modality)
+        adata = given.mod[name]
+        obs = with_shared_columns(adata.obs, given.obs, name, list(given.mod))
+    else:
+        adata = anndata_of(given, modality)
+        obs = adata.obs
+    # Of columns of one name the first, as `integrate` takes it; and names are of no use here.
+    obs = obs.loc[:, ~obs.columns.duplicated()].set_axis(pd.RangeIndex(len(obs)).astype(str))
+    placed = {UMAP: adata.obsm[UMAP]} if UMAP in adata.obsm else {}
+    return AnnData(obs=obs, obsm=placed, uns={"scadv": adata.uns.get("scadv")})
+
+
+def _integrated(given: MuData, modality: str) -> str:
+    """What the cells that were integrated as a modality are called in a MuData."""
+    names = [n for n, adata in given.mod.items() if _said(adata).get("modality") == modality]
+    if len(names) == 1:
+        return names[0]
+    raise InputError(
+        what=f"It is not certain which cells of the MuData are {modality.upper()}."
+        if names
+        else f"The cells have no {modality.upper()} that was integrated.",
+        expected=f"one modality that scadv_tf.integrate wrote into as {modality.upper()}",
+        received=", ".join(names or given.mod) or "a MuData without modalities",
+        advice="Give the AnnData themselves: model.rna, model.atac.",
+    )
 
 
 def _with_data(adata: AnnData) -> AnnData:
@@ -168,16 +226,47 @@ def _with_data(adata: AnnData) -> AnnData:
     return adata[np.isfinite(adata.obsm[UMAP]).all(axis=1)]
 
 
-def _notes(adata: AnnData) -> dict:
-    if "history" not in adata.uns.get("scadv", {}):
+def _notes(adata: AnnData) -> Mapping[str, Any]:
+    if not (said := _said(adata)):
         raise _not_there("uns['scadv'] of an integration", "the cells were integrated")
-    return adata.uns["scadv"]
+    return said
+
+
+def _said(adata: AnnData) -> Mapping[str, Any]:
+    """What an integration said in uns; nothing where there was none."""
+    said = adata.uns.get("scadv")
+    parts = {"modality", "settings", "history"}  # not all, of concatenated ones
+    return said if isinstance(said, Mapping) and said.keys() >= parts else {}
 
 
 def _column(adata: AnnData, name: str) -> pd.Series:
     if name not in adata.obs:
         raise _not_there(f"obs['{name}']", "the cells were integrated with labels")
     return adata.obs[name]
+
+
+def _given_column(adata: AnnData, name: str) -> pd.Series:
+    """A column of the user's own."""
+    if name not in adata.obs:
+        raise InputError(
+            what=f"The {_notes(adata)['modality'].upper()} cells have no column '{name}'.",
+            expected="one of: " + ", ".join(map(str, adata.obs.columns)),
+            received=name,
+            advice="Name a column of obs that all of the given cells have, or leave it out.",
+        )
+    return adata.obs[name]
+
+
+def _text(argument: str, name: str | None) -> str:
+    """The name of a column; '' of None."""
+    if name is None or isinstance(name, str):
+        return name or ""
+    raise InputError(
+        what=f"The argument {argument} is no text.",
+        expected="the name of a column of obs",
+        received=f"{name!r:.100}, of type {type(name).__name__}",
+        advice="Give the column's name, not its values or its number.",
+    )
 
 
 def _types(adata: AnnData) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scadv_tf.api.arguments import plain
 from scadv_tf.config import DataConfig
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import as_activity, genes_of
@@ -46,7 +47,8 @@ def gene_activity(
     ------
     InputError : the features are no peaks, it is not said where the genes lie, or none has a peak.
     """
-    wanted = DataConfig(genome=genome, genes=str(genes), upstream=upstream, atac_layer=layer)
+    given = {"genome": genome, "genes": genes, "upstream": upstream, "atac_layer": layer}
+    wanted = DataConfig(**{name: plain(value) for name, value in given.items()})
     called = Called("the file of peaks", "peaks", "layer")
     with open_cells(peaks, "atac", layer, called=called) as source:
         atac = held(source)

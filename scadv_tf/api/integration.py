@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scadv_tf import __version__, signals
+from scadv_tf.api.arguments import plain
 from scadv_tf.api.cells import (
     by_type,
     target_of,
@@ -22,7 +22,7 @@ from scadv_tf.api.cells import (
 )
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import OutputConfig, RunConfig
-from scadv_tf.data.anndata_cells import anndata_of, is_path
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
 from scadv_tf.data.answers import UMAP, write_into
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.measures import Measure
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from scadv_tf.results import Results
 
 
-@signals.interruptible()
 def integrate(
     rna: AnnData | MuData | str | Path | None = None,
     atac: AnnData | MuData | str | Path | None = None,
@@ -87,8 +86,9 @@ def integrate(
 
     config, given = _asked(rna, atac, batch_key, settings)
     measure = Measure.of(config.data)
-    _check_apart(given)
-    targets = {name: target_of(given[name], name, copy) for name in MODALITIES if name in given}
+    cells = {n: anndata_of(given[n], measure.features_of(n)) for n in MODALITIES if n in given}
+    _check_apart(cells)
+    targets = {name: target_of(adata, name, copy) for name, adata in cells.items()}
     if not given:
         training.dataset_name(config.data)  # one must be named
     stages = Stages()
@@ -96,16 +96,17 @@ def integrate(
         scratch_folder(Path(tempfile.gettempdir())) as scratch,
         query_called(measure.name),
     ):
-        everything = training.read_and_tell(config, scratch, stages, given)
-        team = training.start_tensorflow(config, stages)
-        trained = training.train(everything, config, scratch, stages, team)
-        results = training.evaluate(trained, config, stages)
-        served, background = training.exportable(trained, results)
-        of_all = training.of_all(trained, results)
-        warnings = warnings_of(results)
-        notes = _notes(results, warnings)
-        results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
-        _write(of_all, given, notes, targets)
+        with signals.interruptible():
+            everything = training.read_and_tell(config, scratch, stages, given)
+            team = training.start_tensorflow(config, stages)
+            trained = training.train(everything, config, scratch, stages, team)
+            results = training.evaluate(trained, config, stages)
+            served, background = training.exportable(trained, results)
+            of_all = training.of_all(trained, results)
+            warnings = warnings_of(results)
+            notes = _notes(results, warnings)
+            results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
+        _write(of_all, cells, notes, targets)
     return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
 
 
@@ -117,16 +118,13 @@ def _asked(
 ) -> tuple[RunConfig, dict[str, AnnData | MuData]]:
     """The settings, in which paths stand, and what is read in place of files; see `integrate`."""
     keys = {"rna_batch_key": batch_key, "atac_batch_key": batch_key}
-    settings = {name: key for name, key in keys.items() if key} | settings
-    if atac is None and hasattr(rna, "mod"):
+    settings = ({} if batch_key is None else keys) | settings
+    if atac is None and is_mudata(rna):
         atac = rna
     given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
     given = {name: each for name, each in given.items() if each is not None}
     config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
     objects = {name: each for name, each in given.items() if not is_path(each)}
-    features = Measure.of(config.data).of_kind.features
-    if hasattr(objects.get("atac"), "mod") and features != "atac":
-        objects["atac"] = anndata_of(objects["atac"], features)
     return config, objects
 
 
@@ -141,7 +139,7 @@ def _configured(settings: dict) -> RunConfig:
                 advice="Leave it out. The model is exported by model.export(folder); a folder of "
                 "results comes from `scadv train`.",
             )
-    config = RunConfig.of(**{name: _plain(value) for name, value in settings.items()})
+    config = RunConfig.of(**{name: plain(value) for name, value in settings.items()})
     if config.training.strategy == "multi_worker":
         raise InputError(
             what="Several machines cannot train from within Python.",
@@ -152,16 +150,9 @@ def _configured(settings: dict) -> RunConfig:
     return config
 
 
-def _plain(value: Any) -> object:
-    if is_path(value):
-        return os.fspath(value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_apart(given: dict[str, AnnData | MuData]) -> None:
+def _check_apart(cells: dict[str, AnnData]) -> None:
     """Refuses one AnnData for both modalities: the answers of one would replace the other's."""
-    objects = [anndata_of(given[name], name) for name in MODALITIES if name in given]
-    if len(objects) == 2 and objects[0] is objects[1]:
+    if len(cells) == 2 and cells["rna"] is cells["atac"]:
         raise InputError(
             what="RNA and ATAC are one and the same AnnData.",
             expected="two AnnData, or a MuData with both modalities",
@@ -173,7 +164,7 @@ def _check_apart(given: dict[str, AnnData | MuData]) -> None:
 
 def _write(
     results: Results,
-    given: dict[str, AnnData | MuData],
+    given: dict[str, AnnData],
     notes: dict[str, object],
     targets: dict[str, AnnData],
 ) -> None:
@@ -188,7 +179,7 @@ def _write(
 
 
 def _answers(
-    results: Results, given: dict[str, AnnData | MuData]
+    results: Results, given: dict[str, AnnData]
 ) -> dict[str, tuple[CellAnswers, np.ndarray]]:
     """Modality -> the answers and the UMAP [cells, 2] of all cells of what was given."""
     data, start, found = results.data, 0, {}
@@ -197,7 +188,7 @@ def _answers(
         umap = results.umap[start : start + len(rows)]
         start += len(rows)
         if modality in given:
-            kept = np.zeros(anndata_of(given[modality], modality).n_obs, dtype=bool)
+            kept = np.zeros(given[modality].n_obs, dtype=bool)
             kept[rows] = True
             answers, umap = answers.of_all(kept), spread(umap, kept, np.nan)
         found[modality] = answers, umap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 
 from scadv_tf import signals
 from scadv_tf.annotate import Summary
+from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
 from scadv_tf.client.batches import batches_asked, check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
@@ -20,6 +22,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.naming import query_called
 from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
+from scadv_tf.settings import Checked, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,15 @@ if TYPE_CHECKING:
     from scadv_tf.results import Results
     from scadv_tf.serving.manifest import Background
     from scadv_tf.serving.served_model import Served
+
+
+@dataclass(frozen=True)
+class _Asked(Checked):
+    """How new cells are read."""
+
+    layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
+    batch_key: str = option("", "Column of the cells' obs that names their batches.")
+    batch_size: int = option(CELLS_AT_ONCE, "Cells to look at at a time.", minimum=1)
 
 
 class AnnotationModel:
@@ -61,7 +73,6 @@ class AnnotationModel:
         """Names of the genes that the model looks at [G], text."""
         return self.exported.genes
 
-    @signals.interruptible()
     def annotate(
         self,
         cells: AnnData | MuData | str | Path,
@@ -98,30 +109,41 @@ class AnnotationModel:
         InputError : the cells are unfit; then nothing is written.
         """
         check_modality(modality)
-        target = target_of(cells, modality, copy)
-        model, called = self.exported, Called("the cells", "cells", "layer")
+        given = {"layer": layer, "batch_key": batch_key, "batch_size": batch_size}
+        asked = _Asked(**{name: plain(v) for name, v in given.items() if v is not None})
+        with signals.interruptible():
+            model = self.exported
+        called = Called("the file of cells", "cells", "layer")
+        target = target_of(cells, model.measure.features_of(modality), copy)
         choices = Choices(measure=model.measure)
         with (
             query_called(model.measure.name),
-            open_cells(cells, modality, layer, called=called, choices=choices) as source,
+            open_cells(cells, modality, asked.layer, called=called, choices=choices) as source,
+            signals.interruptible(),
         ):
             columns = checked_columns(source, modality, model)
-            batches = batches_asked(source.table, model.assets, modality, batch_key, "batch_key")
+            named = modality, asked.batch_key, "batch_key"
+            batches = batches_asked(source.table, model.assets, *named)
             with quiet_start():
                 model.load()
             parts, summary = [], Summary(modality, columns, model.measure.name)
             with CellProgress(source.cells, "annotating") as progress:
-                asked = modality, batch_size, batches
-                for names, answers in answers_of(source, columns, model, *asked):
+                how = modality, asked.batch_size, batches
+                for names, answers in answers_of(source, columns, model, *how):
                     parts.append(answers)
                     summary.add(answers)
                     progress.update(len(names))
             if target is None:
                 target = without_counts(source.table(), source.names(0, source.cells))
+            told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
+            told = model.identity | told
         write_into(target, *parts)
-        told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
-        target.uns["scadv"] = model.identity | told
+        target.uns["scadv"] = told
         return target
+
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and other processes, which load TensorFlow's part from the folder anew."""
+        return {"_exported": ExportedModel(self._exported.folder)}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {len(self.genes):,} genes and {len(self.types)} types"
@@ -175,6 +197,10 @@ class IntegratedModel(AnnotationModel):
             _ = model.identity  # which is read from there too
             return model
 
+    def __getstate__(self) -> dict[str, object]:
+        """As for the others: what was exported is exported anew."""
+        return {name: held for name, held in vars(self).items() if name != "exported"}
+
     @signals.interruptible()
     def export(self, folder: str | Path) -> Path:
         """Writes the next version of a folder, as a training does; see `scadv_tf.load`.
@@ -191,7 +217,7 @@ class IntegratedModel(AnnotationModel):
         from scadv_tf.training import check_writable
 
         served, background, intervals = self._export
-        folder = Path(folder).expanduser()
+        folder = folder_of(folder)
         check_writable(folder)
         with quiet_start(), quiet_libraries():
             return export(served, folder, background, intervals)
@@ -210,4 +236,4 @@ def load(folder: str | Path) -> AnnotationModel:
     ------
     InputError : there is no export, or it is damaged.
     """
-    return AnnotationModel(ExportedModel(folder))
+    return AnnotationModel(ExportedModel(folder_of(folder)))

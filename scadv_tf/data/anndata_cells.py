@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,12 @@ from scipy import sparse
 from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, numbers
 from scadv_tf.data.stored_cells import Asked, StoredCells
-from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix, stored_matrix
+from scadv_tf.data.stored_matrices import (
+    DENSE_ROWS_AT_ONCE,
+    DenseRows,
+    StoredMatrix,
+    stored_matrix,
+)
 from scadv_tf.data.tables import StoredText
 from scadv_tf.errors import InputError
 
@@ -52,9 +57,36 @@ class HeldRows:
         return self._matrix.tocsr()
 
 
+class LazyRows:
+    """A matrix of dask, of dense or sparse blocks: computed some rows at a time."""
+
+    def __init__(self, matrix: Any):
+        self._matrix, self.shape = matrix, matrix.shape
+
+    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
+        """See `StoredMatrix`."""
+        parts = [block.rows(0, block.shape[0]) for block in self._blocks(start, stop)]
+        empty = sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        return sparse.vstack([empty, *parts], format="csr")
+
+    def values(self) -> Iterator[np.ndarray]:
+        """See `StoredMatrix`."""
+        for block in self._blocks(0, self.shape[0]):
+            yield from block.values()
+
+    def _blocks(self, start: int, stop: int) -> Iterator[StoredMatrix]:
+        for first in range(start, stop, DENSE_ROWS_AT_ONCE):
+            yield _held(self._matrix[first : min(first + DENSE_ROWS_AT_ONCE, stop)].compute())
+
+
 def is_path(given: object) -> bool:
     """Whether what was given is the path of a file, or an object that holds cells."""
     return isinstance(given, str | os.PathLike)
+
+
+def is_mudata(given: object) -> bool:
+    """Whether it holds several modalities by their names; pandas' ``mod`` is no such."""
+    return isinstance(getattr(given, "mod", None), Mapping)
 
 
 def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
@@ -64,7 +96,7 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     ------
     InputError : it is neither, or the MuData has no such modality.
     """
-    if hasattr(given, "mod"):
+    if is_mudata(given):
         return given.mod[modality_in(given.mod, modality, "the MuData")]
     if not all(hasattr(given, name) for name in ("obs", "var", "obsm", "uns", "layers")):
         raise InputError(
@@ -72,6 +104,13 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
             expected="the path of a file, an AnnData, or a MuData",
             received=type(given).__name__,
             advice="make an AnnData of counts, cells and genes: anndata.AnnData(X, obs, var)",
+        )
+    if not isinstance(given.obs, pd.DataFrame):  # as read_lazy of anndata gives it
+        raise InputError(
+            what=f"the table of the {modality.upper()} cells is not in memory",
+            expected="an AnnData whose obs is; its counts may be of dask or stay in the file",
+            received=f"obs as {type(given.obs).__name__}",
+            advice="give its .to_memory(), or the path of its file",
         )
     return given
 
@@ -108,7 +147,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
 
     return StoredCells(
         "AnnData",
-        stored(chosen),
+        _stored(_numbers(chosen()), asked),
         StoredText(names),
         _once_each(var).set_axis(pd.Index(var.index.astype(str), dtype=object)),
         table,
@@ -132,6 +171,23 @@ def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
 
     if hasattr(matrix, "group"):  # sparse, in the file of a backed AnnData
         return stored_matrix(matrix.group, matrix.shape, asked.scratch)
-    if sparse.issparse(matrix):
-        return HeldRows(matrix)
-    return DenseRows(matrix if isinstance(matrix, h5py.Dataset) else np.asarray(matrix))
+    if hasattr(matrix, "compute"):
+        return LazyRows(matrix)
+    return DenseRows(matrix) if isinstance(matrix, h5py.Dataset) else _held(matrix)
+
+
+def _held(matrix: Any) -> StoredMatrix:
+    return HeldRows(matrix) if sparse.issparse(matrix) else DenseRows(np.asarray(matrix))
+
+
+def _numbers(matrix: Any) -> Any:
+    """The matrix itself, which must not hold objects or text."""
+    kind = getattr(matrix, "dtype", None)
+    if kind is None or kind.kind in "buif":
+        return matrix
+    raise InputError(
+        what="the AnnData's matrix of counts does not hold numbers as such",
+        expected="whole or other real numbers",
+        received=f"{kind}",
+        advice="convert it, such as adata.X = adata.X.astype('float32')",
+    )

@@ -179,10 +179,12 @@ def write_into(adata: AnnData, *answers: CellAnswers) -> None:
     adata : of the cells of all records, one after the other. Nothing else of it changes.
     """
     columns = obs_columns(*answers)
-    latent = np.concatenate([each.latent[:] for each in answers])
-    stale = {f"{PREFIX}{name}" for name in COLUMNS} - columns.keys()
-    adata.obs = adata.obs.drop(columns=[*stale], errors="ignore").assign(**columns)
-    adata.obsm[LATENT] = latent
+    adata.obsm[LATENT] = np.concatenate([each.latent[:] for each in answers])
+    # One by one: anndata makes a whole new table's index text, and refuses one of several levels.
+    for name, values in columns.items():
+        adata.obs[name] = values
+    for name in {f"{PREFIX}{name}" for name in COLUMNS} - columns.keys():
+        adata.obs.drop(columns=name, errors="ignore", inplace=True)
 
 
 def _joined(parts: list[Column]) -> Column:

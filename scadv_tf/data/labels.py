@@ -65,7 +65,10 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
 
 def column_texts(column: pd.Series) -> np.ndarray:
     """A column of names as text of one line [cells]; '' where there is none."""
-    codes, values = pd.factorize(column)  # a million texts of their own would take 100 MB
+    try:
+        codes, values = pd.factorize(column)  # a million texts of their own would take 100 MB
+    except TypeError:  # lists or arrays in its cells
+        codes, values = pd.factorize(column.map(str))
     names = [_name(value) for value in values]
     names = [UNLABELLED if name.casefold() in _MISSING else name for name in names]
     if all(name.removesuffix(".0").lstrip("-").isdecimal() for name in names if name):

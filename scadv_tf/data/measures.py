@@ -125,6 +125,10 @@ class Measure:
         direction = OPPOSITE if correlation < 0 else SAME
         return replace(found, direction=direction, correlation=correlation, genes=query.shape[1])
 
+    def features_of(self, modality: str) -> str:
+        """The kind of features of 'rna' or 'atac' cells, see `scadv_tf.data.features.KINDS`."""
+        return "rna" if modality == "rna" else self.of_kind.features
+
     def of_genes(self, columns: np.ndarray) -> Measure:
         """The same for some of the genes."""
         expected = None if self.expected is None else self.expected[columns]

@@ -99,7 +99,7 @@ class Asked:
     @property
     def features(self) -> str:
         """The kind of features that are wanted, see `scadv_tf.data.features.KINDS`."""
-        return "rna" if self.modality == "rna" else self.choices.measure.of_kind.features
+        return self.choices.measure.features_of(self.modality)
 
     @property
     def are_levels(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from copy import deepcopy
 from types import SimpleNamespace
 
 import anndata
@@ -236,6 +238,21 @@ def test_a_streamed_training_gives_the_same_labels(tissue, integrated):
     first, second = backed.obs, integrated[2].obs
     np.testing.assert_array_equal(np.array(first["scadv_label"]), np.array(second["scadv_label"]))
     np.testing.assert_allclose(first["scadv_confidence"], second["scadv_confidence"], atol=0.02)
+
+
+@pytest.mark.slow
+def test_a_model_can_be_copied_and_pickled_after_it_was_used(tissue, integrated, main_job):
+    # Before `loaded_once`: what stands in place of a class cannot be pickled.
+    model, loaded = integrated[0], scadv_tf.load(main_job.parent / "export_dir")
+    found = loaded.annotate(tissue.atac, "atac", copy=True)
+    model.exported.load()
+    for used in (model, loaded):  # TensorFlow's part is loaded, and cannot be copied
+        assert pickle.dumps(used)
+        assert deepcopy(used).types == used.types
+    again = deepcopy(loaded).annotate(tissue.atac, "atac", copy=True)
+    np.testing.assert_array_equal(again.obsm["X_scadv"], found.obsm["X_scadv"])
+    for ours, theirs in zip(model.network.weights, deepcopy(model).network.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+import anndata
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,11 +79,84 @@ def test_umap_by_a_column_of_text_or_numbers(cells, legend_of):
     assert axes[2].get_title() == "scadv_confidence" and points(axes[2]) == 49
 
 
-def test_umap_of_a_mudata_shows_both_modalities(cells):
-    class Both:
-        mod = dict(zip(("rna", "atac"), cells, strict=True))
+@pytest.mark.filterwarnings("ignore")  # mudata is to change
+def test_of_a_mudata_what_was_integrated_is_shown_whatever_it_is_called(cells, legend_of):
+    rna, query = cells
+    kinds = rna.obs.pop("kind")
+    beside = query.copy()
+    del beside.uns["scadv"]
+    both = mudata.MuData({"rna": rna, "prot": query, "atac": beside[:, :0].copy()})
+    both.obs["kind"] = kinds.reindex(both.obs_names)  # types stand in the whole one's table
+    by_type, by_modality = pl.umap(both)
+    assert points(by_type) == points(by_modality) == 49
+    assert legend_of(by_type) == ["1  a", "2  b", "3  c"]
+    (first, _) = pl.umap(both["rna"], query)
+    assert points(first) == 49 and len(pl.umap(both, color="kind")) == 2
+    assert sum(bar.get_height() for bar in pl.confidence(both).patches) == 20
+    both.mod["atac"].uns["scadv"] = dict(query.uns["scadv"])
+    with pytest.raises(InputError, match="(?s)not certain.*prot, atac"):
+        pl.confidence(both)
+    del both.mod["atac"].uns["scadv"], query.uns["scadv"]
+    with pytest.raises(InputError, match="no ATAC that was integrated"):
+        pl.losses(both)
 
-    assert points(pl.umap(Both())[0]) == 49
+
+COLORS = {
+    "gaps": [None, "x", np.nan] + ["y"] * 27,
+    "bytes": [b"x", "y"] * 15,
+    "lists": [["x"], ["y"], np.nan] * 10,
+    "truth values with gaps": pd.array([pd.NA, True, False] * 10, dtype="boolean"),
+    "numbers with gaps": pd.array([pd.NA, 1, 2] * 10, dtype="Int64"),
+}
+
+
+@pytest.mark.parametrize("case", COLORS)
+def test_a_column_of_color_may_be_of_any_type(cells, legend_of, case):
+    rna, name = cells[0], f"of {case}"
+    rna.obs[name] = pd.Series(
+        COLORS[case], rna.obs_names, dtype=getattr(COLORS[case], "dtype", object)
+    )
+    panels = pl.umap(rna, color=name)
+    if "with gaps" in case:
+        assert panels[2].get_title() == name and points(panels[2]) == 29
+    else:
+        shown = {"lists": ["['x']", "['y']", "no label"], "bytes": ["x", "y"]}
+        assert legend_of(panels[0]) == shown.get(case, ["x", "y", "no label"])
+
+
+def test_columns_of_one_name_and_names_that_are_numbers_are_drawn_as_they_were_integrated(cells):
+    rna = cells[0]
+    rna.obs = pd.concat([rna.obs, rna.obs[["kind"]]], axis=1)
+    rna.obs.index = pd.RangeIndex(len(rna))
+    assert points(pl.umap(*cells)[0]) == points(pl.umap(*cells, color="kind")[0]) == 49
+    assert pl.confusion(rna).get_yticklabels()
+
+
+def test_a_column_is_named_by_text_and_must_be_there(cells):
+    rna, atac = cells
+    rna.obs["own"] = "x"
+    with pytest.raises(InputError, match="(?s)The ATAC cells have no column 'own'.*one of: kind, "):
+        pl.umap(rna, atac, color="own")
+    for wrong in (5, ["kind"], rna.obs["kind"], True):
+        with pytest.raises(InputError, match="(?s)argument color is no text.*of type"):
+            pl.umap(rna, color=wrong)
+        with pytest.raises(InputError, match="(?s)argument key is no text.*of type"):
+            pl.confusion(atac, wrong)
+    atac.obs["own"] = ["unknown", *[np.nan] * 20]
+    for none in (atac, atac[:0]):
+        with pytest.raises(InputError, match=r"no known type in obs\['own'\]"):
+            pl.confusion(none, "own")
+    both = anndata.concat([rna, atac], uns_merge="same")
+    with pytest.raises(InputError, match=r"no uns\['scadv'\] of an integration"):
+        pl.umap(both)
+
+
+def test_nothing_and_a_path_are_refused():
+    with pytest.raises(InputError, match="No cells were given"):
+        pl.umap()
+    for draw in (pl.umap, pl.losses):
+        with pytest.raises(InputError, match="(?s)A path was given.*read_h5ad"):
+            draw("integrated.h5ad")
 
 
 def test_confusion_leaves_out_cells_without_data_or_label(cells, texts_of):
@@ -133,7 +208,7 @@ def test_what_is_missing_is_told(cells, draw):
 
 
 def test_a_column_that_is_not_there_is_told(cells):
-    with pytest.raises(InputError, match=r"no obs\['none'\]"):
+    with pytest.raises(InputError, match="no column 'none'"):
         pl.umap(*cells, color="none")
     del cells[0].uns["scadv"]["type_shares"]
     with pytest.raises(InputError, match="type_shares"):
