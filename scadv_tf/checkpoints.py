@@ -106,7 +106,7 @@ class Checkpoints:
         tables = self._read()
         version = str(tables.pop("version", "unknown"))
         _check_version(version == __version__, f"{self.path}, version {version}")
-        if str(tables.pop("identity")) != identity:
+        if str(tables.pop("identity", "")) != identity:
             raise InputError(
                 what="The checkpoint is of another training.",
                 expected="the same cells, counts, labels and settings as when it was written",
@@ -121,9 +121,12 @@ class Checkpoints:
 
     def _read(self) -> Tables:
         try:
+            if not self.path.is_file():
+                raise ValueError("it is no file")  # to open a named pipe would wait for ever
             with np.load(self.path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # RuntimeError: of what is no archive of ours, such as an encrypted one.
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise InputError(
                 what="The checkpoint cannot be read.",
                 expected="a file that a training has written",

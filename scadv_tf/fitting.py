@@ -167,7 +167,7 @@ def fit(
         join_linear(model, cells, config)
     task = _Task(cells, taught, rna_labels, config, model, team, identity)
     history = task.train(hooks, callbacks, checkpoints)
-    if team.replicas > 1:
+    if team.mirrors:
         model = _without_replicas(model)
     fit_readout(model, cells, rna_labels, held_out, config)
     return model, history
@@ -396,7 +396,7 @@ def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: 
 
 
 def _without_replicas(model: ScAdv) -> ScAdv:
-    """The same model, for one replica: to be asked and exported."""
+    """The same model, of variables of its own: to be asked and exported."""
     plain = ScAdv.from_config(model.get_config())
     for variable, trained in zip(plain.weights, model.weights, strict=True):
         variable.assign(np.asarray(trained))

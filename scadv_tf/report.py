@@ -36,12 +36,13 @@ def rewrite(folder: Path) -> list[str]:
     ------
     InputError : it is no folder of a finished run, or something in it is damaged.
     """
-    from scadv_tf.evaluation.report import read_content, write_report
+    from scadv_tf.evaluation.report import read_content, told_if_damaged, write_report
 
     content = read_content(folder)
-    path = write_report(folder / "report.html", content)
+    with told_if_damaged(folder):
+        path = write_report(folder / "report.html", content)
     warnings = [f"warning: {text}" for text in content.warnings]
-    return [*content.summary, *warnings, f"report: {path}"]
+    return [*map(str, content.summary), *warnings, f"report: {path}"]
 
 
 def main() -> None:

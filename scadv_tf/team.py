@@ -42,6 +42,11 @@ class Team:
         return self.worker.index == 0
 
     @property
+    def mirrors(self) -> bool:
+        """Whether variables are those of a strategy, be it for a single replica."""
+        return self.strategy is not alone().strategy
+
+    @property
     def replicas(self) -> int:
         """Replicas of the model, of all workers."""
         return self.strategy.num_replicas_in_sync

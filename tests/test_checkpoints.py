@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 
 import keras
@@ -182,6 +183,28 @@ def test_a_damaged_checkpoint_is_refused(tissue, interrupted_early, keep):
     (interrupted_early / FILE).write_bytes(content[: int(keep * len(content))])
     with pytest.raises(InputError, match="cannot be read"):
         train(tissue, checkpoints=Checkpoints(interrupted_early, resume=True))
+
+
+def test_a_checkpoint_with_any_bit_turned_ends_in_no_other_error(tmp_path):
+    """Of its archive's heads; what stands in the tables has a checksum."""
+    kept = Checkpoints(tmp_path, resume=True)
+    np.savez(kept.path, version=np.array("1"))
+    content, refused = kept.path.read_bytes(), 0
+    for place in range(len(content)):
+        for bit in (0x01, 0x20):
+            turned = bytes([content[place] ^ bit])
+            kept.path.write_bytes(content[:place] + turned + content[place + 1 :])
+            try:
+                kept._read()
+            except InputError:
+                refused += 1
+    assert refused > len(content)
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_not_waited_for(tmp_path, model):
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(InputError, match="cannot be read"):
+        Checkpoints(tmp_path, resume=True).restore(model, "me")
 
 
 def test_no_pickle_is_loaded(tmp_path, model):

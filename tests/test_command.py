@@ -19,7 +19,6 @@ from scadv_tf.report import rewrite
 from scadv_tf.results import write_json
 
 ROOT = Path(scadv_tf.__file__).parents[1]
-PNG = b"\x89PNG\r\n\x1a\n"
 STARTED = """
 import sys
 from scadv_tf.command import main
@@ -91,12 +90,17 @@ def test_each_program_calls_itself_by_the_name_that_started_it(tmp_path, name):
     assert "Traceback" not in done.stderr + wrong.stderr
 
 
+def png(content):
+    """What begins and ends as a picture does."""
+    return b"\x89PNG\r\n\x1a\n" + content.encode() + b"\0\0\0\0IEND\xaeB`\x82"
+
+
 @pytest.fixture
 def run_folder(tmp_path):
     """A folder of results with what a report is made of, and the page as the run wrote it."""
     picture = tmp_path / "figures" / "umap.png"
     picture.parent.mkdir()
-    picture.write_bytes(PNG + b"of the run")
+    picture.write_bytes(png("of the run"))
     content = ReportContent(
         title="A run",
         dataset="tissue",
@@ -120,7 +124,7 @@ def test_a_report_is_written_anew_as_it_was(run_folder):
     page.unlink()
     assert rewrite(run_folder) == ["3 cells.", "warning: Look at it.", f"report: {page}"]
     assert page.read_bytes() == before
-    (run_folder / "figures" / "umap.png").write_bytes(PNG + b"drawn again")
+    (run_folder / "figures" / "umap.png").write_bytes(png("drawn again"))
     rewrite(run_folder)
     assert page.read_bytes() != before
 
@@ -141,7 +145,9 @@ def test_a_report_holds_no_file_from_elsewhere(run_folder):
         (lambda folder: (folder / "report.json").unlink(), "no finished run"),
         (lambda folder: (folder / "report.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "report.json").write_text("[]"), "is damaged"),
+        (lambda folder: (folder / "report.json").write_text("[" * 100_000), "is damaged"),
         (lambda folder: (folder / "figures" / "umap.png").unlink(), r"no umap\.png"),
+        (lambda folder: (folder / "figures" / "umap.png").write_bytes(png("")[:-9]), "whole"),
     ],
 )
 def test_what_is_no_finished_run_is_told_and_its_page_stays(run_folder, spoil, message):
@@ -150,3 +156,29 @@ def test_what_is_no_finished_run_is_told_and_its_page_stays(run_folder, spoil, m
     with pytest.raises(InputError, match=message):
         rewrite(run_folder)
     assert (run_folder / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"title": None},
+        {"title": "\ud800"},
+        {"summary": "three cells"},
+        {"scores": {"label_transfer": {"macro_f1": 0.5}}},
+        {"scores": {"svm": {"macro_f1": "high", "weighted_f1": 1.0, "accuracy": 1.0}}},
+        {"scores": {"modality_mixing": float("nan")}},
+        {"warnings": [["Look at it."]]},
+        {"diagnosis": {"color": "red"}},
+        {"cells": {"x": 1, "of": 2}},
+        {"figures": [[None, "umap.png"]]},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_content_of_another_kind_is_told_and_the_page_stays(run_folder, other):
+    page, content = run_folder / "report.html", run_folder / "report.json"
+    before = page.read_bytes()
+    content.write_text(json.dumps(json.loads(content.read_text()) | other))
+    with pytest.raises(InputError, match=r"report\.json is damaged"):
+        rewrite(run_folder)
+    assert page.read_bytes() == before

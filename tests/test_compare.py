@@ -167,6 +167,7 @@ def test_nothing_finished_is_an_error_and_still_told(tmp_path, monkeypatch):
     [
         (["--systems=svm,glue"], "ce_nce_adv_cyc_ict"),
         (["--seeds=0"], "seeds is out of range"),
+        (["--seeds=9223372036854775807"], "seeds is out of range"),
         (["--seed=4294967295", "--seeds=2"], "seed is out of range"),
         (["--epochs=0"], "epochs is out of range"),
         (["--dataset=pbcm"], "no such data set"),

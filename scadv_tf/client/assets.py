@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.gene_activity import peak_intervals
-from scadv_tf.data.measures import Measure
+from scadv_tf.data.measures import KINDS, Measure
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.errors import InputError
 
@@ -65,6 +65,7 @@ class Assets:
             types = tuple(_names(_text(folder, TYPES)))
             found = cls(genes, types, _intervals(folder, manifest), manifest, _number(version))
             found._check_sizes()
+            found._check_kinds()
         except InputError:
             raise
         except Exception as error:
@@ -118,6 +119,18 @@ class Assets:
         ):
             if found != told:
                 raise ValueError(f"{name}.txt has {found}, and {MANIFEST} says {told}")
+
+    def _check_kinds(self) -> None:
+        """Else whatever takes them would meet another kind, with the cells half done."""
+        for name in ("signatures", "batches", "query", "trained_on_counts"):
+            if not isinstance(self.manifest.get(name, {}), dict):
+                raise ValueError(f"{name} of {MANIFEST} is no table")
+        if not all(isinstance(names, list) for names in self.batches.values()):
+            raise ValueError(f"batches of {MANIFEST} are no lists")
+        if self.intervals is not None and type(self.intervals.upstream) is not int:
+            raise ValueError(f"upstream of {MANIFEST} is no whole number")
+        if self.measure.kind not in KINDS:
+            raise ValueError(f"{self.measure.kind} is no kind of query")
 
 
 def assets_of(genes: str | os.PathLike | Iterable[str]) -> Assets:

@@ -69,8 +69,8 @@ class ExportedModel:
 
     @property
     def latent_size(self) -> int:
-        """The width Z of latent vectors."""
-        return self.assets.signatures["embed_rna"]["outputs"]["latent"]["shape"][1]
+        """The width Z of latent vectors, as the graph has it."""
+        return self._model.signatures["embed_rna"].structured_outputs["latent"].shape[1]
 
     def load(self) -> None:
         """Loads TensorFlow and the model now, which takes seconds.

@@ -16,6 +16,8 @@ from scadv_tf.files import write_whole
 from scadv_tf.results import write_json
 
 MARK = "sha256"  # of the rest of a row, which tells whether it is as it was written
+# What comes of a file that was not written so.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +46,18 @@ class RowStore:
 
     def read(self, system: str, seed: int, fingerprint: str) -> Row | None:
         """The finished row, if it is there, whole, and has this fingerprint."""
+        files = [self._path(system, seed, suffix) for suffix in ("json", "npz")]
+        if not all(path.is_file() for path in files):
+            return None  # to open a named pipe would wait for ever
         try:
-            content = json.loads(self._path(system, seed, "json").read_text(encoding="utf-8"))
-            mark, arrays = content.pop(MARK), self._path(system, seed, "npz").read_bytes()
+            text, arrays = (path.read_bytes() for path in files)
+            content = json.loads(text.decode("utf-8"))
+            mark = content.pop(MARK)
             if content["fingerprint"] != fingerprint or mark != _mark(content, arrays):
                 return None
             with np.load(io.BytesIO(arrays), allow_pickle=False) as found:
                 return Row(content, **{name: found[name] for name in found.files})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        except (*_DAMAGED, OSError):
             return None  # missing or damaged: it is computed again
 
     def write(self, row: Row) -> None:

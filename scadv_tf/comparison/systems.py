@@ -142,7 +142,9 @@ class ComparisonConfig(Checked):
         "Systems to compare, separated by commas; harmony_denoised is Harmony on the denoised "
         "ATAC cells that scadv gets.",
     )
-    seeds: int = option(3, "How many seeds: --seed and those that follow it.", minimum=1)
+    seeds: int = option(
+        3, "How many seeds: --seed and those that follow it.", minimum=1, maximum=10_000
+    )
     rerun: bool = option(False, "Run all rows anew; else finished ones in the folder are kept.")
 
     def __post_init__(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TextIO
 
 import pandas as pd
 
+_END = "\r\n"
 # An apostrophe in front is the spreadsheets' own mark for text; one that was there gets another.
 MARK = "'"
-_RUN = ("=", "+", "-", "@", "\t", MARK)
+_RUN = ("=", "+", "-", "@", "\t", "\r", "\n", MARK)
+_NUMBERS = re.compile(r"(second_)?confidence|novelty|unknown|scadv_\d+")  # all else is names
 
 
 def write_rows(table: pd.DataFrame, file: TextIO, head: bool) -> None:
@@ -21,16 +24,32 @@ def write_rows(table: pd.DataFrame, file: TextIO, head: bool) -> None:
     ----------
     head : whether a line with the names of the columns comes first.
     """
-    table.apply(_marked).to_csv(file, header=head, index=False)
+    table.apply(_marked).to_csv(_Lines(file), header=head, index=False, lineterminator=_END)
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
     """The table of a ``predictions.csv``, or of a .csv of `scadv_tf.annotate`, as it was written.
 
-    `pandas.read_csv` reads them too, but keeps the apostrophes of `write_rows`, and takes a type
-    called NA for missing.
+    `pandas.read_csv` reads them too, but keeps the apostrophes of `write_rows`, takes a type called
+    NA for missing, and cells or types called 007 for numbers.
     """
-    return pd.read_csv(path, keep_default_na=False, na_values={}).apply(_unmarked)
+    columns = pd.read_csv(path, nrows=0).columns
+    names = {name: str for name in columns if not _NUMBERS.fullmatch(name)}
+    return pd.read_csv(path, keep_default_na=False, na_values={}, dtype=names).apply(_unmarked)
+
+
+class _Lines:
+    """A file whose lines end as everywhere here.
+
+    Of the characters that may end a line, csv quotes those of the end that it is told of: a name
+    with a carriage return would make two rows of one. It writes a row at a time.
+    """
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix(_END) + "\n")
 
 
 def _marked(column: pd.Series) -> pd.Series:

@@ -22,6 +22,7 @@ NO_VALUE = "not known"
 # Pictures are shown at the size that they were drawn for; an inch has 96 CSS pixels.
 PIXELS_PER_DOT = 96 / DPI
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, without which the file was cut short
 
 
 @dataclass(frozen=True)
@@ -179,12 +180,13 @@ def pairs(mapping: Mapping, name: str, meaning: str) -> str:
 def figure(caption: str, picture: str | Path | bytes) -> str:
     """Render a PNG, from its file or its bytes, with a caption; the picture is in the page."""
     content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-    if not content.startswith(PNG_SIGNATURE):
+    if not content.startswith(PNG_SIGNATURE) or PNG_END not in content:
         raise InputError(
             what=f"The picture '{caption}' cannot be put into the report.",
-            expected="a PNG",
-            received=f"{len(content)} bytes that begin with {content[:8]!r}",
-            advice="Save the figure with the suffix .png.",
+            expected="a PNG that is whole",
+            received=f"{len(content)} bytes that begin with {content[:8]!r} and end with "
+            f"{content[-8:]!r}",
+            advice="Save the figure anew, with the suffix .png.",
         )
     # The size stands in the header of a PNG, so that a page keeps its place while it loads.
     width, height = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -115,17 +116,12 @@ def read_content(folder: Path) -> ReportContent:
             advice="Give the --output_dir of a run, such as runs/pbmc. Runs of older versions have "
             "no such file, and comparisons neither: the same command writes their page anew.",
         )
-    try:
-        found = json.loads(path.read_text("utf-8"))
+    with told_if_damaged(folder):
+        # It was written without NaN and Infinity, which are no JSON.
+        found = json.loads(path.read_text("utf-8"), parse_constant=_refused)
+        _check_kinds(found)
         figures = [(text, folder / FIGURES / Path(name).name) for text, name in found["figures"]]
         content = ReportContent(**found | {"figures": figures})
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(
-            what=f"{path} is damaged.",
-            expected="the file as the run wrote it",
-            received=f"{type(error).__name__}: {error}",
-            advice="Run `scadv train` again.",
-        ) from error
     missing = [path.name for _, path in figures if not path.is_file()]
     if missing:
         raise InputError(
@@ -135,6 +131,39 @@ def read_content(folder: Path) -> ReportContent:
             advice="Put them back, or run `scadv train` again.",
         )
     return content
+
+
+@contextlib.contextmanager
+def told_if_damaged(folder: Path) -> Iterator[None]:
+    """A block that makes something of the content of a run's folder.
+
+    Raises
+    ------
+    InputError : it came upon what no run wrote.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(
+            what=f"{folder / CONTENT} is damaged.",
+            expected="the file as the run wrote it",
+            received=f"{type(error).__name__}: {error}",
+            advice="Run `scadv train` again.",
+        ) from error
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _check_kinds(found: dict) -> None:
+    """A text in place of a list would be taken for a list of letters."""
+    kinds = json.loads(json.dumps(ReportContent("", "").to_dict()))
+    for name, value in found.items():
+        if type(value) is not type(kinds[name]):
+            raise TypeError(f"{name} is of the type {type(value).__name__}")
 
 
 def write_report(path: str | Path, content: ReportContent) -> Path:

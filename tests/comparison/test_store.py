@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -63,6 +64,18 @@ def test_a_row_that_was_changed_is_made_again(store, tmp_path, damage):
 def test_half_a_file_is_made_again(store, tmp_path, name, kept):
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(kept * len(content))])
+    assert store.read("svm", 0, "f") is None
+
+
+@pytest.mark.parametrize("name", ["svm_seed0.json", "svm_seed0.npz"])
+def test_a_pipe_is_not_waited_for(store, tmp_path, name):
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    assert store.read("svm", 0, "f") is None
+
+
+def test_a_row_without_an_end_is_made_again(store, tmp_path):
+    (tmp_path / "svm_seed0.json").write_text("[" * 100_000)
     assert store.read("svm", 0, "f") is None
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from scadv_tf.data.spreadsheets import read_predictions, write_rows
 
-RUN = ["=1+1", '=HYPERLINK("http://x","a, b")', "+CD4", "-T", "@SUM(A1)", "\t=1"]
+RUN = ["=1+1", '=HYPERLINK("http://x","a, b")', "+CD4", "-T", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
 PLAIN = ["CD4 T", "a=b", "T-cell", "NA", "", "None", 'B"q"', "a,b", "'", "'=1", "''x", "é"]
+BROKEN = ["a\rb", "a\r\nb", "a\r"]
 
 
 def written(path, table, rows=3):
@@ -22,14 +23,14 @@ def written(path, table, rows=3):
 
 @pytest.mark.parametrize("kind", ["category", "object"])
 def test_what_a_spreadsheet_would_run_is_marked_and_read_back(tmp_path, kind):
-    names = RUN + PLAIN
+    names = RUN + PLAIN + BROKEN
     table = pd.DataFrame({"cell": [f"c{i}" for i in range(len(names))], "label": names})
     path = written(tmp_path / "a.csv", table.astype({"label": kind}))
     with open(path, encoding="utf-8", newline="") as file:
         fields = [row[1] for row in csv.reader(file)]
     assert fields[0] == "label"
     for name, field in zip(names, fields[1:], strict=True):
-        assert not field.startswith(("=", "+", "-", "@", "\t"))
+        assert not field.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
         assert field == name or field == f"'{name}"
         assert field == name or name in RUN or name.startswith("'")
     pd.testing.assert_frame_equal(read_predictions(path), table, check_dtype=False)
@@ -43,7 +44,20 @@ def test_numbers_stay_numbers(tmp_path):
     assert path.read_text() == "cell,label,novelty,n\n-1,-1,-1.5,-3\n+2.5,-1e3,2.0,4\n"
     found = pd.read_csv(path)
     assert found["novelty"].tolist() == [-1.5, 2.0] and found["n"].tolist() == [-3, 4]
-    assert read_predictions(path)["label"].tolist() == [-1, -1000]
+
+
+def test_names_stay_text(tmp_path):
+    names = {"cell": ["007", "1e5"], "label": ["-1", "2"], "svm": ["1", "2"]}
+    path = written(tmp_path / "a.csv", pd.DataFrame(names | {"confidence": [0.5, 1]}))
+    found = read_predictions(path)
+    assert {name: found[name].tolist() for name in names} == names
+    assert found["confidence"].tolist() == [0.5, 1]
+
+
+def test_a_carriage_return_in_a_name_starts_no_row(tmp_path):
+    table = pd.DataFrame({"cell": ["a\r=1+1", "b"], "novelty": [0.5, 1]})
+    path = written(tmp_path / "a.csv", table)
+    assert path.read_bytes() == b'cell,novelty\n"a\r=1+1",0.5\nb,1.0\n'
 
 
 def test_true_and_false_are_neither(tmp_path):

@@ -211,6 +211,13 @@ DAMAGES = {
     "no manifest": lambda folder: (folder / "assets" / "manifest.json").unlink(),
     "half a manifest": lambda folder: cut(folder / "assets" / "manifest.json"),
     "a manifest without signatures": lambda folder: changed(folder, signatures=None),
+    "signatures that are none": lambda folder: changed(folder, signatures=["embed_rna"]),
+    "batches that are none": lambda folder: changed(folder, batches={"rna": 3}),
+    "no query": lambda folder: changed(folder, query=None),
+    "a query of more": lambda folder: changed(folder, query={"more": 1}),
+    "a query of another kind": lambda folder: changed(folder, query={"kind": "smell"}),
+    "counts or not of neither": lambda folder: changed(folder, trained_on_counts=5),
+    "genes that reach nowhere": lambda folder: changed(folder, upstream="far"),
     "fewer genes": lambda folder: (folder / "assets" / "genes.txt").write_text("A\nB\n"),
     "other types": lambda folder: (folder / "assets" / "types.txt").write_text("A\nB\n"),
     "fewer peaks": lambda folder: (folder / "assets" / "peaks.txt").write_text("chr1:1-2\n"),
@@ -269,3 +276,8 @@ def test_a_damaged_export(copied, damage):
     with pytest.raises(InputError, match="cannot be used") as error:
         ExportedModel(copied).load()
     assert str(copied) in error.value.what
+
+
+def test_the_width_of_latent_vectors_is_that_of_the_graph(copied, model):
+    changed(copied, signatures={})
+    assert ExportedModel(copied).latent_size == model.latent_size

@@ -45,6 +45,16 @@ def test_two_replicas_of_a_machine_train_what_one_trains(members):
     assert single["steps"][-11][0] < single["steps"][0][0]
 
 
+def test_a_team_of_one_trains_what_one_trains(members):
+    settings = ("epochs=1", "cells=100", "encoder_sizes=[8]")
+    single = alone(members, *settings)
+    team = members()
+    team.start('strategy="mirrored"', *settings)
+    ((code, output),) = team.wait()
+    assert code == 0, output
+    np.testing.assert_allclose(team.results()["weights"], single["weights"], rtol=1e-4, atol=1e-5)
+
+
 def test_two_workers_train_what_one_process_trains_though_one_is_lost_on_the_way(members):
     """It is told of, and the training goes on from its checkpoint. Both phases have a loss."""
     single = alone(members, *ALIKE)
