@@ -100,14 +100,19 @@ def quiet_start() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Lets TensorFlow's own log, in Python, tell of errors alone."""
-    log = logging.getLogger("tensorflow")
+    """Lets TensorFlow's own log, in Python, tell of errors alone.
+
+    Nor does it leave a handler to the root logger, as absl does on the first of its words: a user's
+    own `logging.basicConfig` would do nothing then.
+    """
+    log, handlers = logging.getLogger("tensorflow"), logging.root.handlers[:]
     level = log.level
     log.setLevel(logging.ERROR)
     try:
         yield
     finally:
         log.setLevel(level)
+        logging.root.handlers[:] = handlers
 
 
 def peak_memory_mb() -> float:

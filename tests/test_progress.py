@@ -10,7 +10,14 @@ import types
 
 import pytest
 
-from scadv_tf.progress import CellProgress, Stages, hush_libraries, peak_memory_mb, quiet_start
+from scadv_tf.progress import (
+    CellProgress,
+    Stages,
+    hush_libraries,
+    peak_memory_mb,
+    quiet_libraries,
+    quiet_start,
+)
 
 CHILD = """
 import os
@@ -111,3 +118,10 @@ def test_a_second_model_is_not_told_to_trace_less_and_all_else_is_told(caplog):
     told.warning("5 out of the last %d calls to f triggered tf.function retracing. Tracing …", 12)
     told.warning("The shapes differ.")
     assert [record.getMessage() for record in caplog.records] == ["The shapes differ."]
+
+
+def test_the_root_logger_stays_the_users(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    with quiet_libraries():
+        logging.root.addHandler(logging.NullHandler())  # as absl does
+    assert not logging.root.handlers

@@ -66,8 +66,12 @@ def uns_of_scores(metrics: dict) -> dict[str, object]:
     """The scores that are known; tables where there is one for each type."""
     found = {}
     for name, value in metrics.items():
-        if isinstance(value, dict):
-            found[name] = uns_of_scores(value) if name != "per_type" else by_type(value)
+        if name == "per_type" and value is not None:
+            found[name] = by_type(value)
+        elif name == "mixing_by_type" and value is not None:
+            found[name] = by_type({each: {"mixing": mixing} for each, mixing in value.items()})
+        elif isinstance(value, dict):
+            found[name] = uns_of_scores(value)
         elif value is not None:
             found[name] = value
     return found
