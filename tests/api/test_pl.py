@@ -221,6 +221,9 @@ def test_a_notebook_shows_the_picture(cells, monkeypatch):
     shell.version_info = (9, 0)
     shell.get_ipython = lambda: type("Shell", (), {"kernel": object()})()
     display.Image, display.display = lambda data: data, shown.append
+    core = ModuleType("IPython.core")  # which older versions of matplotlib ask for
+    core.pylabtools = ModuleType("IPython.core.pylabtools")
+    monkeypatch.setitem(sys.modules, "IPython.core", core)
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     pl.shares(cells[0])
