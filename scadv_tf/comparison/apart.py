@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from scadv_tf import signals
 from scadv_tf.errors import InputError
 from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_start
 
@@ -110,7 +111,7 @@ def _start_unheeding(process: SpawnProcess) -> None:
 def _serve(connection: Connection) -> None:
     """In the new process: import, receive, call, answer."""
     # So that what the function cleans up at its end, it also cleans up when it is told to end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signals.heed()
     try:
         _quiet_libraries()
         with quiet_start():
@@ -120,6 +121,9 @@ def _serve(connection: Connection) -> None:
         connection.send(_call(function, arguments))
     except BrokenPipeError:
         sys.exit(1)  # nobody waits for the answer any more
+    except signals.Stopped as stop:
+        signals.answer()
+        sys.exit(stop.exit_code)
 
 
 def _quiet_libraries() -> None:
@@ -137,6 +141,8 @@ def _call(function: Callable, arguments: tuple) -> dict:
     except InputError as error:
         answer["error"] = str(error)
     except Exception as error:
+        if stop := signals.asked():  # of which native code has made it
+            raise stop from error
         answer["error"] = f"{type(error).__name__}: {error}"
         print(traceback.format_exc(), file=sys.stderr, flush=True)
     peak = max(peak_memory_mb(), peak_memory_of_children_mb())
