@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import resource
 import subprocess
 import sys
 
@@ -38,9 +37,11 @@ def test_an_error_of_the_block_stays_what_it_is(tmp_path):
 
 
 FULL = """
-import sys
+import resource, sys
 sys.path.insert(0, sys.argv[1])
 from test_new_h5 import fill, new_h5
+# No file may grow beyond it, as on a full disk.
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 checks = sys.argv[3] == "True"
 try:
     with new_h5("a.h5") as (file, check):
@@ -59,9 +60,6 @@ except OSError as error:
 @pytest.mark.parametrize("checks", [True, False])
 @pytest.mark.parametrize("size", [0, 100, 5_000, 40_000])
 def test_a_full_disk_is_an_error_and_no_crash(tmp_path, request, size, checks):
-    def limited():  # no file may grow beyond it, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
     words = [request.path.parent, size, checks]
     done = subprocess.run(
         # -B, since bytecode would be cut at that size, too, and stay.
@@ -69,7 +67,6 @@ def test_a_full_disk_is_an_error_and_no_crash(tmp_path, request, size, checks):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        preexec_fn=limited,
     )
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout == f"{errno.EFBIG}\n"
