@@ -81,9 +81,9 @@ def quiet_start() -> Iterator[None]:
     """
     hush_libraries()
     sys.stderr.flush()
-    saved, collects = os.dup(2), gc.isenabled()
-    gc.disable()
     with tempfile.TemporaryFile() as kept:
+        saved, collects = os.dup(2), gc.isenabled()
+        gc.disable()
         os.dup2(kept.fileno(), 2)
         try:
             yield
