@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -35,6 +36,10 @@ SLOW_FIXTURES = {
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+# All that is imported and collected lasts to the end: it is not looked through for garbage, neither
+# meanwhile nor each time that some is looked for.
+gc.disable()
+
 # Folders whose files share what is made once in a process: a worker gets such a folder as a whole.
 TOGETHER = ("tests/serving",)
 # What takes longest starts first, so that all workers end together.
@@ -47,6 +52,16 @@ def pytest_collection_modifyitems(items):
         if SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not_before(item.nodeid))
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_sessionfinish():
+    """Nor is it at the end, where pytest looks for it five times."""
+    gc.freeze()
 
 
 def not_before(nodeid: str) -> int:

@@ -1,11 +1,15 @@
 """What takes seconds to import, before a process of the tests is forked.
 
 umap-learn, which a fresh environment compiles for seconds, is imported by one process at a time:
-the others then find it compiled.
+the others then find it compiled. What is imported lasts: no process looks through it for garbage,
+which would also copy the memory that it shares with the first.
 """
 
 import contextlib
 import fcntl
+import gc
+
+gc.disable()
 
 with open(__file__) as file:
     with contextlib.suppress(OSError):  # some network file systems have no locks
@@ -20,3 +24,6 @@ import scadv_tf.run_figures  # noqa: E402, F401
 import scadv_tf.serving.export  # noqa: E402, F401
 import scadv_tf.team  # noqa: E402, F401
 import scadv_tf.training  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()

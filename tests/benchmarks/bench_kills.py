@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import json
 import os
 import random
@@ -331,6 +332,7 @@ def import_all() -> None:
         import scadv_tf.serving.export
         import scadv_tf.train
         import scadv_tf.training
+    gc.freeze()  # or each process would look through it, and so copy it
     scadv_tf.training.umap_2d = lambda latent, seed, neighbors: latent[:, :2]
     scadv_tf.results.write_figures = one_picture
 
