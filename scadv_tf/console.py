@@ -11,6 +11,7 @@ from absl import logging as absl_logging
 
 from scadv_tf import folders, signals
 from scadv_tf.errors import BAD_INPUT, InputError
+from scadv_tf.flags import parsed
 from scadv_tf.outages import outage
 from scadv_tf.progress import hush_libraries
 
@@ -28,7 +29,14 @@ def run_app(main: Callable[[], None]) -> None:
     # umap-learn would import TensorFlow for this form of it, which no program here uses.
     sys.modules.setdefault("umap.parametric_umap", None)  # type: ignore[arg-type]
     flags.FLAGS.set_default("verbosity", 0)
-    app.run(lambda arguments: sys.exit(_run(main, arguments[1:])))
+    app.run(lambda arguments: sys.exit(_run(main, arguments[1:])), flags_parser=_parsed)
+
+
+def _parsed(words: list[str]) -> list[str]:
+    try:
+        return parsed(words)
+    except InputError as error:
+        sys.exit(_refused(error))
 
 
 def _run(main: Callable[[], None], unknown: list[str]) -> int:

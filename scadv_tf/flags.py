@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,8 +12,12 @@ from typing import Any, TypeVar
 from absl import flags
 
 from scadv_tf.config import SECTIONS, RunConfig
+from scadv_tf.errors import InputError
 
 Section = TypeVar("Section")
+
+# absl's name of the kind of a flag -> what it takes.
+VALUES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def define(
@@ -59,6 +65,42 @@ def _define_one(field: dataclasses.Field, sentence: str, flag_values: flags.Flag
     if isinstance(default, tuple):
         default = [str(item) for item in default]
     definers[type(field.default)](field.name, default, sentence, **settings)
+
+
+def parsed(words: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses the words of a command line, the program first; returns those that are no flags.
+
+    Raises
+    ------
+    InputError : a flag that is unknown, a value that is not of its kind, an unreadable --flagfile.
+    """
+    try:
+        return flag_values(words)
+    except flags.UnrecognizedFlagError as error:
+        nearest = difflib.get_close_matches(error.flagname, flag_values, n=1)
+        raise InputError(
+            what="There is no such flag.",
+            expected="flags that --help lists",
+            received=f"--{error.flagname}",
+            advice=(f"Did you mean --{nearest[0]}? " if nearest else "") + "See --help.",
+        ) from None
+    except (flags.Error, UnicodeDecodeError) as error:
+        told = re.match(r"flag --(\w+)=(.*?): ", str(error), re.DOTALL)
+        if told is None or told[1] not in flag_values:
+            raise InputError(
+                what="The command line cannot be read.",
+                expected="--flag=value …; in a file of --flagfile UTF-8 text, a flag a line",
+                received=str(error),
+                advice="See --help.",
+            ) from None
+        flag = flag_values[told[1]]
+        choices = "one of " + ", ".join(getattr(flag.parser, "enum_values", ()))
+        raise InputError(
+            what=f"The value of --{flag.name} is not of its kind.",
+            expected=VALUES.get(flag.flag_type(), choices),
+            received=f"--{flag.name}={told[2]}",
+            advice=f"See --help: {flag.help}",
+        ) from None
 
 
 def to_config(flag_values: flags.FlagValues = flags.FLAGS) -> RunConfig:

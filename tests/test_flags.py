@@ -23,7 +23,7 @@ FIELDS = [
 ]
 
 
-def parsed(*arguments: str) -> flags.FlagValues:
+def flags_of(*arguments: str) -> flags.FlagValues:
     """Flags of their own, so that tests do not meet in the global ones."""
     values = flags.FlagValues()
     scadv_flags.define(values)
@@ -31,8 +31,41 @@ def parsed(*arguments: str) -> flags.FlagValues:
     return values
 
 
+@pytest.mark.parametrize(
+    ("word", "expected", "received", "advice"),
+    [
+        ("--epochs=1.5", "a whole number", "--epochs=1.5", "Passes of"),
+        ("--epochs=ten", "a whole number", "--epochs=ten", "Passes of"),
+        ("--noise=loud", "a number", "--noise=loud", "--help"),
+        ("--balance=maybe", "true or false", "--balance=maybe", "--help"),
+        ("--optimizer=best", "one of sgd, adam", "--optimizer=best", "--help"),
+        ("--datasett=pbmc", "flags that --help lists", "--datasett", "Did you mean --dataset?"),
+        ("--zzqx", "flags that --help lists", "--zzqx", "See --help."),
+        ("--epochs", "--flag=value", "--epochs", "See --help."),
+    ],
+)
+def test_a_word_that_makes_no_sense_is_refused(word, expected, received, advice):
+    values = flags.FlagValues()
+    scadv_flags.define(values)
+    with pytest.raises(InputError) as refused:
+        scadv_flags.parsed(["program", word], values)
+    assert refused.value.expected.startswith(expected)
+    assert received in refused.value.received and advice in refused.value.advice
+
+
+@pytest.mark.parametrize("content", [None, b"--epochs=3\n\xf6\xff"], ids=["missing", "no text"])
+def test_a_file_of_flags_that_cannot_be_read_is_refused(tmp_path, content):
+    path = tmp_path / "flags.txt"
+    if content is not None:
+        path.write_bytes(content)
+    values = flags.FlagValues()
+    scadv_flags.define(values)
+    with pytest.raises(InputError, match="The command line cannot be read"):
+        scadv_flags.parsed(["program", f"--flagfile={path}"], values)
+
+
 def config_of(*arguments: str) -> RunConfig:
-    return scadv_flags.to_config(parsed(*arguments))
+    return scadv_flags.to_config(flags_of(*arguments))
 
 
 def another_value(field: dataclasses.Field):
@@ -60,7 +93,7 @@ def test_no_argument_gives_the_defaults():
 
 @pytest.mark.parametrize("section, field", FIELDS)
 def test_every_setting_is_a_flag_with_its_default_and_a_sentence(section, field):
-    flag = parsed()[field.name]
+    flag = flags_of()[field.name]
     default = list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
     assert flag.default == default
     sentence = field.metadata["help"]
@@ -81,7 +114,7 @@ def test_every_flag_reaches_its_setting_and_no_other(section, field):
 
 def test_the_flags_are_the_settings_and_nothing_else():
     plain = flags.FlagValues()
-    assert set(parsed()) - set(plain) == {param.values[1].name for param in FIELDS}
+    assert set(flags_of()) - set(plain) == {param.values[1].name for param in FIELDS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +139,7 @@ def test_a_program_has_settings_and_sentences_of_its_own():
 
 
 def test_the_flags_are_those_of_the_program():
-    keys = {flag.name for flag in parsed().get_key_flags_for_module(sys.argv[0])}
+    keys = {flag.name for flag in flags_of().get_key_flags_for_module(sys.argv[0])}
     assert {param.id for param in FIELDS} <= keys
 
 
@@ -133,19 +166,6 @@ def test_widths_that_are_no_positive_whole_numbers_are_refused(widths):
 def test_values_out_of_bounds_are_refused(argument):
     with pytest.raises(InputError, match="out of range"):
         config_of(argument)
-
-
-@pytest.mark.parametrize(
-    "argument", ["--epochs=some", "--epochs=1.5", "--optimizer=newton", "--tensorboard=perhaps"]
-)
-def test_values_that_cannot_be_read_are_refused_by_the_parser(argument):
-    with pytest.raises(flags.IllegalFlagValueError):
-        parsed(argument)
-
-
-def test_an_unknown_flag_is_refused():
-    with pytest.raises(flags.UnrecognizedFlagError):
-        parsed("--epoch=3")
 
 
 @pytest.mark.slow
