@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1  # of the manifest; grows when a program that reads manifests must change
 GENES, TYPES, PEAKS, COORDINATES = "genes.txt", "types.txt", "peaks.txt", "gene_coordinates.tsv"
+NAMES = (GENES, TYPES, PEAKS, COORDINATES)  # files of them
 MANIFEST = "manifest.json"
 OF_BATCHES = "_of_batches"  # behind the name of a signature that takes the cells' batches
 MARKS = "sha256"  # in the manifest: file -> hash
@@ -60,7 +61,7 @@ class Assets:
             manifest = json.loads(_text(folder, MANIFEST))
             if manifest["format"] != FORMAT:
                 raise _other_format(version, manifest["format"])
-            _check_marks(folder, manifest)
+            _check_marks(folder, manifest, names_beside(version))
             genes = np.array(_names(_text(folder, GENES)), dtype=str)
             types = tuple(_names(_text(folder, TYPES)))
             found = cls(genes, types, _intervals(folder, manifest), manifest, _number(version))
@@ -106,8 +107,7 @@ class Assets:
             found[PEAKS] = _lines(peaks["chrom"] + ":" + places)
             if genes is not None:
                 found[COORDINATES] = genes[[*_COLUMNS]].to_csv(sep="\t", index=False)
-        marks = {name: _mark(text.encode()) for name, text in found.items()}
-        manifest = self.manifest | {MARKS: marks}
+        manifest = self.manifest | {MARKS: {name: _mark(text) for name, text in found.items()}}
         return found | {MANIFEST: json.dumps(manifest, indent=2, allow_nan=False)}
 
     def _check_sizes(self) -> None:
@@ -201,20 +201,30 @@ def _number(version: Path) -> int | None:
     return int(version.name) if version.name.isdecimal() else None
 
 
-def _check_marks(folder: Path, manifest: dict) -> None:
+def mark_of(texts: Mapping[str, str]) -> str:
+    """One hash of the files of names, see `Assets.texts`, which the graph keeps too."""
+    return _mark("".join(_mark(texts[name]) for name in NAMES if name in texts))
+
+
+def names_beside(version: Path) -> dict[str, str]:
+    """Name of each file of names that stands beside a graph -> its content."""
+    folder = version / "assets"
+    return {name: _text(folder, name) for name in NAMES if (folder / name).exists()}
+
+
+def _check_marks(folder: Path, manifest: dict, texts: dict[str, str]) -> None:
     """The graph knows genes, peaks and types by their order: names in another would be wrong."""
     marks = manifest.get(MARKS)
     if marks is None:
         logger.warning("%s is of an older export: nothing tells if it was changed", folder)
         return
-    there = {name for name in (GENES, TYPES, PEAKS, COORDINATES) if (folder / name).exists()}
-    for name in sorted(there | marks.keys()):
-        if name not in there or _mark(_text(folder, name).encode()) != marks.get(name):
+    for name in sorted(texts.keys() | marks.keys()):
+        if name not in texts or _mark(texts[name]) != marks.get(name):
             raise ValueError(f"{name} is not as it was written: its hash is not that of {MANIFEST}")
 
 
-def _mark(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _text(folder: Path, name: str) -> str:

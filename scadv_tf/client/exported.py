@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.client.assets import OF_BATCHES, Assets, damaged
+from scadv_tf.client.assets import OF_BATCHES, Assets, damaged, mark_of, names_beside
 from scadv_tf.client.batches import (
     Matrix,
     batch_codes,
@@ -158,6 +158,9 @@ class ExportedModel:
             missing = self.assets.signatures.keys() - model.signatures.keys()
             if missing:
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            mark = getattr(model, "mark_of_names", None)  # which an older export does not have
+            if mark is not None and mark().numpy().decode() != mark_of(names_beside(self.folder)):
+                raise ValueError("its assets name other genes, types or peaks than its graph has")
         except Exception as error:
             raise damaged(self.folder, error) from error
         return model

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from scadv_tf.client.assets import Assets
+from scadv_tf.client.assets import Assets, mark_of
 from scadv_tf.client.exported import next_version
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.folders import in_turn, remove_leftovers, scratch_folder
@@ -86,8 +86,9 @@ def _write(
     content = manifest(background, traced, _sizes(model), version)
     content["upstream"] = intervals.upstream if intervals is not None else None
     assets = Assets(served.preprocessor.genes, served.types, intervals, content)
-    model.assets = {}
-    for name, text in assets.texts().items():
+    model.assets, texts = {}, assets.texts()
+    model.mark_of_names = tf.function(lambda: tf.constant(mark_of(texts)), input_signature=[])
+    for name, text in texts.items():
         (scratch / name).write_text(text, encoding="utf-8")
         model.assets[name] = tf.saved_model.Asset(str(scratch / name))
     tf.saved_model.save(model, str(target), signatures=traced)

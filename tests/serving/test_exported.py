@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -201,6 +202,14 @@ def replaced(path, text, by):
     assert path.read_text() != before
 
 
+def turned_with_its_hash(folder, name):
+    """As where the whole assets are those of another export."""
+    path = folder / "assets" / name
+    turned(path)
+    known = json.loads((folder / "assets" / "manifest.json").read_text())["sha256"]
+    changed(folder, sha256=known | {name: hashlib.sha256(path.read_bytes()).hexdigest()})
+
+
 def piped(path):
     path.unlink()
     os.mkfifo(path)
@@ -224,6 +233,8 @@ DAMAGES = {
     "genes in another order": lambda folder: turned(folder / "assets" / "genes.txt"),
     "types in another order": lambda folder: turned(folder / "assets" / "types.txt"),
     "peaks in another order": lambda folder: turned(folder / "assets" / "peaks.txt"),
+    "genes of another export": lambda folder: turned_with_its_hash(folder, "genes.txt"),
+    "peaks of another export": lambda folder: turned_with_its_hash(folder, "peaks.txt"),
     "another place of a gene": lambda folder: replaced(
         folder / "assets" / "gene_coordinates.tsv", "\t+", "\t-"
     ),
