@@ -208,6 +208,7 @@ def test_bad_files_get_one_clear_message(train_here, tmp_path, files, case):
         (["--rna=text.h5ad", "--atac=text.h5ad"], "could not be read"),
         (["--rna=text.txt", "--atac=text.txt"], "format"),
         (["--dataset=pbmc", "--rna=text.h5ad"], "brings its own cells"),
+        (["--dataset=synthetic", "--rna_labels=text.txt"], "brings its own cells"),
         (["--dataset=pbmc", "--output_dir=text.txt/run"], "cannot be written"),
         (["--dataset=pbmc", "--export_dir=text.txt"], "cannot be written"),
         (["--dataset=pbmc", "--epochs=0"], "epochs is out of range"),

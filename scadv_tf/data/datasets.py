@@ -62,6 +62,8 @@ ASSETS = Path(__file__).parent / "assets"
 LabelledPair = tuple[PairedData, AtacTruth | None]
 # 'rna', 'atac' or 'atac_peaks' -> an object that is read in place of a file.
 Given = Mapping[str, "AnnData | MuData"]
+# Settings that name files beside those of the cells.
+BESIDE = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,13 @@ def load_dataset(
             received=f"--dataset={name}",
             advice="choose one of them; your own files: --rna=FILE --atac=FILE --label_key=KEY",
         )
-    own_files = [f"--{k}={getattr(source, k)}" for k in ("rna", "atac") if getattr(source, k)]
+    not_read = ("rna", "atac", *BESIDE) if name == "synthetic" else ("rna", "atac")
+    own_files = [f"--{k}={getattr(source, k)}" for k in not_read if getattr(source, k)]
     own_files += [f"{name}={type(cells).__name__}" for name, cells in given.items()]
     if own_files and name != "custom":
         raise InputError(
             what=f"the data set '{name}' brings its own cells",
-            expected=f"no --rna and no --atac with --dataset={name}",
+            expected=" and ".join(f"no --{k}" for k in not_read) + f" with --dataset={name}",
             received=" ".join(own_files),
             advice="for your own files use --dataset=custom; for this data set leave them out",
         )
@@ -147,8 +150,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     InputError : a file, a column or the gene coordinates are missing, or the data are unfit.
     """
     given = given or {}
-    optional = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
-    for name in ("rna", "atac", *optional):
+    for name in ("rna", "atac", *BESIDE):
         if name not in given:
             path = getattr(source, name)
             for each in paths_of(path) if name == "atac" else [path]:

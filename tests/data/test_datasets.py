@@ -323,6 +323,8 @@ def test_unknown_name_lists_the_names_and_own_files():
 def test_files_are_refused_where_the_data_set_has_its_own(files):
     with pytest.raises(InputError, match="brings its own cells"):
         load_dataset("pbmc", source(rna=files["rna"]))
+    with pytest.raises(InputError, match="brings its own cells"):  # it would not be looked at
+        load_dataset("synthetic", source(genes=files["genes"]))
 
 
 @pytest.mark.parametrize(
@@ -352,9 +354,10 @@ def test_a_genome_that_is_not_embedded_asks_for_its_genes(files, name, genome):
     assert "hg19 (grch37)" in error.value.expected and "--genes=FILE" in error.value.advice
 
 
-def test_with_genes_of_ones_own_a_genome_may_have_any_name():
-    given = DatasetSource(synthetic_cells=50, genome="mm39", genes="genes.gtf")
-    assert len(load_dataset("synthetic", given)[0].rna_cells) == 50
+def test_with_genes_of_ones_own_a_genome_may_have_any_name(files):
+    own = {name: files[of] for name, of in (("rna", "rna"), ("atac", "peaks"), ("genes", "genes"))}
+    data, _ = load_dataset("custom", source(genome="mm39", **own))
+    assert list(data.genes) == ["A", "B"]
 
 
 def test_a_recipe_can_be_added(monkeypatch):
