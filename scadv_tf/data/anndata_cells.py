@@ -115,6 +115,13 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
     return given
 
 
+def without_counts(table: pd.DataFrame, names: np.ndarray) -> AnnData:
+    """Cells with their table [cells] and names [cells] alone."""
+    from anndata import AnnData
+
+    return AnnData(obs=table.set_axis(pd.Index(names, dtype=object)))
+
+
 def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     """The cells of one modality, with the columns of a MuData's own table that they lack.
 
