@@ -202,14 +202,9 @@ def fit_readout(
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(present(novelty), share))
     if config.evaluation.align_latent:
-        weights = tuple(_weights(cells, name, rows[name]) for name in MODALITIES)
+        weights = tuple(cells.weights(name, rows[name]) for name in MODALITIES)
         spaces = rna.latent, labels, atac.latent, atac.probabilities
         readout.alignment.fit(*spaces, seed, weights)
-
-
-def _weights(cells: TrainingCells, modality: str, rows: np.ndarray) -> np.ndarray | None:
-    weights = cells.weights(modality)
-    return None if weights is None else weights[rows]
 
 
 def _some(rows: np.ndarray, seed: int) -> np.ndarray:
