@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CUSTOM = "custom"  # what cells of the user's are called that have no name
 ASSETS = Path(__file__).parent / "assets"
 LabelledPair = tuple[PairedData, AtacTruth | None]
 # 'rna', 'atac' or 'atac_peaks' -> an object that is read in place of a file.
@@ -121,7 +122,7 @@ def load_dataset(
         )
     own_files = [f"--{k}={getattr(source, k)}" for k in ("rna", "atac") if getattr(source, k)]
     own_files += [f"{name}={type(cells).__name__}" for name, cells in given.items()]
-    if own_files and name != "custom":
+    if own_files and name != CUSTOM:
         raise InputError(
             what=f"the data set '{name}' brings its own cells",
             expected=f"no --rna and no --atac with --dataset={name}",
@@ -325,7 +326,7 @@ def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
 _RECIPES |= {data.name: _published(data) for data in (pbmc_10k.DATA, mouse_skin.DATA)}
 
 
-@recipe("custom")
+@recipe(CUSTOM)
 def _custom(source: DatasetSource) -> LabelledPair:
     """The user's own files."""
     return load(source)
@@ -340,7 +341,7 @@ def _check_given(name: str, path: str, needed: bool) -> None:
             expected=f"--{name}=FILE with a file or folder that exists",
             received=path or "nothing",
             advice="give your own files by --rna=FILE --atac=FILE --label_key=KEY, or choose one "
-            "of the data sets: " + ", ".join(n for n in available() if n != "custom"),
+            "of the data sets: " + ", ".join(n for n in available() if n != CUSTOM),
         )
 
 
