@@ -12,7 +12,13 @@ from scipy import sparse
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
-from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
+from scadv_tf.data.gene_activity import (
+    count_linked,
+    link_peaks,
+    overlaps,
+    peak_intervals,
+    reached,
+)
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
 from scadv_tf.data.genome_fit import BetterGenome, better_genome
 from scadv_tf.data.matching_report import in_steps
@@ -212,7 +218,7 @@ def _activity(
     """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
-    measured = _reached(links)
+    measured = reached(links)
     if not measured.any():
         raise InputError(
             what="no peak lies in any gene that the model knows of",
@@ -231,14 +237,14 @@ def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None
     known = model.intervals.peaks
     same = _same(peaks, known)
     named = known["chrom"].ne("").to_numpy()
-    if _reached(same)[named].all():
+    if reached(same)[named].all():
         logger.info(
             "peaks: the %s of the training; neighbours are found by them", f"{len(known):,}"
         )
         return same
     overlapping = overlaps(peaks, known)
-    share = float(_reached(overlapping)[named].mean())
-    for_one = overlapping.nnz / max(1, int(_reached(overlapping.T).sum()))
+    share = float(reached(overlapping)[named].mean())
+    for_one = overlapping.nnz / max(1, count_linked(overlapping))
     enough = share >= ENOUGH_OVERLAP and for_one <= MOST_PEAKS_FOR_ONE
     logger.info(
         "peaks: %.1f %% of the training's %s are overlapped, %.1f by each that overlaps any; "
@@ -283,8 +289,3 @@ def _ordered(counts: sparse.spmatrix) -> sparse.csr_matrix:
     found = sparse.csr_matrix(counts, dtype=np.float32)
     found.sort_indices()
     return found
-
-
-def _reached(links: sparse.csr_matrix) -> np.ndarray:
-    """Which columns have an entry, bool [columns]."""
-    return np.diff(links.tocsc().indptr) > 0

@@ -21,6 +21,7 @@ from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.neighbors import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
+from scadv_tf.data.rows import some_rows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
@@ -161,12 +162,10 @@ def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
             if found is None:
                 found = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
             of_use = np.flatnonzero(found[name])
-            size = min(TAUGHT_CELLS, len(of_use))
-            random = np.random.default_rng([seed, number])
-            rows[name] = np.sort(random.choice(of_use, size, replace=False))
+            rows[name] = of_use[some_rows(len(of_use), TAUGHT_CELLS, [seed, number])]
             logger.info(
                 "%s %s cells, drawn at random, teach scales and components",
-                f"{size:,}", name.upper(),
+                f"{len(rows[name]):,}", name.upper(),
             )  # fmt: skip
     return rows
 

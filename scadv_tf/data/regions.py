@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
 import zlib
@@ -14,7 +13,7 @@ import pandas as pd
 from scadv_tf.data.gene_activity import with_upstream
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.one_line import one_line
-from scadv_tf.data.text_blocks import beginning
+from scadv_tf.data.text_blocks import beginning, open_text
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -54,9 +53,8 @@ def read_peaks(path: str) -> pd.DataFrame:
     if _FRAGMENT.search(beginning(file)):
         raise _no_bed(path, "fragments, with barcodes of cells")
     try:
-        content = file.read_bytes()
-        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        lines = text.decode("utf-8-sig").splitlines()
+        with open_text(file) as text:
+            lines = text.read().splitlines()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise _no_bed(path, f"{type(error).__name__}: {error}") from error
     peaks = named(_rows(lines, path))
