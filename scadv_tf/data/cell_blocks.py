@@ -171,22 +171,15 @@ def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
 
 
 def sample(data: PairedData, rows: dict[str, np.ndarray]) -> PairedData:
-    """Some of the cells, with counts in memory.
+    """Some of the cells as `emptiness.part_of` gives them, with counts in memory.
 
-    Of names and tables nothing is chosen: they are still those of all cells.
+    Parameters
+    ----------
+    rows : modality -> which cells, ascending.
     """
-    counts = {name: getattr(data, name) for name in MODALITIES}
-    if data.peaks is not None:
-        counts["peaks"] = data.peaks
-    chosen = {}
-    for name, table in counts.items():
-        of_table = rows["rna" if name == "rna" else "atac"]
-        every = len(of_table) == table.shape[0] and not isinstance(table, StoredCounts)
-        chosen[name] = table if every else table[of_table]
-    chosen["batches"] = {name: batches[rows[name]] for name, batches in data.batches.items()}
-    if data.rna_labels is not None:
-        chosen["rna_labels"] = data.rna_labels[rows["rna"]]
-    return replace(data, **chosen)
+    sizes = {name: getattr(data, name).shape[0] for name in rows}
+    kept = {name: np.bincount(rows[name], minlength=sizes[name]) > 0 for name in rows}
+    return held(emptiness.part_of(data, kept), streamed=())
 
 
 def check_space(

@@ -173,7 +173,7 @@ def gene_activity(
 
 
 def links_of_genes(
-    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int = DEFAULT_UPSTREAM
+    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Which peaks count for which of the G' genes that have one [P, G'], and their names [G'].
 
