@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.evaluation.metrics import check_finite
+from scadv_tf.evaluation.labelled_cells import check_finite
 
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors

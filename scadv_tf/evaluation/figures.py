@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.evaluation.heat_map import new_heat_map, number
-from scadv_tf.evaluation.metrics import check_lengths
+from scadv_tf.evaluation.labelled_cells import check_lengths
 from scadv_tf.evaluation.style import (
     PALETTE,
     in_house_style,
