@@ -327,7 +327,12 @@ def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> l
 
 
 def dataset_name(data: DataConfig) -> str:
-    """The name of the data set: the user's, or 'custom' for files without a name."""
+    """The name of the data set: the user's, or 'custom' for files without a name.
+
+    Raises
+    ------
+    InputError : neither a name nor a file is given.
+    """
     if not data.dataset and not (data.rna or data.atac):
         raise InputError(
             what="No data set was named.",
@@ -347,6 +352,10 @@ def read(
     ----------
     scratch : folder for files that are read from disk and have to be sorted first.
     given : what is read in place of the configured files, see `load_dataset`.
+
+    Raises
+    ------
+    InputError : see `load_dataset`; or there are no labels to teach.
     """
     name, training = config.data.dataset, config.training
     source = DatasetSource(

@@ -214,7 +214,7 @@ def mixing_by_type(
     Parameters
     ----------
     types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
-        of a modality. None for no types. For the others see `modality_mixing`.
+        of a modality. None for no types. For the others, and the errors, see `modality_mixing`.
     """
     from sklearn.neighbors import NearestNeighbors
 
