@@ -121,35 +121,26 @@ def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) ->
     return Counting(intervals, barcodes, min_fragments, given, genes=genes)
 
 
-def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
-    """Which features add up to which of the model's genes.
+def _columns(match: GeneMatch) -> sparse.csr_matrix:
+    """Which features add up to which of the model's genes, float32 CSR of zeros and ones [F, G]."""
+    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
 
-    Names are matched as in training: exactly, then without Ensembl version, with - for _, then
-    ignoring case; features of the same name add up. Missing genes are 0, as unmeasured ones were
-    in training.
+
+def gene_match(var: pd.DataFrame, genes: np.ndarray, summed: bool = True) -> GeneMatch:
+    """The genes of a model, as RNA, and the features of an input, matched as in training.
+
+    Missing genes are 0, as unmeasured ones were in training.
 
     Parameters
     ----------
     var : table of F features, names in the index or in a column such as 'gene_name'.
     genes : names of the model's genes [G].
-
-    Returns
-    -------
-    float32 CSR of zeros and ones [F, G]; ``counts @ gene_columns(var, genes)`` is the input.
+    summed : see `match_features`.
 
     Raises
     ------
     InputError : no gene is known.
     """
-    return _columns(gene_match(var, genes))
-
-
-def _columns(match: GeneMatch) -> sparse.csr_matrix:
-    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
-
-
-def gene_match(var: pd.DataFrame, genes: np.ndarray, summed: bool = True) -> GeneMatch:
-    """The genes of a model, as RNA, and the features of an input; see `gene_columns`."""
     try:
         match = match_features(_table_of(genes), var, 1, summed)
     except InputError as error:

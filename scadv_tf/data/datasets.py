@@ -226,7 +226,7 @@ def assemble(
 
     Parameters
     ----------
-    rna, atac : as from `read_modality`, or `stored`; atac holds peaks or gene activity.
+    rna, atac : as from `held` or `stored`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     beside : the peaks of the same ATAC cells, in place of the file that source names.
