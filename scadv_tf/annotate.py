@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
-from scadv_tf.files import existing_folder
+from scadv_tf.files import unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.naming import ATAC
 from scadv_tf.settings import Checked, option, require
@@ -273,11 +273,8 @@ def _checked_output(config: AnnotateConfig) -> Path:
             received=f"--output={config.output}",
             advice="Give another --output.",
         )
-    existing = existing_folder(output.parent)
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise _not_writable(
-            output, f"{existing} is {'read-only' if existing.is_dir() else 'a file'}"
-        )
+    if why := unwritable(output.parent):
+        raise _not_writable(output, why)
     return output
 
 

@@ -12,7 +12,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.data.neighbor_lists import neighbor_mean
-from scadv_tf.data.rows import DiskRows, JoinedRows, Rows, blocks, take
+from scadv_tf.data.rows import DiskRows, JoinedRows, Rows, blocks, some_rows, take
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
@@ -177,15 +177,16 @@ def fit_readout(
     Parameters
     ----------
     rna_labels : type codes [R] of the training cells.
-    held_out : rows of the RNA cells that were not trained on; without any, the probabilities stay
-        as they are and no cell is unknown.
+    held_out : rows of the RNA cells that were not trained on, ascending; without any, the
+        probabilities stay as they are and no cell is unknown.
     """
     readout, seed = model.readout, config.training.seed
     readout.reset()
     join_linear(model, cells, config)
-    rows = {name: _some(np.arange(cells.cells(name)), seed) for name in MODALITIES}
+    rows = {name: some_rows(cells.cells(name), READOUT_CELLS, seed) for name in MODALITIES}
     features = {name: take(cells.features[name], rows[name]) for name in MODALITIES}
-    labels, held_out = rna_labels[rows["rna"]], _some(held_out, seed)
+    labels = rna_labels[rows["rna"]]
+    held_out = held_out[some_rows(len(held_out), READOUT_CELLS, seed)]
     held_out_features = take(cells.features["rna"], held_out)
     centers, variances = type_spread(features["rna"], labels, readout.types)
     readout.centers.assign(centers)
@@ -202,18 +203,6 @@ def fit_readout(
     share = config.evaluation.unknown_share
     readout.unknown_threshold.assign(unknown_threshold(present(novelty), share))
     if config.evaluation.align_latent:
-        weights = tuple(_weights(cells, name, rows[name]) for name in MODALITIES)
+        weights = tuple(cells.weights(name, rows[name]) for name in MODALITIES)
         spaces = rna.latent, labels, atac.latent, atac.probabilities
         readout.alignment.fit(*spaces, seed, weights)
-
-
-def _weights(cells: TrainingCells, modality: str, rows: np.ndarray) -> np.ndarray | None:
-    weights = cells.weights(modality)
-    return None if weights is None else weights[rows]
-
-
-def _some(rows: np.ndarray, seed: int) -> np.ndarray:
-    """All rows, or `READOUT_CELLS` random ones, sorted."""
-    if len(rows) <= READOUT_CELLS:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, READOUT_CELLS, replace=False))

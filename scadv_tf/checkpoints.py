@@ -217,7 +217,6 @@ class KeepsTraining(keras.callbacks.Callback):
         """Hands it to the checkpoints, where this process writes some."""
         if self.last is None or self.checkpoints is None or not self.checkpoints.chief:
             return False
-
         self.checkpoints.hold(self.last, self.identity)
         return True
 

@@ -64,7 +64,10 @@ def unfinished(folder: Path) -> list[Path]:
     return [path for path in found if _PART.fullmatch(path.name)]
 
 
-def existing_folder(folder: Path) -> Path:
-    """The folder, or the innermost around it, that is there already; it may be a file."""
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written in a folder, which may have to be made; '' where it can."""
     absolute = folder.absolute()
-    return next(path for path in (absolute, *absolute.parents) if path.exists())
+    existing = next(path for path in (absolute, *absolute.parents) if path.exists())
+    if not existing.is_dir():
+        return f"{existing} is a file"
+    return "" if os.access(existing, os.W_OK) else f"{existing} is read-only"

@@ -71,7 +71,7 @@ def _optimizer(
     return optimizers.SGD(rate, momentum=config.momentum, nesterov=True, **settings)
 
 
-def pass_of(cells: TrainingCells, config: TrainingConfig, replicas: int = 1) -> Pass:
+def pass_of(cells: TrainingCells, config: TrainingConfig, replicas: int) -> Pass:
     """The pass over these cells: smaller batches for a small data set."""
     largest = max(cells.cells(name) for name in MODALITIES)
     settings = config.batch_size, config.min_batches, replicas, config.max_pass_steps

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import DataConfig
-from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
 from scadv_tf.data.answers import PREFIX, UMAP
 from scadv_tf.data.labels import column_texts, labels_of, without_unknown
 from scadv_tf.data.measures import Measure
@@ -120,10 +120,11 @@ def shares(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    notes = _notes(_one(cells))
+    adata = _one(cells)
+    notes = _notes(adata)
     if "type_shares" not in notes:
         raise _not_there("type_shares in uns['scadv']", "labels were taught")
-    return _axes(figures.type_shares(notes["type_shares"]), _one(cells))[0]
+    return _axes(figures.type_shares(notes["type_shares"]), adata)[0]
 
 
 def markers(cells: AnnData | MuData) -> Axes:
@@ -182,8 +183,6 @@ def _one(given: AnnData | MuData) -> AnnData:
 def _part(given: AnnData | MuData, modality: str) -> AnnData:
     """What pictures are of, of an AnnData; of a MuData of what was integrated as that modality,
     whatever it is called there, with the columns of the MuData's own table that it lacks."""
-    from anndata import AnnData
-
     if is_path(given):
         raise InputError(
             what="A path was given, and pictures are of an AnnData.",
@@ -199,9 +198,11 @@ def _part(given: AnnData | MuData, modality: str) -> AnnData:
         adata = anndata_of(given, modality)
         obs = adata.obs
     # Of columns of one name the first, as `integrate` takes it; and names are of no use here.
-    obs = obs.loc[:, ~obs.columns.duplicated()].set_axis(pd.RangeIndex(len(obs)).astype(str))
-    placed = {UMAP: adata.obsm[UMAP]} if UMAP in adata.obsm else {}
-    return AnnData(obs=obs, obsm=placed, uns={"scadv": adata.uns.get("scadv")})
+    part = without_counts(obs.loc[:, ~obs.columns.duplicated()], np.arange(len(obs)).astype(str))
+    if UMAP in adata.obsm:
+        part.obsm[UMAP] = np.asarray(adata.obsm[UMAP])
+    part.uns["scadv"] = adata.uns.get("scadv")
+    return part
 
 
 def _integrated(given: MuData, modality: str) -> str:

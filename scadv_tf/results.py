@@ -14,6 +14,7 @@ import pandas as pd
 
 from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import DIGITS, HEADLINE
+from scadv_tf.data.datasets import CUSTOM
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
@@ -196,7 +197,7 @@ def warnings_of(results: Results) -> list[str]:
 def report_content(results: Results, pictures: list[tuple[str, Path]]) -> ReportContent:
     """The content of the report page."""
     data = results.data
-    name, query = results.config.data.dataset or "custom", data.measure.name
+    name, query = results.config.data.dataset or CUSTOM, data.measure.name
     files = FILES | {str(results.export): "the exported encoder (SavedModel)"}
     if not results.routes:
         files.pop("predictions.csv")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion
@@ -65,7 +66,7 @@ def _shown_types(results: Results) -> tuple[np.ndarray | None, str]:
     known = known_types(results.data, results.truth)
     if results.truth is None and results.routes:
         rna = known[: len(results.data.rna_cells)]
-        return np.concatenate([rna, results.routes["label_transfer"]]), "predicted"
+        return np.concatenate([rna, results.routes[HEADLINE]]), "predicted"
     if not np.any(known != ""):
         return None, ""
     return np.where(known == "", "unlabelled", known), "known"
@@ -78,7 +79,7 @@ def _modality(results: Results) -> np.ndarray:
 
 def _of_labels(results: Results) -> list[Picture]:
     """The predicted labels on the UMAP, and where the true ones are known, held against them."""
-    predicted = results.routes["label_transfer"]
+    predicted = results.routes[HEADLINE]
     labels = np.concatenate([results.data.known_rna_types(), predicted])
     title = "ATAC types: predicted"
     umap = umap_panels(results.umap, labels, _modality(results), title)
@@ -111,7 +112,7 @@ def _confidence(results: Results) -> Figure:
     if results.truth is None:
         return figures.confidence_histogram(results.answers.confidence)
     labelled = results.truth.labels != ""
-    coarse = at_level(results.truth, results.routes["label_transfer"])
+    coarse = at_level(results.truth, results.routes[HEADLINE])
     confidence = results.truth.confidence(
         present(results.answers.probabilities), results.data.types
     )

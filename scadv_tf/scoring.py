@@ -16,8 +16,8 @@ from scadv_tf.data.answers import HEADLINE, CellAnswers
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.rows import Rows
 from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
+from scadv_tf.evaluation.labelled_cells import coded
 from scadv_tf.evaluation.metrics import (
-    coded,
     expected_calibration_error,
     label_scores,
     mixing_by_type,

@@ -82,6 +82,7 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
 
     Call it in the main thread. A signal that is ignored already, as by nohup, stays so.
     """
+    _forget()
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _ask)
@@ -106,6 +107,7 @@ def interruptible() -> Iterator[None]:
     if not plain or threading.current_thread() is not threading.main_thread():
         yield
         return
+    _forget()
     signal.signal(signal.SIGINT, _ask)
     try:
         yield
@@ -116,7 +118,13 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _asked.clear()
+        _forget()
+
+
+def _forget() -> None:
+    """What a program in this process was asked, and has answered, is not the next one's."""
+    _asked.clear()
+    _answered.clear()
 
 
 def _ask(number: int, at: FrameType | None) -> None:

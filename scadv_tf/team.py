@@ -83,7 +83,7 @@ class Team:
         """
         if self.worker.count == 1:
             return
-        with _lost_as_error(self):
+        with self.together():
             values = self._gathered(np.array([value], np.int64)).tolist()
         if len(set(values)) > 1:
             raise InputError(
@@ -128,24 +128,19 @@ class Team:
         ------
         InputError : another worker does not answer any more.
         """
-        with _lost_as_error(self):
+        try:
             yield
-
-
-@contextmanager
-def _lost_as_error(team: Team) -> Iterator[None]:
-    try:
-        yield
-    except LOST as error:
-        if team.worker.count == 1:
-            raise
-        raise InputError(
-            what=f"Worker {team.worker.index} has lost another worker.",
-            expected=f"all {team.worker.count} workers to answer until the end",
-            received=_reason(str(error.message)),
-            advice="Look at the other workers' last messages. Then start all workers again with "
-            "the same command and --resume: the training goes on from the last checkpoint.",
-        ) from error
+        except LOST as error:
+            if self.worker.count == 1:
+                raise
+            raise InputError(
+                what=f"Worker {self.worker.index} has lost another worker.",
+                expected=f"all {self.worker.count} workers to answer until the end",
+                received=_reason(str(error.message)),
+                advice="Look at the other workers' last messages. Then start all workers again "
+                "with the same command and --resume: the training goes on from the last "
+                "checkpoint.",
+            ) from error
 
 
 def _reason(message: str) -> str:

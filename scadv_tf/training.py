@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,14 @@ from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.batch_differences import batch_warnings
-from scadv_tf.data.datasets import DatasetSource, Given, LabelledPair, available, load_dataset
+from scadv_tf.data.datasets import (
+    CUSTOM,
+    DatasetSource,
+    Given,
+    LabelledPair,
+    available,
+    load_dataset,
+)
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.sound_counts import are_counted
@@ -26,7 +32,7 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
-from scadv_tf.files import existing_folder
+from scadv_tf.files import unwritable
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
@@ -55,8 +61,6 @@ if TYPE_CHECKING:
     from scadv_tf.team import Team
 
 logger = logging.getLogger(__name__)
-
-CUSTOM = "custom"  # what cells of the user's are called that have no name
 
 
 def run(config: RunConfig) -> dict:
@@ -144,7 +148,7 @@ class Trained:
 
 
 def read_and_tell(
-    config: RunConfig, scratch: Path, stages: Stages, given: Given | None = None
+    config: RunConfig, scratch: Path | None, stages: Stages, given: Given | None = None
 ) -> LabelledPair:
     """The configured cells, see `read`; what was matched is logged."""
     with stages.stage("read", f"Reading {config.data.dataset or CUSTOM}"):
@@ -323,7 +327,12 @@ def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> l
 
 
 def dataset_name(data: DataConfig) -> str:
-    """The name of the data set: the user's, or 'custom' for files without a name."""
+    """The name of the data set: the user's, or 'custom' for files without a name.
+
+    Raises
+    ------
+    InputError : neither a name nor a file is given.
+    """
     if not data.dataset and not (data.rna or data.atac):
         raise InputError(
             what="No data set was named.",
@@ -343,6 +352,10 @@ def read(
     ----------
     scratch : folder for files that are read from disk and have to be sorted first.
     given : what is read in place of the configured files, see `load_dataset`.
+
+    Raises
+    ------
+    InputError : see `load_dataset`; or there are no labels to teach.
     """
     name, training = config.data.dataset, config.training
     source = DatasetSource(
@@ -368,12 +381,14 @@ def read(
 
 
 def check_writable(folder: Path) -> None:
-    """Fails before any work if results could not be written."""
-    existing = existing_folder(folder)
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise _not_writable(
-            folder, f"{existing} is {'read-only' if existing.is_dir() else 'a file'}"
-        )
+    """Fails before any work if results could not be written.
+
+    Raises
+    ------
+    InputError : nothing can be written there.
+    """
+    if why := unwritable(folder):
+        raise _not_writable(folder, why)
 
 
 def _not_writable(folder: Path, why: str) -> InputError:

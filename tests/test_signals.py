@@ -84,6 +84,7 @@ def in_native_code():  # which makes an error of its own of what its callbacks r
         except KeyboardInterrupt:
             raise SystemError("returned a result with an exception set")
 
+signals.answer()  # as a program before this one, in the same process
 console.run_app(globals()[sys.argv.pop()])
 """
 
@@ -255,8 +256,8 @@ time.sleep(60)
 
 
 @pytest.fixture
-def default_ctrl_c(monkeypatch):
-    monkeypatch.setattr(signals, "_answered", threading.Event())
+def default_ctrl_c():
+    signals.answer()  # as a program of the command line, in the same process
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)

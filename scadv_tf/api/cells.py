@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from scadv_tf.config import RunConfig
 
+# Scores of each type; what the column is called where they are mere numbers.
+BY_TYPE: dict[str, tuple[str, ...]] = {"per_type": (), "mixing_by_type": ("mixing",)}
+
 
 def target_of(
     given: str | os.PathLike | AnnData | MuData, modality: str, copy: bool
@@ -47,13 +50,6 @@ def target_of(
     return adata
 
 
-def without_counts(table: pd.DataFrame, names: np.ndarray) -> AnnData:
-    """Cells with their table alone."""
-    from anndata import AnnData
-
-    return AnnData(obs=table.set_axis(pd.Index(names, dtype=object)))
-
-
 def uns_of_settings(config: RunConfig) -> dict[str, object]:
     """Every setting but those of the output by its name, in values that an .h5ad can hold."""
     sections = config.to_dict()
@@ -63,23 +59,24 @@ def uns_of_settings(config: RunConfig) -> dict[str, object]:
 
 
 def uns_of_scores(metrics: dict) -> dict[str, object]:
-    """The scores that are known; tables where there is one for each type."""
+    """The scores that are known; a table for each of `BY_TYPE`."""
     found = {}
     for name, value in metrics.items():
-        if name == "per_type" and value is not None:
-            found[name] = by_type(value)
-        elif name == "mixing_by_type" and value is not None:
-            found[name] = by_type({each: {"mixing": mixing} for each, mixing in value.items()})
-        elif isinstance(value, dict):
-            found[name] = uns_of_scores(value)
-        elif value is not None:
+        if isinstance(value, dict):
+            value = by_type(value, *BY_TYPE[name]) if name in BY_TYPE else uns_of_scores(value)
+        if value is not None:
             found[name] = value
     return found
 
 
-def by_type(values: dict[str, dict]) -> pd.DataFrame:
-    """A row a type. In a table, unlike in folders of a file, types may have any name."""
-    return pd.DataFrame.from_dict(values, orient="index")
+def by_type(values: dict, *column: str) -> pd.DataFrame:
+    """A row a type. In a table, unlike in folders of a file, types may have any name.
+
+    Parameters
+    ----------
+    values : type -> {column: number}, or with the name of their column, type -> number.
+    """
+    return pd.DataFrame.from_dict(values, orient="index", columns=[*column] or None)
 
 
 def texts(lines: list[str]) -> np.ndarray:

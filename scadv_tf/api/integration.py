@@ -18,11 +18,10 @@ from scadv_tf.api.cells import (
     texts,
     uns_of_scores,
     uns_of_settings,
-    without_counts,
 )
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import OutputConfig, RunConfig
-from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path
+from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
 from scadv_tf.data.answers import UMAP, write_into
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.measures import Measure
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from scadv_tf.data.answers import CellAnswers
-    from scadv_tf.data.pairing import PairedData
     from scadv_tf.results import Results
 
 
@@ -171,7 +169,8 @@ def _write(
     """Writes what is said of all cells into the targets; of a path, into cells without counts."""
     for modality, (found, umap) in _answers(results, given).items():
         if modality not in targets:
-            targets[modality] = _without_counts(results.data, modality)
+            obs, names = (getattr(results.data, f"{modality}_{part}") for part in ("obs", "cells"))
+            targets[modality] = without_counts(obs, names)
         adata = targets[modality]
         write_into(adata, found)
         adata.obsm[UMAP] = umap
@@ -193,10 +192,6 @@ def _answers(
             answers, umap = answers.of_all(kept), spread(umap, kept, np.nan)
         found[modality] = answers, umap
     return found
-
-
-def _without_counts(data: PairedData, modality: str) -> AnnData:
-    return without_counts(getattr(data, f"{modality}_obs"), getattr(data, f"{modality}_cells"))
 
 
 def _notes(results: Results, warnings: list[str]) -> dict[str, object]:

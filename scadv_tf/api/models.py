@@ -13,10 +13,11 @@ import numpy as np
 from scadv_tf import signals
 from scadv_tf.annotate import Summary
 from scadv_tf.api.arguments import folder_of, plain
-from scadv_tf.api.cells import target_of, uns_of_settings, without_counts
+from scadv_tf.api.cells import target_of, uns_of_settings
 from scadv_tf.client.batches import batches_asked, check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
 from scadv_tf.client.new_cells import answers_of, checked_columns
+from scadv_tf.data.anndata_cells import without_counts
 from scadv_tf.data.answers import write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices

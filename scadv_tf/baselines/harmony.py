@@ -13,7 +13,7 @@ from scadv_tf.baselines.transfer import Transfer, joint_components, latent_route
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.metrics import check_lengths
+from scadv_tf.evaluation.labelled_cells import check_lengths
 
 SEEDED = True
 

@@ -15,7 +15,7 @@ from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.rows import Rows
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.evaluation.label_transfer import svm_transfer
-from scadv_tf.evaluation.metrics import check_lengths
+from scadv_tf.evaluation.labelled_cells import check_lengths
 
 SEEDED = False
 MOST_STEPS = 1000  # of the optimizer; the default of 100 stops short of the optimum

@@ -31,7 +31,7 @@ _LINES_QUOTED = 15
 _MOST_VALUES = 2**31 - 1  # that a sparse matrix of R holds
 
 
-def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfer:
+def seurat(data: PairedData, seed: int) -> Transfer:
     """Transfer labels through anchors between RNA and gene activity, found by CCA.
 
     Seurat chooses among all shared genes; ATAC cells are weighted among the anchors by CCA (the
@@ -44,7 +44,6 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
     ----------
     data : R labelled RNA cells, A ATAC cells.
     seed : of R; it hardly changes a digit.
-    timeout : seconds for R, after which it is stopped; None waits for ever.
 
     Returns
     -------
@@ -52,8 +51,8 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
 
     Raises
     ------
-    InputError : if R or Seurat is missing, fails, or takes too long; RNA has no labels, or less of
-        the query means more.
+    InputError : if R or Seurat is missing or fails; RNA has no labels, or less of the query means
+        more.
     """
     if data.rna_labels is None:
         raise InputError(
@@ -74,7 +73,7 @@ def seurat(data: PairedData, seed: int, timeout: float | None = None) -> Transfe
         folder = Path(name)
         _write_input(folder, data)
         arguments = [str(folder), str(seed), str(len(data.types))]
-        _run([rscript, _ALONE, str(_SCRIPT), *arguments], folder, timeout)
+        _run([rscript, _ALONE, str(_SCRIPT), *arguments], folder)
         by_cca = _read_rows(folder / "scores_cca", data.atac.shape[0])
         by_lsi = _read_rows(folder / "scores_lsi", data.atac.shape[0]) if _has_peaks(data) else None
         latent = _read_rows(folder / "latent", data.rna.shape[0] + data.atac.shape[0])
@@ -154,19 +153,9 @@ def _read_rows(path: Path, rows: int) -> np.ndarray:
     return np.fromfile(path, dtype="<f8").reshape(rows, -1)
 
 
-def _run(command: list[str], folder: Path, timeout: float | None) -> None:
+def _run(command: list[str], folder: Path) -> None:
     """Run R in the folder, or say in R's own words why it failed."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=timeout
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(
-            what="Seurat took too long and was stopped.",
-            expected=f"R to finish within {timeout:g} seconds",
-            received="no result in that time",
-            advice="Allow more time, or leave 'seurat' out.",
-        ) from error
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     logger.debug("R said:\n%s", done.stderr)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-_LINES_QUOTED:])

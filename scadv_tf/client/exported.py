@@ -187,7 +187,12 @@ def next_version(folder: Path) -> int:
 
 
 def find_version(folder: str | Path) -> Path:
-    """The folder of a version: the given one, or the one of the largest number in it."""
+    """The folder of a version: the given one, or the one of the largest number in it.
+
+    Raises
+    ------
+    InputError : there is none, its number is out of range, or it holds what is no file.
+    """
     folder = Path(folder).expanduser()
     if (folder / "saved_model.pb").is_file():
         return _known(folder)

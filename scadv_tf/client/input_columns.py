@@ -12,7 +12,13 @@ from scipy import sparse
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
-from scadv_tf.data.gene_activity import link_peaks, overlaps, peak_intervals
+from scadv_tf.data.gene_activity import (
+    count_linked,
+    link_peaks,
+    overlaps,
+    peak_intervals,
+    reached,
+)
 from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
 from scadv_tf.data.genome_fit import BetterGenome, better_genome
 from scadv_tf.data.matching_report import in_steps
@@ -115,35 +121,26 @@ def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) ->
     return Counting(intervals, barcodes, min_fragments, given, genes=genes)
 
 
-def gene_columns(var: pd.DataFrame, genes: np.ndarray) -> sparse.csr_matrix:
-    """Which features add up to which of the model's genes.
+def _columns(match: GeneMatch) -> sparse.csr_matrix:
+    """Which features add up to which of the model's genes, float32 CSR of zeros and ones [F, G]."""
+    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
 
-    Names are matched as in training: exactly, then without Ensembl version, with - for _, then
-    ignoring case; features of the same name add up. Missing genes are 0, as unmeasured ones were
-    in training.
+
+def gene_match(var: pd.DataFrame, genes: np.ndarray, summed: bool = True) -> GeneMatch:
+    """The genes of a model, as RNA, and the features of an input, matched as in training.
+
+    Missing genes are 0, as unmeasured ones were in training.
 
     Parameters
     ----------
     var : table of F features, names in the index or in a column such as 'gene_name'.
     genes : names of the model's genes [G].
-
-    Returns
-    -------
-    float32 CSR of zeros and ones [F, G]; ``counts @ gene_columns(var, genes)`` is the input.
+    summed : see `match_features`.
 
     Raises
     ------
     InputError : no gene is known.
     """
-    return _columns(gene_match(var, genes))
-
-
-def _columns(match: GeneMatch) -> sparse.csr_matrix:
-    return sparse.csr_matrix(match.atac_sum @ match.rna_sum.T, dtype=np.float32)
-
-
-def gene_match(var: pd.DataFrame, genes: np.ndarray, summed: bool = True) -> GeneMatch:
-    """The genes of a model, as RNA, and the features of an input; see `gene_columns`."""
     try:
         match = match_features(_table_of(genes), var, 1, summed)
     except InputError as error:
@@ -212,7 +209,7 @@ def _activity(
     """Which of P' peaks count for which genes [P', G'], and which of the model's these are."""
     links = link_peaks(peaks, intervals.genes, intervals.upstream)
     # As in training, a gene without any peak was not measured.
-    measured = _reached(links)
+    measured = reached(links)
     if not measured.any():
         raise InputError(
             what="no peak lies in any gene that the model knows of",
@@ -231,14 +228,14 @@ def _known_peaks(peaks: pd.DataFrame, model: Assets) -> sparse.csr_matrix | None
     known = model.intervals.peaks
     same = _same(peaks, known)
     named = known["chrom"].ne("").to_numpy()
-    if _reached(same)[named].all():
+    if reached(same)[named].all():
         logger.info(
             "peaks: the %s of the training; neighbours are found by them", f"{len(known):,}"
         )
         return same
     overlapping = overlaps(peaks, known)
-    share = float(_reached(overlapping)[named].mean())
-    for_one = overlapping.nnz / max(1, int(_reached(overlapping.T).sum()))
+    share = float(reached(overlapping)[named].mean())
+    for_one = overlapping.nnz / max(1, count_linked(overlapping))
     enough = share >= ENOUGH_OVERLAP and for_one <= MOST_PEAKS_FOR_ONE
     logger.info(
         "peaks: %.1f %% of the training's %s are overlapped, %.1f by each that overlaps any; "
@@ -283,8 +280,3 @@ def _ordered(counts: sparse.spmatrix) -> sparse.csr_matrix:
     found = sparse.csr_matrix(counts, dtype=np.float32)
     found.sort_indices()
     return found
-
-
-def _reached(links: sparse.csr_matrix) -> np.ndarray:
-    """Which columns have an entry, bool [columns]."""
-    return np.diff(links.tocsc().indptr) > 0

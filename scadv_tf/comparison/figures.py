@@ -34,9 +34,7 @@ def _values(values: Values) -> np.ndarray:
 
 
 @in_house_style
-def per_type_f1(
-    scores: Mapping[str, dict | Sequence[dict | None] | None], title: str = "F1 of each cell type"
-) -> Figure:
+def per_type_f1(scores: Mapping[str, dict | Sequence[dict | None] | None]) -> Figure:
     """Draw the F1 of each type (row) by system (column), the mean over seeds; the best is bold.
 
     The types with most cells come first.
@@ -44,7 +42,6 @@ def per_type_f1(
     Parameters
     ----------
     scores : system -> its `metrics.label_scores`, or those of each seed; None is left out.
-    title : of the figure.
     """
     f1: dict[str, dict[str, list[float]]] = {}
     cells: dict[str, int] = {}
@@ -57,7 +54,7 @@ def per_type_f1(
     means = [[np.mean(f1[system].get(name, np.nan)) for system in f1] for name in types]
     means = np.asarray(means, dtype=float).reshape(len(types), len(f1))
     names = [f"{name} ({cells[name]:,})" for name in types]
-    ax = new_heat_map(means, names, list(f1), title, "F1")
+    ax = new_heat_map(means, names, list(f1), "F1 of each cell type", "F1")
     ax.set_ylabel("True type (cells)")
     for (row, column), mean in np.ndenumerate(means):
         if np.isfinite(mean):
@@ -69,22 +66,20 @@ def per_type_f1(
 
 @in_house_style
 def score_bars(
-    scores: Mapping[str, Mapping[str, Values]],
-    title: str = "Systems side by side",
-    colors: Mapping[str, str] | None = None,
+    scores: Mapping[str, Mapping[str, Values]], colors: Mapping[str, str] | None = None
 ) -> Figure:
     """Draw the mean of each score by system; the whisker is the standard deviation over seeds.
 
     Parameters
     ----------
     scores : system -> {score: its value, or one value a seed; None where it has none}.
-    title : of the figure.
     colors : system -> colour, so that pictures agree; by default in the order given.
     """
     systems = list(scores)
     names = list(dict.fromkeys(name for found in scores.values() for name in found))
     width = 1.4 + 0.08 * max((len(system) for system in systems), default=0)
-    figure = new_figure(width + 2.9 * max(1, len(names)), 1.3 + 0.42 * len(systems), title)
+    size = width + 2.9 * max(1, len(names)), 1.3 + 0.42 * len(systems)
+    figure = new_figure(*size, "Systems side by side")
     axes = figure.subplots(1, max(1, len(names)), sharey=True, squeeze=False)[0]
     colors = series_colors(systems) | dict(colors or {})
     for ax, name in zip(axes, names, strict=False):
@@ -122,9 +117,7 @@ def _draw_bar(ax: Axes, place: int, values: np.ndarray, color: str) -> None:
 
 
 @in_house_style
-def ladder(
-    scores: Mapping[str, Mapping[str, Values]], title: str = "What each added loss gives"
-) -> Figure:
+def ladder(scores: Mapping[str, Mapping[str, Values]]) -> Figure:
     """Draw systems as steps, each named by what it adds to the one before, with its gain.
 
     A step stands at the mean over seeds, which is written above it; its gain over the step before
@@ -134,7 +127,6 @@ def ladder(
     ----------
     scores : system -> {score: its value, or one value a seed}, in the order of the steps, as for
         `score_bars`; one panel a score. Systems without any value are left out.
-    title : of the figure.
     """
     scores = {
         system: found
@@ -143,7 +135,8 @@ def ladder(
     }
     names = list(dict.fromkeys(name for found in scores.values() for name in found))
     panels = max(1, len(names))
-    figure = new_figure((1.1 + 0.85 * max(3, len(scores))) * panels, 4.2, title)
+    width = (1.1 + 0.85 * max(3, len(scores))) * panels
+    figure = new_figure(width, 4.2, "What each added loss gives")
     for ax, name in zip(figure.subplots(1, panels, squeeze=False)[0], names, strict=False):
         steps = [_values(found.get(name)) for found in scores.values()]
         _draw_steps(ax, steps, PALETTE[names.index(name) % len(PALETTE)])

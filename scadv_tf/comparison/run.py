@@ -20,8 +20,9 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.folders import made_folder, one_run
 from scadv_tf.naming import query_called
+from scadv_tf.progress import Stages
 from scadv_tf.results import versions, write_json
-from scadv_tf.training import check_writable, dataset_name, read
+from scadv_tf.training import check_writable, dataset_name, read_and_tell
 
 RIVAL = "harmony"
 logger = logging.getLogger(__name__)
@@ -52,10 +53,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     folder = Path(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
-    logger.info("Reading %s …", name)
-    data, truth = read(all_held(config))
-    for line in data.matching.text().splitlines():
-        logger.info("  %s", line)
+    data, truth = read_and_tell(all_held(config), None, Stages())
     with made_folder(folder), one_run(folder), query_called(data.measure.name):
         # The report says 'done': it goes first and comes last.
         (folder / REPORT).unlink(missing_ok=True)

@@ -16,12 +16,14 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
-from scadv_tf.data.spill import ENTRIES_AT_ONCE, numbers
+from scadv_tf.data.spill import numbers
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import (
     DENSE_ROWS_AT_ONCE,
     DenseRows,
     StoredMatrix,
+    in_pieces,
+    stacked,
     stored_matrix,
 )
 from scadv_tf.data.tables import StoredText
@@ -48,9 +50,7 @@ class HeldRows:
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
-        data = self._by_cell.data
-        for start in range(0, len(data), ENTRIES_AT_ONCE):
-            yield numbers(data[start : start + ENTRIES_AT_ONCE])
+        return in_pieces(self._by_cell.data)
 
     @cached_property
     def _by_cell(self) -> sparse.csr_matrix:
@@ -65,9 +65,8 @@ class LazyRows:
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
-        parts = [block.rows(0, block.shape[0]) for block in self._blocks(start, stop)]
-        empty = sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
-        return sparse.vstack([empty, *parts], format="csr")
+        blocks = self._blocks(start, stop)
+        return stacked((block.rows(0, block.shape[0]) for block in blocks), self.shape[1])
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
@@ -113,6 +112,13 @@ def anndata_of(given: AnnData | MuData, modality: str) -> AnnData:
             advice="give its .to_memory(), or the path of its file",
         )
     return given
+
+
+def without_counts(table: pd.DataFrame, names: np.ndarray) -> AnnData:
+    """Cells with their table [cells] and names [cells] alone."""
+    from anndata import AnnData
+
+    return AnnData(obs=table.set_axis(pd.Index(names, dtype=object)))
 
 
 def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:

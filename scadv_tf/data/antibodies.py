@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.one_line import first_of
+
 TABLE = Path(__file__).parent / "assets" / "antibodies" / "genes.tsv"
 SPECIES = ("human", "mouse")
 _ISOTYPE = re.compile(r"iso(?!\w*form)|contro?l|ctrl|mopc|\big ?g ?\d", re.IGNORECASE)
@@ -53,9 +55,11 @@ class Antibodies:
         """What was made of the names, for the user."""
         found = [f"antibodies: {np.sum(self.genes != ''):,} of {len(self.genes):,} name a gene"]
         if self.named:
-            found[0] += ", such as " + _few([f"{a} for {g}" for a, g in self.named.items()], 4)
+            found[0] += ", such as " + first_of([f"{a} for {g}" for a, g in self.named.items()], 4)
         if self.controls:
-            found.append(f"left out: isotype controls and tags {_few(self.controls)}")
+            found.append(
+                f"left out: isotype controls and tags {first_of(self.controls, MOST_NAMES)}"
+            )
         return found
 
     def warnings(self) -> list[str]:
@@ -64,7 +68,7 @@ class Antibodies:
             return []
         return [
             f"it is not known which gene these antibodies are for, so they are left out: "
-            f"{_few(self.unknown)}. Name them by gene symbols to keep them"
+            f"{first_of(self.unknown, MOST_NAMES)}. Name them by gene symbols to keep them"
         ]
 
 
@@ -151,7 +155,3 @@ def _own_symbol(name: str) -> str:
     plain = re.sub(r"[\s_]+", " ", name.casefold()).split(" ")
     kept = [word for word in plain if re.sub(r"\W", "", word) not in _AROUND]
     return kept[0].removeprefix("anti-") if len(kept) == 1 else ""
-
-
-def _few(names: list[str], most: int = MOST_NAMES) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

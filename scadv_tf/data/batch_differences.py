@@ -7,7 +7,7 @@ import pandas as pd
 
 from scadv_tf.data.batch_offsets import Design, batches_of, memberships
 from scadv_tf.data.pairing import PairedData
-from scadv_tf.data.rows import take
+from scadv_tf.data.rows import some_rows, take
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 
@@ -53,9 +53,7 @@ def share_between(
 
     Types of RNA cells are the known ones, those of ATAC cells guessed; all are one where none is.
     """
-    rows = np.arange(cells.cells(modality))
-    if len(rows) > LOOKED_AT:
-        rows = np.sort(np.random.default_rng(0).choice(rows, LOOKED_AT, replace=False))
+    rows = some_rows(cells.cells(modality), LOOKED_AT, seed=0)
     values = take(cells.features[modality], rows).astype(np.float64)
     types = np.ones((len(rows), 1))
     if modality == "rna" and data.rna_labels is not None:

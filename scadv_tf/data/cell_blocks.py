@@ -21,6 +21,7 @@ from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.neighbors import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
+from scadv_tf.data.rows import some_rows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
@@ -161,33 +162,24 @@ def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
             if found is None:
                 found = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
             of_use = np.flatnonzero(found[name])
-            size = min(TAUGHT_CELLS, len(of_use))
-            random = np.random.default_rng([seed, number])
-            rows[name] = np.sort(random.choice(of_use, size, replace=False))
+            rows[name] = of_use[some_rows(len(of_use), TAUGHT_CELLS, [seed, number])]
             logger.info(
                 "%s %s cells, drawn at random, teach scales and components",
-                f"{size:,}", name.upper(),
+                f"{len(rows[name]):,}", name.upper(),
             )  # fmt: skip
     return rows
 
 
 def sample(data: PairedData, rows: dict[str, np.ndarray]) -> PairedData:
-    """Some of the cells, with counts in memory.
+    """Some of the cells as `emptiness.part_of` gives them, with counts in memory.
 
-    Of names and tables nothing is chosen: they are still those of all cells.
+    Parameters
+    ----------
+    rows : modality -> which cells, ascending.
     """
-    counts = {name: getattr(data, name) for name in MODALITIES}
-    if data.peaks is not None:
-        counts["peaks"] = data.peaks
-    chosen = {}
-    for name, table in counts.items():
-        of_table = rows["rna" if name == "rna" else "atac"]
-        every = len(of_table) == table.shape[0] and not isinstance(table, StoredCounts)
-        chosen[name] = table if every else table[of_table]
-    chosen["batches"] = {name: batches[rows[name]] for name, batches in data.batches.items()}
-    if data.rna_labels is not None:
-        chosen["rna_labels"] = data.rna_labels[rows["rna"]]
-    return replace(data, **chosen)
+    sizes = {name: getattr(data, name).shape[0] for name in rows}
+    kept = {name: np.bincount(rows[name], minlength=sizes[name]) > 0 for name in rows}
+    return held(emptiness.part_of(data, kept), streamed=())
 
 
 def check_space(

@@ -183,8 +183,11 @@ def open_cells(
 
     Parameters
     ----------
-    given : the path of a file; or an AnnData or MuData, in memory or backed, which stays as it is.
-    modality, layer : see `scadv_tf.data.readers.read_modality`.
+    given : the path of an .h5ad, .h5mu or 10x .h5 file, a zarr store, an mtx folder or fragments;
+        or an AnnData or MuData, in memory or backed, which stays as it is. One that holds both
+        modalities is split: a MuData by its modalities, others by ``var['feature_types']``.
+    modality : 'rna' or 'atac'.
+    layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer (of AnnData only).
     scratch : folder for what has to be sorted by cell first, 12 bytes for each entry that is not
         zero, and 16 for each fragment; None for the system's folder of temporary files.
     called : what error messages call the file; by default 'the input', as in `annotate`.
@@ -192,7 +195,8 @@ def open_cells(
 
     Raises
     ------
-    InputError : as `read_modality`; what concerns values comes with the chunk that they are in.
+    InputError : the file is missing, damaged or of another format; the modality or the layer is
+        not in it; the matrix is empty. What concerns values comes with the chunk that they are in.
     """
     if modality not in MODALITIES:
         raise ValueError(f"modality must be one of {MODALITIES}; received modality={modality!r}")

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CUSTOM = "custom"  # what cells of the user's are called that have no name
 ASSETS = Path(__file__).parent / "assets"
 LabelledPair = tuple[PairedData, AtacTruth | None]
 # 'rna', 'atac' or 'atac_peaks' -> an object that is read in place of a file.
@@ -124,7 +125,7 @@ def load_dataset(
     not_read = ("rna", "atac", *BESIDE) if name == "synthetic" else ("rna", "atac")
     own_files = [f"--{k}={getattr(source, k)}" for k in not_read if getattr(source, k)]
     own_files += [f"{name}={type(cells).__name__}" for name, cells in given.items()]
-    if own_files and name != "custom":
+    if own_files and name != CUSTOM:
         raise InputError(
             what=f"the data set '{name}' brings its own cells",
             expected=" and ".join(f"no --{k}" for k in not_read) + f" with --dataset={name}",
@@ -227,7 +228,7 @@ def assemble(
 
     Parameters
     ----------
-    rna, atac : as from `read_modality`, or `stored`; atac holds peaks or gene activity.
+    rna, atac : as from `held` or `stored`; atac holds peaks or gene activity.
     source : its rna, atac and layers are not looked at.
     genes : coordinates as from `load_genes`; None takes those that source names.
     beside : the peaks of the same ATAC cells, in place of the file that source names.
@@ -327,7 +328,7 @@ def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
 _RECIPES |= {data.name: _published(data) for data in (pbmc_10k.DATA, mouse_skin.DATA)}
 
 
-@recipe("custom")
+@recipe(CUSTOM)
 def _custom(source: DatasetSource) -> LabelledPair:
     """The user's own files."""
     return load(source)
@@ -342,7 +343,7 @@ def _check_given(name: str, path: str, needed: bool) -> None:
             expected=f"--{name}=FILE with a file or folder that exists",
             received=path or "nothing",
             advice="give your own files by --rna=FILE --atac=FILE --label_key=KEY, or choose one "
-            "of the data sets: " + ", ".join(n for n in available() if n != "custom"),
+            "of the data sets: " + ", ".join(n for n in available() if n != CUSTOM),
         )
 
 

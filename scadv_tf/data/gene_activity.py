@@ -173,7 +173,7 @@ def gene_activity(
 
 
 def links_of_genes(
-    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int = DEFAULT_UPSTREAM
+    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int
 ) -> tuple[sparse.csr_matrix, np.ndarray]:
     """Which peaks count for which of the G' genes that have one [P, G'], and their names [G'].
 
@@ -189,7 +189,7 @@ def links_of_genes(
             advice=f"leave it out for the default of {DEFAULT_UPSTREAM}",
         )
     links = link_peaks(peaks, genes, upstream)
-    with_peak = np.diff(links.tocsc().indptr) > 0
+    with_peak = reached(links)
     if not with_peak.any():
         raise _no_overlap(peaks, genes)
     share = count_linked(links) / len(peaks)
@@ -201,8 +201,13 @@ def links_of_genes(
     return links[:, with_peak], genes["gene"].to_numpy(dtype=str)[with_peak]
 
 
+def reached(links: sparse.csr_matrix) -> np.ndarray:
+    """Which columns have an entry, such as genes with a peak, bool [columns]."""
+    return np.diff(links.tocsc().indptr) > 0
+
+
 def count_linked(links: sparse.csr_matrix) -> int:
-    """How many peaks belong to at least one gene, from `link_peaks` [P, G]."""
+    """How many rows have an entry, such as peaks in at least one gene."""
     return int(np.sum(np.diff(links.indptr) > 0))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
+from scadv_tf.data.text_blocks import open_text
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -178,10 +179,7 @@ def _read_bed(path: Path) -> pd.DataFrame:
 
 def _header_lines(path: Path) -> int:
     """How many lines come before the first with a number in the second column."""
-    import gzip
-
-    opener = gzip.open if path.suffix.casefold() == ".gz" else open
-    with opener(path, "rt") as lines:
+    with open_text(path) as lines:
         for number, line in enumerate(lines):
             fields = line.rstrip("\n").split("\t")
             if len(fields) > 1 and fields[1].isdigit():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.gene_activity import overlaps
+from scadv_tf.data.gene_activity import count_linked, overlaps
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _hits(peaks: pd.DataFrame, genes: pd.DataFrame) -> int:
     """How many peaks lie on a transcription start; of unknown strand, on either end."""
     starts, ends = genes[genes["strand"] != "-"], genes[genes["strand"] != "+"]
     places = pd.concat([starts.assign(end=starts["start"] + 1), ends.assign(start=ends["end"] - 1)])
-    return int(np.sum(np.diff(overlaps(peaks, places).indptr) > 0))
+    return count_linked(overlaps(peaks, places))
 
 
 def _surely_more(more: int, fewer: int) -> bool:

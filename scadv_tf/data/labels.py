@@ -135,7 +135,7 @@ def choose_cells(
     """
     names = [name for labels in (rna_labels, atac_labels) for name in np.unique(labels).tolist()]
     known = {*level.values(), *names} - {UNLABELLED}
-    drop_types = types_of_list(drop_types, known, "--drop_types")
+    drop_types = types_of_list(drop_types, known)
     types = {fine for fine, coarse in level.items() if {fine, coarse} & {*drop_types}}
     remaining = {coarse for fine, coarse in level.items() if fine not in types}
     emptied = {level[fine] for fine in types} - remaining

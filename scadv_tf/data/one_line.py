@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 
 def one_line(name: str) -> str:
@@ -12,3 +13,8 @@ def one_line(name: str) -> str:
     files, and lists made of them, have two.
     """
     return unicodedata.normalize("NFC", " ".join(name.splitlines()))
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """The first of many names, for a sentence."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

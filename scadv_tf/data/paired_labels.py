@@ -20,6 +20,7 @@ from scadv_tf.data.labels import (
     labels_of,
     without_unknown,
 )
+from scadv_tf.data.one_line import first_of
 from scadv_tf.errors import InputError
 
 # With fewer cells, one cell more or less is over a tenth of the type.
@@ -201,11 +202,12 @@ class PairedLabels:
         if truth.known or not truth.names:
             return []
         types = sorted(set(truth.level.values()))
+        found, taught = (first_of(names, MOST_NAMES) for names in (truth.names, types))
         return [
-            f"the ATAC labels in the column '{self.truth_key}' ({_first(truth.names)}) share no "
-            f"name with the RNA types ({_first(types)}): they count as not known, and there are no "
-            "scores. For scores name them as the types, or give the RNA cells a column of that "
-            "name with the ATAC label of each type"
+            f"the ATAC labels in the column '{self.truth_key}' ({found}) share no name with the "
+            f"RNA types ({taught}): they count as not known, and there are no scores. For scores "
+            "name them as the types, or give the RNA cells a column of that name with the ATAC "
+            "label of each type"
         ]
 
 
@@ -220,8 +222,3 @@ def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
             "(--mode=unsupervised needs no types)",
         )
     return types
-
-
-def _first(names: Sequence[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")

@@ -129,7 +129,7 @@ def pair(
 
     Parameters
     ----------
-    rna, atac : counts and gene activity, as from `read_modality` and `gene_activity`.
+    rna, atac : counts and gene activity, as from `scadv_tf.data.readers` and `gene_activity`.
     label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go. The
         label 'unknown', which results give to cells that resemble no type, counts as none.
     atac_label_key : column of atac.obs with known labels; '' takes label_key if it is there.
@@ -163,21 +163,10 @@ def pair(
     look_through([c for c in (rna_counts, atac_counts, peaks) if isinstance(c, StoredCounts)])
     with_data = emptiness.with_data(emptiness.opened(rna_counts, atac_counts, peaks))
     labels.check_data(with_data["rna"])
-    warnings = [
-        *labels.warnings(with_data["rna"]),
-        *emptiness.warnings(with_data),
-        *match.warnings("check that both modalities are of the same species"),
-        *(antibodies.warnings() if antibodies else ()),
-    ]
-    report = MatchingReport(
+    report = replace(
+        _reported(labels, with_data, match, antibodies, measure),
         peaks=None if peaks is None else peaks.shape[1],
         peaks_in_genes=peaks_in_genes,
-        warnings=[named(text, measure.name) for text in warnings],
-        query=measure.name,
-        kind=measure.kind,
-        names=antibodies.lines() if antibodies else [],
-        **labels.account(with_data["rna"]),
-        **_account_of_genes(match),
     )
     for warning in report.warnings:
         logger.warning(warning)
@@ -225,14 +214,32 @@ def _summed(counts: Counts, cells: np.ndarray, columns: sparse.csr_matrix) -> Co
     return summed
 
 
-def _account_of_genes(match: GeneMatch) -> dict:
+def _reported(
+    labels: PairedLabels,
+    with_data: dict[str, np.ndarray],
+    match: GeneMatch,
+    antibodies: Antibodies | None,
+    measure: Measure,
+) -> MatchingReport:
+    """The account of cells, labels and genes; that of the peaks is the caller's."""
+    warnings = [
+        *labels.warnings(with_data["rna"]),
+        *emptiness.warnings(with_data),
+        *match.warnings("check that both modalities are of the same species"),
+        *(antibodies.warnings() if antibodies else ()),
+    ]
     rna_names_from, atac_names_from = match.names_from
-    return {
-        "rna_genes": match.rna_sum.shape[0],
-        "atac_genes": match.atac_sum.shape[0],
-        "shared_genes": len(match.genes),
-        "matched_how": match.matched_how,
-        "duplicates_summed": match.duplicates_summed,
-        "rna_names_from": rna_names_from,
-        "atac_names_from": atac_names_from,
-    }
+    return MatchingReport(
+        rna_genes=match.rna_sum.shape[0],
+        atac_genes=match.atac_sum.shape[0],
+        shared_genes=len(match.genes),
+        matched_how=match.matched_how,
+        duplicates_summed=match.duplicates_summed,
+        rna_names_from=rna_names_from,
+        atac_names_from=atac_names_from,
+        warnings=[named(text, measure.name) for text in warnings],
+        query=measure.name,
+        kind=measure.kind,
+        names=antibodies.lines() if antibodies else [],
+        **labels.account(with_data["rna"]),
+    )

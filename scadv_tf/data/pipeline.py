@@ -84,26 +84,15 @@ def training_batches(
     ``atac_soft_label`` [B, K] and, where asked for, ``atac_partner`` [B, D] and ``mixing_weight``
     [B, 1], of B = batch_size / workers cells.
     """
-    rna = {"features": cells.features["rna"], "label": rna_labels.astype(np.int32)}
-    atac = _AtacBatches(cells, atac_soft_labels, with_partners)
-    rows = rna_rows, np.arange(cells.cells("atac"))
-    tables = [
-        Table(columns, chosen, _of_rows(cells.weights(name), chosen))
-        for columns, chosen, name in zip((rna, atac.columns), rows, MODALITIES, strict=True)
-    ]
+    source = _Source(cells, rna_rows, rna_labels, atac_soft_labels, with_partners)
     epochs = count(first_epoch)
 
     def batches() -> Iterator[Batch]:
         epoch = next(epochs)
         for number in range(passes):
-            sides = [
-                table.batches(one_pass.batch_size, one_pass.steps, [seed, epoch, number, i], shard)
-                for i, table in enumerate(tables)
-            ]
-            random = np.random.default_rng([seed, epoch, number])
-            for of_rna, of_atac in zip(*sides, strict=True):
-                batch = {"rna": of_rna["features"], "rna_label": of_rna["label"]}
-                batch |= atac.completed(of_atac)
+            seeds = [seed, epoch, number]
+            random = np.random.default_rng(seeds)
+            for batch in source.batches(one_pass, seeds, shard):
                 if mixing_alpha:
                     batch["mixing_seed"] = random.integers(2**31, size=2, dtype=np.int32)
                 yield batch
@@ -138,26 +127,41 @@ def _signature(size: int, width: int, types: int, partners: bool, mixing: bool) 
     return signature
 
 
-def _of_rows(weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    return None if weights is None else weights[rows]
+class _Source:
+    """What batches are read from, and what is made of their rows then."""
 
-
-class _AtacBatches:
-    """What batches of ATAC cells are read from, and what is made of them then."""
-
-    def __init__(self, cells: TrainingCells, soft_labels: np.ndarray, with_partners: bool):
-        self.columns = {"features": cells.features["atac"], "soft_label": soft_labels}
+    def __init__(
+        self,
+        cells: TrainingCells,
+        rna_rows: np.ndarray,
+        rna_labels: np.ndarray,
+        soft_labels: np.ndarray,
+        with_partners: bool,
+    ):
+        rna = {"features": cells.features["rna"], "label": rna_labels.astype(np.int32)}
+        atac = {"features": cells.features["atac"], "soft_label": soft_labels}
         self.with_partners, self.everyone = with_partners, None
         if with_partners and cells.neighbors is not None:
-            self.columns |= {"near": cells.neighbors.rows, "weights": cells.neighbors.weights}
+            atac |= {"near": cells.neighbors.rows, "weights": cells.neighbors.weights}
             self.everyone = cells.features["atac"][:]  # a partner can be any cell
+        chosen = rna_rows, np.arange(cells.cells("atac"))
+        self.tables = [
+            Table(columns, rows, cells.weights(name, rows))
+            for columns, rows, name in zip((rna, atac), chosen, MODALITIES, strict=True)
+        ]
 
-    def completed(self, rows: Batch) -> Batch:
-        """The ATAC part of a batch, from rows of the columns."""
-        batch = {"atac": rows["features"], "atac_soft_label": rows["soft_label"]}
-        if self.with_partners:
-            batch["atac_partner"] = self._partners(rows)
-        return batch
+    def batches(self, one_pass: Pass, seeds: list[int], shard: Shard) -> Iterator[Batch]:
+        """Those of one pass; see `training_batches`."""
+        sides = [
+            table.batches(one_pass.batch_size, one_pass.steps, [*seeds, i], shard)
+            for i, table in enumerate(self.tables)
+        ]
+        for rna, atac in zip(*sides, strict=True):
+            batch = {"rna": rna["features"], "rna_label": rna["label"]}
+            batch |= {"atac": atac["features"], "atac_soft_label": atac["soft_label"]}
+            if self.with_partners:
+                batch["atac_partner"] = self._partners(atac)
+            yield batch
 
     def _partners(self, rows: Batch) -> np.ndarray:
         if self.everyone is None:

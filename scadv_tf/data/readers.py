@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.cell_files import CellFile, open_cells
 from scadv_tf.data.features import numbered
-from scadv_tf.data.stored_cells import Called
 from scadv_tf.data.stored_counts import StoredCounts
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from scadv_tf.data.cell_files import CellFile
 
 logger = logging.getLogger(__name__)
 
@@ -44,33 +44,19 @@ class StoredModality:
         return len(self.obs_names)
 
 
-def read_modality(path: str | Path, modality: str, layer: str = "") -> AnnData:
-    """Read one modality of a file as non-negative sparse counts.
-
-    Parameters
-    ----------
-    path : an .h5ad, .h5mu or 10x .h5 file, a zarr store, or an mtx folder. A file that holds
-        both modalities is split: .h5mu by its modalities, the others by ``var['feature_types']``.
-    modality : 'rna' or 'atac'.
-    layer : '' or 'X' for X, 'raw' for .raw.X, otherwise the name of a layer (.h5ad and .h5mu only).
+def held(source: CellFile) -> AnnData:
+    """All cells of an open file, in memory.
 
     Returns
     -------
     AnnData with X as CSR float32 [cells, features], obs and var; nothing else. Values need not be
-    integers. Cells without any count are kept. Where feature names repeat, they are made unique and
-    ``var['original_name']`` holds them as they were.
+    integers. Cells without any count are kept. Where names of features repeat, they are made
+    unique and ``var['original_name']`` holds them as they were.
 
     Raises
     ------
-    InputError : the file is missing, damaged or of another format; the modality or the layer is not
-        in it; the matrix is empty or has negative or non-finite values.
+    InputError : the matrix is all zero, or has negative or non-finite values.
     """
-    with open_cells(path, modality, layer, called=Called.of(modality)) as source:
-        return held(source)
-
-
-def held(source: CellFile) -> AnnData:
-    """All cells of an open file, in memory; see `read_modality`."""
     from anndata import AnnData
 
     (everything,) = source.chunks(source.cells)

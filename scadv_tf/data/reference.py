@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scadv_tf.data.neighbor_space import NeighborSpace
+from scadv_tf.data.rows import some_rows
 
 REFERENCE_CELLS = 20_000  # at most so many are kept, which bounds the size and time of a request
 
@@ -39,6 +40,4 @@ class Reference:
 
 def kept_rows(cells: int, seed: int) -> np.ndarray:
     """Rows of the training cells that are kept: all, or a random choice, ascending."""
-    if cells <= REFERENCE_CELLS:
-        return np.arange(cells)
-    return np.sort(np.random.default_rng(seed).choice(cells, REFERENCE_CELLS, replace=False))
+    return some_rows(cells, REFERENCE_CELLS, seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
 import re
 import zlib
@@ -14,7 +13,7 @@ import pandas as pd
 from scadv_tf.data.gene_activity import with_upstream
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.one_line import one_line
-from scadv_tf.data.text_blocks import beginning
+from scadv_tf.data.text_blocks import beginning, open_text
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,8 @@ _FRAGMENT = re.compile(rb"^[^\t\n]+\t\d+\t\d+\t[^\t\n]*[ACGTN]{12}[^\t\n]*\t\d+\
 _NUMBER = re.compile(r"\s-?\d+(?:\s|$)")
 
 
-def read_peaks(path: str, flag: str = "--peaks") -> pd.DataFrame:
-    """The intervals of a BED file, gzipped or not, in its order.
+def read_peaks(path: str) -> pd.DataFrame:
+    """The intervals of a BED file of --peaks, gzipped or not, in its order.
 
     Lines of comments, ``track`` and ``browser`` are passed over, and one line of headings. An
     interval that is there several times, as MACS writes one for each of its summits, counts once.
@@ -46,20 +45,19 @@ def read_peaks(path: str, flag: str = "--peaks") -> pd.DataFrame:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(
-            what=f"the file of {flag} does not exist",
-            expected=f"{flag}=FILE, a BED of peaks",
+            what="the file of --peaks does not exist",
+            expected="--peaks=FILE, a BED of peaks",
             received=path,
-            advice=f"check {flag} for typing errors; relative paths start from {Path.cwd()}",
+            advice=f"check --peaks for typing errors; relative paths start from {Path.cwd()}",
         )
     if _FRAGMENT.search(beginning(file)):
-        raise _no_bed(path, flag, "fragments, with barcodes of cells")
+        raise _no_bed(path, "fragments, with barcodes of cells")
     try:
-        content = file.read_bytes()
-        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        lines = text.decode("utf-8-sig").splitlines()
+        with open_text(file) as text:
+            lines = text.read().splitlines()
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _no_bed(path, flag, f"{type(error).__name__}: {error}") from error
-    peaks = named(_rows(lines, path, flag))
+        raise _no_bed(path, f"{type(error).__name__}: {error}") from error
+    peaks = named(_rows(lines, path))
     repeated = peaks.duplicated()
     if repeated.any():
         logger.info("%s: %s repeated peaks are counted once", file.name, f"{repeated.sum():,}")
@@ -96,7 +94,7 @@ def windows_of(genes: pd.DataFrame, upstream: int, size: int = WINDOW) -> pd.Dat
     return named(pd.concat(parts, ignore_index=True))
 
 
-def _rows(lines: list[str], path: str, flag: str) -> pd.DataFrame:
+def _rows(lines: list[str], path: str) -> pd.DataFrame:
     found, headings = [], 0
     for number, line in enumerate(lines, start=1):
         row = _ROW.match(line)
@@ -105,18 +103,18 @@ def _rows(lines: list[str], path: str, flag: str) -> pd.DataFrame:
         elif line.strip() and not line.startswith(_COMMENTS):
             headings += 1
             if found or headings > 1 or _NUMBER.search(line):
-                raise _no_bed(path, flag, f"line {number}: {one_line(line)[:80]}")
+                raise _no_bed(path, f"line {number}: {one_line(line)[:80]}")
     if not found:
-        raise _no_bed(path, flag, "no interval")
+        raise _no_bed(path, "no interval")
     rows = pd.DataFrame(found, columns=["chrom", "start", "end"])
     return rows.astype({"start": np.int64, "end": np.int64})
 
 
-def _no_bed(path: str, flag: str, received: str) -> InputError:
+def _no_bed(path: str, received: str) -> InputError:
     return InputError(
         what=f"no peaks could be read from {path}",
         expected="a BED: chromosome, start and end, separated by tabs, with 0 <= start < end",
         received=received,
-        advice=f"correct the file of {flag}; peaks of Cell Ranger are in peaks.bed or "
+        advice="correct the file of --peaks; peaks of Cell Ranger are in peaks.bed or "
         "atac_peaks.bed",
     )

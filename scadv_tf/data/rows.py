@@ -192,6 +192,13 @@ def take(rows: Rows, positions: np.ndarray) -> np.ndarray:
     return taken
 
 
+def some_rows(cells: int, most: int, seed: int | list[int]) -> np.ndarray:
+    """Ascending rows of `most` random ones of so many cells; of all where there are no more."""
+    if cells <= most:
+        return np.arange(cells)
+    return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
+
+
 def _bounds(part: slice, rows: int | None) -> tuple[int, int]:
     """Start and stop of a slice without a step; `rows` None for a slice that may go beyond."""
     if not isinstance(part, slice) or part.step not in (None, 1):

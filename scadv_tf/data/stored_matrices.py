@@ -7,7 +7,7 @@ Positions are checked before they are followed, since SciPy follows a damaged on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,18 @@ class StoredMatrix(Protocol):
         """All stored values, float32, in pieces."""
 
 
+def stacked(parts: Iterable[sparse.csr_matrix], features: int) -> sparse.csr_matrix:
+    """Rows of so many features one below the other, float32; of no part, no row."""
+    none = sparse.csr_matrix((0, features), dtype=np.float32)
+    return sparse.vstack([none, *parts], format="csr")
+
+
+def in_pieces(data: h5py.Dataset | np.ndarray) -> Iterator[np.ndarray]:
+    """Stored values [N], float32, some at a time."""
+    for start in range(0, data.shape[0], ENTRIES_AT_ONCE):
+        yield numbers(data[start : start + ENTRIES_AT_ONCE])
+
+
 class DenseRows:
     """A matrix with all its zeros; it is never held as such."""
 
@@ -53,17 +65,13 @@ class DenseRows:
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
         starts = range(start, stop, DENSE_ROWS_AT_ONCE)
-        parts = [self._block(first, min(first + DENSE_ROWS_AT_ONCE, stop)) for first in starts]
-        empty = sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
-        return sparse.vstack([empty, *parts], format="csr")
+        blocks = (self._array[first : min(first + DENSE_ROWS_AT_ONCE, stop)] for first in starts)
+        return stacked((sparse.csr_matrix(numbers(block)) for block in blocks), self.shape[1])
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
         for start in range(0, self.shape[0], DENSE_ROWS_AT_ONCE):
             yield numbers(self._array[start : start + DENSE_ROWS_AT_ONCE]).ravel()
-
-    def _block(self, start: int, stop: int) -> sparse.csr_matrix:
-        return sparse.csr_matrix(numbers(self._array[start:stop]))
 
 
 class SparseRows:
@@ -83,9 +91,7 @@ class SparseRows:
 
     def values(self) -> Iterator[np.ndarray]:
         """See `StoredMatrix`."""
-        data = self._group["data"]
-        for start in range(0, data.shape[0], ENTRIES_AT_ONCE):
-            yield numbers(data[start : start + ENTRIES_AT_ONCE])
+        return in_pieces(self._group["data"])
 
 
 class UnsortedEntries:

@@ -38,7 +38,7 @@ right for 84 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -142,17 +142,13 @@ def simulate(
     depth = EASIEST_DEPTH * (HARDEST_DEPTH / EASIEST_DEPTH) ** difficulty
     rna_sizes = draw_sizes(cells, _LIBRARY_SIZE, "rna", rng)
     atac_sizes = draw_sizes(atac_cells, depth, "atac", rng)
+    names = tissue.gene_table["gene"].to_numpy()
+    rna_var = pd.DataFrame({"coupling": tissue.coupling}, index=names)
     rna_blocks = draw_counts(tissue.expression, rna_types, rna_sizes, "rna", rng)
-    rna_counts = sparse.vstack(list(rna_blocks), format="csr")
+    rna = _annotated(rna_blocks, rna_types, rna_var, "rna")
     atac_blocks = draw_counts(tissue.accessibility, atac_types, atac_sizes, "atac", rng)
-    atac_counts = sparse.vstack(list(atac_blocks), format="csr")
-    gene_table, peaks = tissue.gene_table, tissue.peaks
-    rna_var = pd.DataFrame({"coupling": tissue.coupling}, index=gene_table["gene"].to_numpy())
-    return (
-        _annotated(rna_counts, rna_types, rna_var, "rna"),
-        _annotated(atac_counts, atac_types, peaks[["gene", "kind"]], "atac"),
-        gene_table,
-    )
+    atac = _annotated(atac_blocks, atac_types, tissue.peaks[["gene", "kind"]], "atac")
+    return rna, atac, tissue.gene_table
 
 
 def draw_tissue(genes: int, types: int, difficulty: float, rng: np.random.Generator) -> Tissue:
@@ -284,10 +280,11 @@ def draw_counts(
 
 
 def _annotated(
-    counts: sparse.csr_matrix, types: np.ndarray, var: pd.DataFrame, prefix: str
+    blocks: Iterable[sparse.csr_matrix], types: np.ndarray, var: pd.DataFrame, prefix: str
 ) -> AnnData:
     from anndata import AnnData
 
+    counts = sparse.vstack(list(blocks), format="csr")
     names = [f"{prefix}_{i + 1:06d}" for i in range(len(types))]
     labels = pd.Categorical([type_name(k) for k in types])
     return AnnData(counts, obs=pd.DataFrame({"cell_type": labels}, index=names), var=var)

@@ -51,9 +51,9 @@ class TrainingCells:
         """The number of cells of a modality."""
         return self.features[modality].shape[0]
 
-    def weights(self, modality: str) -> np.ndarray | None:
-        """What each cell of a modality weighs, [cells] with mean 1; None for all the same."""
-        return None if self.balance is None else self.balance.weights[modality]
+    def weights(self, modality: str, rows: np.ndarray | slice = slice(None)) -> np.ndarray | None:
+        """What each of these cells weighs [rows], 1 on average of all; None for all the same."""
+        return None if self.balance is None else self.balance.weights[modality][rows]
 
     @property
     def feature_size(self) -> int:

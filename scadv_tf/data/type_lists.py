@@ -8,10 +8,11 @@ from scadv_tf.data.one_line import one_line
 from scadv_tf.errors import InputError
 
 Parts = tuple[str, ...]
+FLAG = "--drop_types"
 
 
-def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> list[str]:
-    """The known types that a list names.
+def types_of_list(given: Sequence[str], known: Collection[str]) -> list[str]:
+    """The known types that the list of --drop_types names.
 
     The Cell Ontology has names such as 'CD8-positive, alpha-beta T cell': what commas have cut is
     put together again, with quotes around the name or without.
@@ -20,7 +21,6 @@ def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> li
     ----------
     given : what stood between the commas, or whole names.
     known : the names of all types.
-    flag : that gave the list, for messages.
 
     Raises
     ------
@@ -34,24 +34,24 @@ def types_of_list(given: Sequence[str], known: Collection[str], flag: str) -> li
     readings = _readings(given, names)
     if len(readings) == 1:
         return readings[0]
-    received = f"{flag}={','.join(given)}"
+    received = f"{FLAG}={','.join(given)}"
     if readings:
         raise InputError(
-            what=f"the list of {flag} can be read in several ways, as names of types have commas",
+            what=f"the list of {FLAG} can be read in several ways, as names of types have commas",
             expected="a list that names each type in one way",
             received=f"{received}, which may be " + ", or ".join(map(_several, readings)),
-            advice=f"put quotes around a name with commas: {flag}='{_quoted(_longest(readings))}'; "
+            advice=f"put quotes around a name with commas: {FLAG}='{_quoted(_longest(readings))}'; "
             "name types that must not be joined in another order",
         )
     strange = [name for name in given if not parts.issuperset(_parts(name))]
     unknown = strange or [name for name in given if name not in known]
     commas = next((name for name in sorted(known) if "," in name), "")
     raise InputError(
-        what=f"no cell has the type {', '.join(unknown)}, which {flag} names",
+        what=f"no cell has the type {', '.join(unknown)}, which {FLAG} names",
         expected="one of: " + ", ".join(map(_quoted, sorted(known))),
         received=received,
-        advice=f"correct {flag}"
-        + (f"; put quotes around a name with commas: {flag}='{_quoted(commas)}'" if commas else ""),
+        advice=f"correct {FLAG}"
+        + (f"; put quotes around a name with commas: {FLAG}='{_quoted(commas)}'" if commas else ""),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.rows import Rows, blocks
-from scadv_tf.evaluation.metrics import Labels, as_text
+from scadv_tf.evaluation.labelled_cells import Labels, as_text
 
 RATE_FACTOR = "rate_factor"  # column of the history: by what learning rates were multiplied
 

@@ -24,8 +24,8 @@ from scadv_tf.evaluation.findings import (
     genome_findings,
     name_findings,
 )
+from scadv_tf.evaluation.labelled_cells import Labels, stratified_sample
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
-from scadv_tf.evaluation.metrics import Labels, stratified_sample
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import ATAC
 

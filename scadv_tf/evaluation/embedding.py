@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.evaluation.metrics import check_finite
+from scadv_tf.evaluation.labelled_cells import check_finite
 
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors
@@ -55,7 +55,7 @@ def umap_2d(
     ------
     InputError : if a value is not finite.
     """
-    from scadv_tf.data.rows import take
+    from scadv_tf.data.rows import some_rows, take
 
     latent = check_finite("The latent space", latent)
     cells = latent.shape[0]
@@ -64,7 +64,7 @@ def umap_2d(
         return _principal_components(latent[:].astype(np.float32))
     if cells <= max_cells:
         return _fit(latent[:].astype(np.float32), seed, neighbors)
-    chosen = np.sort(np.random.default_rng(seed).choice(cells, max_cells, replace=False))
+    chosen = some_rows(cells, max_cells, seed)
     sample = take(latent, chosen).astype(np.float32)
     layout = _fit(sample, seed, neighbors)
     coordinates = _placed(latent, sample, layout)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.evaluation.heat_map import new_heat_map, number
-from scadv_tf.evaluation.metrics import check_lengths
+from scadv_tf.evaluation.labelled_cells import check_lengths
 from scadv_tf.evaluation.style import (
     PALETTE,
     in_house_style,
@@ -29,13 +29,12 @@ NUMBERED_CELLS = 20  # a larger matrix has no room for numbers
 
 
 @in_house_style
-def confusion_matrix(counts: pd.DataFrame, title: str = "Predicted against true types") -> Figure:
+def confusion_matrix(counts: pd.DataFrame) -> Figure:
     """Draw which share of each true type (row) was given each label (column).
 
     Parameters
     ----------
     counts : cells of each pair, as from `metrics.confusion`; need not be square.
-    title : of the figure.
     """
     rows, columns = counts.shape
     cells = counts.to_numpy(dtype=float)
@@ -44,6 +43,7 @@ def confusion_matrix(counts: pd.DataFrame, title: str = "Predicted against true 
         f"{name} ({int(total):,})"
         for name, total in zip(counts.index, cells.sum(axis=1), strict=True)
     ]
+    title = "Predicted against true types"
     ax = new_heat_map(shares, names, counts.columns, title, "% of the true type")
     ax.set(xlabel="Predicted type", ylabel="True type (cells)")
     if max(rows, columns) <= NUMBERED_CELLS:
@@ -67,20 +67,14 @@ def _lines(ax: Axes, values: pd.Series, color: str, label: str | None = None) ->
 
 
 @in_house_style
-def learning_curve(
-    curves: Mapping[str, Sequence[float] | pd.Series] | pd.DataFrame,
-    title: str = "Learning curve",
-    score: str = "Macro F1 on ATAC cells",
-) -> Figure:
-    """Draw a score by epoch, one line a named curve.
+def learning_curve(curves: Mapping[str, Sequence[float] | pd.Series] | pd.DataFrame) -> Figure:
+    """Draw the macro F1 by epoch, one line a named curve.
 
     Parameters
     ----------
     curves : name -> score of each epoch. A list starts at epoch 1; a Series brings its epochs.
-    title : of the figure.
-    score : what is on the vertical axis.
     """
-    ax = new_axes(7.2, 4.2, title)
+    ax = new_axes(7.2, 4.2, "Learning curve")
     for i, name in enumerate(curves):
         values = _by_epoch(curves[name])
         _lines(ax, values, PALETTE[i % len(PALETTE)], name)
@@ -89,7 +83,7 @@ def learning_curve(
                 f"{values.iloc[-1]:.2f}", (values.index[-1], values.iloc[-1]), (6, 0),
                 textcoords="offset points", va="center", color=PALETTE[0], weight="bold",
             )  # fmt: skip
-    ax.set(ylim=(0, 1.02), ylabel=score)
+    ax.set(ylim=(0, 1.02), ylabel="Macro F1 on ATAC cells")
     if len(curves) > 1:
         legend_outside(ax, *ax.get_legend_handles_labels())
     return ax.figure
@@ -99,11 +93,9 @@ def learning_curve(
 def learning_curves(
     curves: Mapping[str, Sequence[Sequence[float] | pd.Series]],
     flat: Mapping[str, float | None] | None = None,
-    title: str = "Learning curves",
-    score: str = "Macro F1 of the classifier on ATAC cells",
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw a score by epoch for each system: the mean over seeds in a band from lowest to highest.
+    """Draw the macro F1 by epoch of each system: the mean over seeds, in a band from least to most.
 
     The legend names the systems in the order in which they end, with the last value of each.
 
@@ -112,13 +104,11 @@ def learning_curves(
     curves : system -> a curve a seed. A list starts at epoch 1; a Series brings its epochs. Where
         seeds have different epochs, the mean is over those that have the epoch.
     flat : system without epochs -> its score, drawn as a dashed line; None is left out.
-    title : of the figure.
-    score : what is on the vertical axis.
     colors : system -> colour, so that pictures agree; by default in the order given.
     """
     flat = {name: value for name, value in (flat or {}).items() if value is not None}
     colors = series_colors([*curves, *flat]) | dict(colors or {})
-    ax = new_axes(7.6, max(4.2, 1.2 + 0.24 * (len(curves) + len(flat))), title)
+    ax = new_axes(7.6, max(4.2, 1.2 + 0.24 * (len(curves) + len(flat))), "Learning curves")
     drawn = []  # last value, line
     for name, seeds in curves.items():
         table = pd.DataFrame(dict(enumerate(map(_by_epoch, seeds)))).dropna(how="all")
@@ -132,7 +122,7 @@ def learning_curves(
     for name, value in flat.items():
         line = ax.axhline(value, color=colors[name], lw=1.4, ls=(0, (5, 2)), label=name)
         drawn.append((value, line))
-    ax.set(ylim=(0, 1.02), ylabel=score)
+    ax.set(ylim=(0, 1.02), ylabel="Macro F1 of the classifier on ATAC cells")
     drawn.sort(key=lambda pair: -pair[0])
     labels = [f"{line.get_label()}  {value:.2f}" for value, line in drawn]
     legend_outside(ax, [line for _, line in drawn], labels)
@@ -147,21 +137,20 @@ def _by_epoch(values: Sequence[float] | pd.Series) -> pd.Series:
 
 
 @in_house_style
-def loss_curves(history: pd.DataFrame, title: str = "Losses by epoch") -> Figure:
+def loss_curves(history: pd.DataFrame) -> Figure:
     """Draw one small panel a loss.
 
     Parameters
     ----------
     history : a row an epoch and a column a loss. The epochs are in a column 'epoch' or else counted
         from 1; columns that are not numbers or hold none are left out.
-    title : of the figure.
     """
     epochs = history["epoch"] if "epoch" in history else np.arange(1, len(history) + 1)
     losses = history.drop(columns="epoch", errors="ignore").select_dtypes("number")
     losses = losses.set_axis(pd.Index(epochs)).dropna(axis=1, how="all")
     columns = max(1, min(3, losses.shape[1]))
     rows = max(1, -(-losses.shape[1] // columns))
-    figure = new_figure(3.5 * columns, 0.5 + 2.3 * rows, title)
+    figure = new_figure(3.5 * columns, 0.5 + 2.3 * rows, "Losses by epoch")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, name in zip(axes, losses, strict=False):
         _lines(ax, losses[name].dropna(), PALETTE[0])
@@ -172,21 +161,16 @@ def loss_curves(history: pd.DataFrame, title: str = "Losses by epoch") -> Figure
 
 
 @in_house_style
-def confidence_histogram(
-    confidence: np.ndarray,
-    correct: np.ndarray | None = None,
-    title: str = "Confidence of the labels given to ATAC cells",
-) -> Figure:
+def confidence_histogram(confidence: np.ndarray, correct: np.ndarray | None = None) -> Figure:
     """Draw how sure the labels are, split into right and wrong ones where that is known.
 
     Parameters
     ----------
     confidence : [A] in [0, 1].
     correct : [A] bool, or None without truth.
-    title : of the figure.
     """
     confidence = np.asarray(confidence, dtype=float)
-    ax = new_axes(7.2, 3.8, title)
+    ax = new_axes(7.2, 3.8, "Confidence of the labels given to ATAC cells")
     groups, colors, names = [confidence], [PALETTE[0]], None
     if correct is not None:
         check_lengths("confidence_histogram", confidence=confidence, correct=correct)
@@ -203,16 +187,15 @@ def confidence_histogram(
 
 
 @in_house_style
-def type_shares(shares: pd.DataFrame, title: str = "Share of each type") -> Figure:
+def type_shares(shares: pd.DataFrame) -> Figure:
     """Draw the shares of each type in both modalities, the largest at the top.
 
     Parameters
     ----------
     shares : [types, (rna, atac)] in [0, 1].
-    title : of the figure.
     """
     shares = shares.loc[shares.max(axis=1).sort_values().index]
-    ax = new_axes(7.2, 1.5 + 0.36 * len(shares), title)
+    ax = new_axes(7.2, 1.5 + 0.36 * len(shares), "Share of each type")
     places, height = np.arange(len(shares)), 0.38
     series = {"RNA cells": ("rna", PALETTE[0]), "ATAC cells, estimated": ("atac", PALETTE[5])}
     for side, (name, (column, color)) in zip((0.5, -0.5), series.items(), strict=True):

@@ -25,9 +25,9 @@ from scadv_tf.evaluation.finding import (
     by_level,
     joined,
 )
+from scadv_tf.evaluation.labelled_cells import Labels, as_text, coded
 from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
-from scadv_tf.evaluation.metrics import Labels, as_text, coded
 from scadv_tf.naming import ATAC
 
 # Half of the barcodes without data: no tissue gives that, an unfiltered matrix ten times as many.

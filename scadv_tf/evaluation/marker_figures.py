@@ -18,11 +18,7 @@ LARGEST = 110  # points squared, of a gene that is open in as many cells as any
 
 
 @in_house_style
-def marker_dots(
-    dots: pd.DataFrame,
-    title: str = "Marker genes of the RNA types in the ATAC cells",
-    has: str = "with the gene open",
-) -> Figure:
+def marker_dots(dots: pd.DataFrame, has: str) -> Figure:
     """Draw the activity of each type's markers in the cells called each type.
 
     A dot is as large as the share of cells in which the gene is open, and as dark as its mean
@@ -31,7 +27,6 @@ def marker_dots(
     Parameters
     ----------
     dots : a row a marker and a called type, see `MarkerCheck.dots`.
-    title : of the figure.
     has : what the cells of the share are, see `scadv_tf.data.measures.Kind`.
     """
     from matplotlib.patches import Rectangle
@@ -42,7 +37,8 @@ def marker_dots(
     x = np.array([place[pair] for pair in zip(dots["type"], dots["gene"], strict=True)], dtype=int)
     y = np.array([rows.index(name) for name in dots["cells"]], dtype=int)
     left = 0.09 * max(map(len, rows), default=0)
-    ax = new_axes(2.6 + left + SQUARE * len(columns), 1.9 + SQUARE * 1.2 * len(rows), title)
+    size = 2.6 + left + SQUARE * len(columns), 1.9 + SQUARE * 1.2 * len(rows)
+    ax = new_axes(*size, "Marker genes of the RNA types in the ATAC cells")
     most = max(dots["open"].max(), 1e-9) if len(dots) else 1.0
     points = ax.scatter(
         x, y, s=LARGEST * dots["open"] / most, c=_scaled(dots["activity"], x), cmap="Blues",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.evaluation.html_parts import bullets, section, table
-from scadv_tf.evaluation.metrics import stratified_sample
+from scadv_tf.evaluation.labelled_cells import stratified_sample
 from scadv_tf.evaluation.style import type_colors
 from scadv_tf.naming import ATAC, named
 

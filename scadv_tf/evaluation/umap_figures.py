@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.evaluation.metrics import (
+from scadv_tf.evaluation.labelled_cells import (
     Labels,
     as_text,
     check_finite,

@@ -17,7 +17,7 @@ LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number
 LARGEST_STANDARDISED = 1e8  # the squares of so large values are numbers in single precision
 
 
-def checked_dense(counts: tf.Tensor, genes: int, levels: bool = False) -> tf.Tensor:
+def checked_dense(counts: tf.Tensor, genes: int, levels: bool) -> tf.Tensor:
     """Counts [B, G] of at least one cell, none negative, infinite or above `LARGEST_COUNT`.
 
     Parameters
@@ -58,11 +58,7 @@ def checked_standardised(values: tf.Tensor, genes: int) -> tf.Tensor:
     sound = tf.abs(values) <= LARGEST_STANDARDISED  # NaN compares false
     with _after(
         _require(tf.shape(values)[0] > 0, f"No cell was given: {expected}", tf.shape(values)),
-        _require(
-            tf.reduce_all(sound),
-            f"A value is too large or not a number: {expected}",
-            tf.boolean_mask(values, ~sound)[:3],
-        ),
+        _require_each(sound, f"A value is too large or not a number: {expected}", values),
     ):
         return tf.identity(values)
 
@@ -134,11 +130,11 @@ def checked_batches(batch: tf.Tensor, cells: tf.Tensor, batches: int) -> tf.Tens
             "Wrong number of batches: expected one for each cell",
             tf.size(batch),
         ),
-        _require(
-            tf.reduce_all(there),
+        _require_each(
+            there,
             f"A batch is out of range: expected -1 (another batch) to {batches - 1}, in the order "
             "of manifest.json",
-            tf.boolean_mask(batch, ~there)[:3],
+            batch,
         ),
     ):
         return tf.one_hot(batch, batches)
@@ -154,30 +150,25 @@ def _same_length(given: tf.Tensor, cells: tf.Tensor) -> tf.Operation | None:
 
 def _inside(indices: tf.Tensor, size: int, what: str, largest: str) -> tf.Operation | None:
     inside = (indices >= 0) & (indices < size)
-    return _require(
-        tf.reduce_all(inside),
-        f"{what} is out of range: expected 0 to {largest}",
-        tf.boolean_mask(indices, ~inside)[:3],
-    )
+    return _require_each(inside, f"{what} is out of range: expected 0 to {largest}", indices)
 
 
 def _counts_are_sound(counts: tf.Tensor, expected: str) -> tf.Operation | None:
     # One pass over the counts: NaN compares false, and infinity is above the largest.
     sound = (counts >= 0) & (counts <= LARGEST_COUNT)
-    return _require(
-        tf.reduce_all(sound),
-        f"A count is negative, above {LARGEST_COUNT:g} or not a number: {expected}",
-        tf.boolean_mask(counts, ~sound)[:3],
-    )
+    message = f"A count is negative, above {LARGEST_COUNT:g} or not a number: {expected}"
+    return _require_each(sound, message, counts)
 
 
 def _levels_are_sound(levels: tf.Tensor, expected: str) -> tf.Operation | None:
     sound = (levels == 0) | ((levels >= FULL) & (levels <= NONE))
-    return _require(
-        tf.reduce_all(sound),
-        f"A value is no level, or a gene of a cell was given twice: {expected}",
-        tf.boolean_mask(levels, ~sound)[:3],
-    )
+    message = f"A value is no level, or a gene of a cell was given twice: {expected}"
+    return _require_each(sound, message, levels)
+
+
+def _require_each(sound: tf.Tensor, message: str, values: tf.Tensor) -> tf.Operation | None:
+    """Tells the first values that are not sound; bool, as many."""
+    return _require(tf.reduce_all(sound), message, tf.boolean_mask(values, ~sound)[:3])
 
 
 def _require(condition: tf.Tensor, message: str, received: tf.Tensor) -> tf.Operation | None:

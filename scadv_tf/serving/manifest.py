@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scadv_tf.client.assets import FORMAT
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.naming import ATAC, named
 
 if TYPE_CHECKING:
@@ -145,14 +146,14 @@ def _scores(content: dict) -> list[str]:
     scores = content["scores"]
     found = {
         f"{name} of the labels of the ATAC cells ({route})": scores[route][name]
-        for route in ("label_transfer", "classifier")
+        for route in (HEADLINE, "classifier")
         if scores.get(route)
         for name in SCORES
     }
     for name in ("calibration_error", "modality_mixing", "silhouette_umap"):
         found[name] = scores.get(name)
     known = {n.replace("_", " "): f"{v:.3f}" for n, v in found.items() if v is not None}
-    if scores.get("label_transfer"):
+    if scores.get(HEADLINE):
         note = "On the ATAC cells of the training, whose labels took no part in it."
     elif content["types"]:
         note = "Labels of ATAC cells were not known: nothing is said about their accuracy."

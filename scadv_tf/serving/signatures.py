@@ -100,7 +100,7 @@ def _entries(*names: str, values: bool) -> list[tf.TensorSpec]:
 _NUMBER = tf.TensorSpec((), tf.int64, "number_of_cells")
 
 
-def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int = 0) -> Callable:
+def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int) -> Callable:
     @_graph([*_entries("cell_index", "gene_index", values=True), _NUMBER, *_batch(batches)])
     def signature(
         cell_index: tf.Tensor,
@@ -116,7 +116,7 @@ def _sparse(model: ServedModel, annotate: Callable, modality: str, batches: int 
     return signature
 
 
-def _with_peaks(model: ServedModel, annotate: Callable, batches: int = 0) -> Callable:
+def _with_peaks(model: ServedModel, annotate: Callable, batches: int) -> Callable:
     @_graph(
         [
             *_entries("cell_index", "gene_index", values=True),

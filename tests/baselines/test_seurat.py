@@ -123,12 +123,6 @@ def test_a_failure_of_r_is_quoted(tissue, rscript):
     assert "line 50" not in str(caught.value)
 
 
-def test_r_is_stopped_when_its_time_is_up(tissue, rscript):
-    rscript("exec sleep 60")
-    with pytest.raises(InputError, match=r"within 0\.1 seconds"):
-        seurat.seurat(tissue.data, seed=0, timeout=0.1)
-
-
 def test_labels_are_needed(tissue):
     with pytest.raises(InputError, match="label_key"):
         seurat.seurat(replace(tissue.data, rna_labels=None), seed=0)

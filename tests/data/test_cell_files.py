@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from reading import read_modality
 from scipy import sparse
 
 from scadv_tf.data import spill, stored_matrices
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.mtx_cells import mtx_entries
-from scadv_tf.data.readers import read_modality
 from scadv_tf.data.sound_counts import LARGEST_COUNT
 from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.errors import InputError

@@ -8,12 +8,13 @@ import re
 import numpy as np
 import pytest
 from anndata import AnnData
+from reading import read_modality
 from scipy import sparse
 from scipy.io import mmwrite
 
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.gene_activity import peak_intervals
-from scadv_tf.data.readers import read_modality, stored
+from scadv_tf.data.readers import stored
 from scadv_tf.errors import InputError
 
 COUNTS = np.array([[1, 0, 2], [0, 3, 0]])

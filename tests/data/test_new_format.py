@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from reading import read_modality
 from scipy import sparse
 
 from scadv_tf.data import cell_files
 from scadv_tf.data.cell_files import open_cells
-from scadv_tf.data.readers import read_modality, stored
+from scadv_tf.data.readers import stored
 from scadv_tf.data.stored_cells import StoredCells
 from scadv_tf.data.stored_matrices import DenseRows
 from scadv_tf.errors import InputError

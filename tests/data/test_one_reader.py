@@ -22,12 +22,13 @@ import pytest
 import zarr
 from anndata import AnnData
 from anndata.io import write_elem
+from reading import read_modality
 from scipy import sparse
 
 from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.readable import readable
-from scadv_tf.data.readers import read_modality, stored
+from scadv_tf.data.readers import stored
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.errors import InputError
 

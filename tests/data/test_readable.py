@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 from anndata import AnnData
+from reading import read_modality
 
 from scadv_tf.data.readable import readable
-from scadv_tf.data.readers import read_modality
 from scadv_tf.errors import InputError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from reading import read_modality
 from scipy import sparse
 
 from scadv_tf.data.features import feature_names
-from scadv_tf.data.readers import read_modality
 from scadv_tf.errors import InputError
 
 COUNTS = [[1, 0, 2], [0, 3, 0]]

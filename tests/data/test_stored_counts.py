@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from reading import read_modality
 from scipy import sparse
 
 from scadv_tf.data import stored_counts
@@ -18,7 +19,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, load_dataset
 from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import pair
-from scadv_tf.data.readers import StoredModality, read_modality
+from scadv_tf.data.readers import StoredModality
 from scadv_tf.data.readers import stored as left_on_disk
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.data.stored_cells import Called

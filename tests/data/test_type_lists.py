@@ -42,34 +42,34 @@ def as_given(argument: str) -> tuple[str, ...]:
     ],
 )
 def test_types_with_commas_need_no_quotes_and_may_have_them(argument, names):
-    assert types_of_list(as_given(argument), KNOWN, "--drop_types") == names
+    assert types_of_list(as_given(argument), KNOWN) == names
 
 
 def test_names_in_a_list_of_python_are_whole():
     known = ["B", "T", "T, B", "T,B"]
-    assert types_of_list(["T, B", "B"], known, "--drop_types") == ["T, B", "B"]
-    assert types_of_list(["T,B", "B"], known, "--drop_types") == ["T,B", "B"]
+    assert types_of_list(["T, B", "B"], known) == ["T, B", "B"]
+    assert types_of_list(["T,B", "B"], known) == ["T,B", "B"]
 
 
 def test_a_list_of_several_meanings_asks_for_quotes():
     known = ["T", "B", "T, B", "NK"]
     with pytest.raises(InputError, match="read in several ways") as error:
-        types_of_list(as_given("NK,T,B"), known, "--drop_types")
+        types_of_list(as_given("NK,T,B"), known)
     assert error.value.received == (
         '--drop_types=NK,T,B, which may be NK and T and B, or NK and "T, B"'
     )
     assert """--drop_types='"T, B"'""" in error.value.advice
-    assert types_of_list(as_given('"T, B"'), known, "--drop_types") == ["T, B"]
-    assert types_of_list(as_given("B,T"), known, "--drop_types") == ["B", "T"]
+    assert types_of_list(as_given('"T, B"'), known) == ["T, B"]
+    assert types_of_list(as_given("B,T"), known) == ["B", "T"]
 
 
 def test_what_is_not_known_is_named_and_quotes_are_told_where_they_may_help():
     with pytest.raises(InputError, match="no cell has the type CD8-positive, which") as error:
-        types_of_list(as_given("CD8-positive,Mis"), KNOWN, "--drop_types")
+        types_of_list(as_given("CD8-positive,Mis"), KNOWN)
     assert f'"{LONG}", Mis, "T, B"' in error.value.expected
     assert "put quotes around a name with commas" in error.value.advice
     with pytest.raises(InputError, match="no cell has the type Treg, which"):
-        types_of_list(as_given(f"{LONG},Treg,B"), KNOWN, "--drop_types")
+        types_of_list(as_given(f"{LONG},Treg,B"), KNOWN)
     with pytest.raises(InputError) as error:
-        types_of_list(["x"], ["B", "T"], "--drop_types")
+        types_of_list(["x"], ["B", "T"])
     assert error.value.expected == "one of: B, T" and error.value.advice == "correct --drop_types"

@@ -11,7 +11,7 @@ import pytest
 from scadv_tf.data import rows
 from scadv_tf.data.rows import DiskRows, JoinedRows
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation import metrics
+from scadv_tf.evaluation import labelled_cells, metrics
 
 TRUTH = ["a", "a", "a", "b", "b", "c"]
 PREDICTED = ["a", "a", "b", "b", "new", "a"]
@@ -106,13 +106,15 @@ def test_coordinates_must_be_finite():
 
 def test_stratified_sample_keeps_shares_and_rare_types():
     labels = np.array(["common"] * 9000 + ["less"] * 990 + ["rare"] * 2)
-    cells = metrics.stratified_sample(labels, 1000, seed=3)
+    cells = labelled_cells.stratified_sample(labels, 1000, seed=3)
     assert len(set(cells)) == len(cells)
     names, counts = np.unique(labels[cells], return_counts=True)
     assert dict(zip(names, counts, strict=True)) == {"common": 900, "less": 99, "rare": 1}
-    np.testing.assert_array_equal(cells, metrics.stratified_sample(labels, 1000, seed=3))
-    assert not np.array_equal(cells, metrics.stratified_sample(labels, 1000, seed=4))
-    np.testing.assert_array_equal(metrics.stratified_sample(labels, 9992, seed=3), range(9992))
+    np.testing.assert_array_equal(cells, labelled_cells.stratified_sample(labels, 1000, seed=3))
+    assert not np.array_equal(cells, labelled_cells.stratified_sample(labels, 1000, seed=4))
+    np.testing.assert_array_equal(
+        labelled_cells.stratified_sample(labels, 9992, seed=3), range(9992)
+    )
 
 
 def test_mixing_worked_out_by_hand():
@@ -227,23 +229,23 @@ def test_calibration_error_edges():
 )
 def test_labels_become_text_with_nothing_for_what_is_missing(labels):
     expected = ["" if pd.isna(label) else str(label) for label in labels]
-    assert metrics.as_text(labels).tolist() == expected
+    assert labelled_cells.as_text(labels).tolist() == expected
 
 
 def test_what_is_text_already_is_not_copied():
     for labels in (np.array(["b", "a"]), np.array(["b", "a"], dtype=object)):
-        assert np.shares_memory(metrics.as_text(labels), labels)
+        assert np.shares_memory(labelled_cells.as_text(labels), labels)
 
 
 @pytest.mark.parametrize("at_once", [2, 100])
 def test_codes_of_labels(monkeypatch, at_once):
-    monkeypatch.setattr(metrics, "CODED_AT_ONCE", at_once)
+    monkeypatch.setattr(labelled_cells, "CODED_AT_ONCE", at_once)
     labels = ["t", "b", None, "t", "new"], np.array(["x", "b", "b"])
-    names, codes = metrics.coded(*labels)
+    names, codes = labelled_cells.coded(*labels)
     assert names.tolist() == ["", "b", "new", "t", "x"]
     assert [found.tolist() for found in codes] == [[3, 1, 0, 3, 2], [4, 1, 1]]
     assert {type(name) for name in names} == {str}
-    names, (codes,) = metrics.coded([])
+    names, (codes,) = labelled_cells.coded([])
     assert len(names) == len(codes) == 0
 
 
@@ -252,8 +254,8 @@ def test_a_stratified_sample_of_codes_is_that_of_their_names():
     names = np.array([f"{code:02d}" for code in range(12)])
     for cells in (codes, codes.astype(np.int8), codes.tolist()):
         np.testing.assert_array_equal(
-            metrics.stratified_sample(cells, 100, seed=1),
-            metrics.stratified_sample(names[codes], 100, seed=1),
+            labelled_cells.stratified_sample(cells, 100, seed=1),
+            labelled_cells.stratified_sample(names[codes], 100, seed=1),
         )
 
 
@@ -290,9 +292,9 @@ def test_rows_on_disk_must_be_finite(on_disk):
     latent[[3, 130, 299], [0, 1, 0]] = np.nan, np.inf, -np.inf
     latent[130, 0] = np.nan
     with pytest.raises(InputError, match="3 of 300 cells with NaN"):
-        metrics.check_finite("The latent space", on_disk(latent))
+        labelled_cells.check_finite("The latent space", on_disk(latent))
     with pytest.raises(InputError, match=r"shape \(4,\)"):
-        metrics.check_finite("The latent space", np.zeros(4))
+        labelled_cells.check_finite("The latent space", np.zeros(4))
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])

@@ -7,13 +7,19 @@ import pandas as pd
 import pytest
 
 from scadv_tf import InputError
-from scadv_tf.client.input_columns import gene_columns
+from scadv_tf.client.assets import assets_of
+from scadv_tf.client.input_columns import input_columns
 
 GENES = np.array(["CD3E", "MS4A1", "NKG7", "LYZ"])
 
 
 def var(*names, **columns) -> pd.DataFrame:
     return pd.DataFrame(columns, index=list(names))
+
+
+def gene_columns(table, genes):
+    """Which features add up to which genes of a model."""
+    return input_columns(table, "rna", assets_of(genes)).to_genes
 
 
 def picked(table, genes=GENES) -> list[list[float]]:
