@@ -16,8 +16,11 @@ with open(__file__) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
     import umap  # noqa: F401
 
+import anndata  # noqa: E402, F401
+import bioframe  # noqa: E402, F401
 import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
+import sklearn.cluster  # noqa: E402, F401
 import tensorflow  # noqa: E402, F401
 
 import scadv_tf.run_figures  # noqa: E402, F401

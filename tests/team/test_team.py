@@ -14,7 +14,7 @@ from scadv_tf.errors import InputError
 # The noise, which each replica draws by itself, is off. A batch has an even number of cells.
 ALIKE = (
     *("epochs=2", "batch_size=64", "noise=0.0", "cells=224"),
-    *("encoder_sizes=[32,16]", "generator_sizes=[16]"),
+    *("encoder_sizes=[16]", "generator_sizes=[16]"),
     *("modality_discriminator_sizes=[8]", "atac_discriminator_sizes=[16]"),
 )
 LOSSES = tuple(f"{name}={weight}" for name, weight in ALL_LOSSES.items())
@@ -46,7 +46,7 @@ def test_two_replicas_of_a_machine_train_what_one_trains(members):
 
 
 def test_a_team_of_one_trains_what_one_trains(members):
-    settings = ("epochs=1", "cells=100", "encoder_sizes=[8]")
+    settings = ("epochs=1", "cells=100", "encoder_sizes=[8]", "modality_adversarial=0.0")
     single = alone(members, *settings)
     team = members()
     team.start('strategy="mirrored"', *settings)
@@ -81,7 +81,7 @@ def test_two_workers_train_what_one_process_trains_though_one_is_lost_on_the_way
 
 def test_workers_with_other_settings_are_refused(members):
     team = members()
-    common = ("batch_size=64", "cells=200")
+    common = ("cells=60", "balance=false", "neighbors=1")
     team.start_workers(*common, own=(["epochs=2"], ["epochs=3"]))
     for code, output in team.wait():
         assert code == 2 and "The workers differ in data or settings" in output
