@@ -23,6 +23,7 @@ from scipy import sparse
 from scadv_tf.data import fragments, mtx_cells, scverse, tenx_h5
 from scadv_tf.data.anndata_cells import is_path, read_anndata
 from scadv_tf.data.features import feature_names, features_of, with_unique_names
+from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.data.levels import held_levels, largest_level, read_levels
 from scadv_tf.data.other_files import other_file
 from scadv_tf.data.readable import readable
@@ -260,7 +261,7 @@ def _hdf5(path: Path, stack: contextlib.ExitStack) -> h5py.File | None:
         return None
     with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401 (those who have it have files that need it)
-    return stack.enter_context(h5py.File(path, "r"))
+    return stack.enter_context(open_hdf5(path))
 
 
 def _is_called_hdf5(path: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import SparseRows
 from scadv_tf.data.tables import StoredText, is_group
@@ -57,9 +58,7 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
 
 def has_genomes(path: Path) -> bool:
     """Whether a file is such a one of Cell Ranger 2, or of several genomes."""
-    import h5py
-
-    with contextlib.suppress(OSError), h5py.File(path, "r") as file:
+    with contextlib.suppress(OSError), open_hdf5(path) as file:
         genomes = _genomes(file)
         if MATRIX in genomes:
             return bool(_genomes_of_features(file[MATRIX]))

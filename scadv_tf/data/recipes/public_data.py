@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scadv_tf.data.downloads import PublicFile, cache_folder, fetch
+from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.errors import InputError
 from scadv_tf.files import unfinished, whole_file
 from scadv_tf.folders import in_turn, scratch_folder
@@ -87,12 +88,10 @@ class PublicData:
 
 def _is_whole(path: Path) -> bool:
     """Whether a file was made, and is none that a power cut or a broken copy has left."""
-    import h5py
-
     if not path.exists():
         return False
     try:
-        with h5py.File(path, "r"):
+        with open_hdf5(path):
             return True
     except OSError as error:
         if error.errno is not None:
