@@ -326,8 +326,8 @@ class TrainingConfig(Checked):
         "semi_supervised",
         "Whether RNA labels are taught and transferred (semi_supervised), or none is taught or "
         "needed and one joint embedding comes of it (unsupervised). In the latter, losses that "
-        "need labels weigh 0, and defaults are smoothing_hops 0, contrastive and contrastive_rna "
-        "3, noise 1, temperature 0.3, epochs 20.",
+        "need labels weigh 0, and defaults are smoothing_hops 0, balance false, contrastive and "
+        "contrastive_rna 3, atac_adversarial and cycle 0.1, noise 1, temperature 0.3, epochs 20.",
         choices=("semi_supervised", "unsupervised"),
     )
     epochs: int = option(10, "Passes of Algorithm 1, each with both phases.", minimum=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -37,6 +39,13 @@ def _parsed(words: list[str]) -> list[str]:
         return parsed(words)
     except InputError as error:
         sys.exit(_refused(error))
+    except (SystemExit, BrokenPipeError):  # --help, which absl ends as if it had failed
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.exit(0)
+        # Who reads it, such as `head`, has seen enough; Python would try again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 def _run(main: Callable[[], None], unknown: list[str]) -> int:

@@ -23,3 +23,7 @@ def start() -> None:
     """The whole program."""
     scadv_flags.define()
     console.run_app(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -86,7 +86,8 @@ def test_each_program_calls_itself_by_the_name_that_started_it(tmp_path, name):
     assert f"\nscadv {name} " in head and f"\nscadv {name}:" in flags
     assert "train_main" not in head and "python" not in head
     wrong = scadv(tmp_path, name, "--no_such_flag")
-    assert wrong.returncode == 1 and "no_such_flag" in wrong.stderr
+    assert done.returncode == 0
+    assert wrong.returncode == 2 and "no_such_flag" in wrong.stderr
     assert "Traceback" not in done.stderr + wrong.stderr
 
 

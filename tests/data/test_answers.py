@@ -151,9 +151,11 @@ def test_some_cells_are_those_of_all(found):
 def test_latent_vectors_on_disk_go_into_an_anndata(found, tmp_path):
     rows = DiskRows(tmp_path / "latent", 2)
     rows[0:3] = found.latent
-    cells = anndata.AnnData(obs=pd.DataFrame({"scadv_label": "old"}, index=CELLS))
+    old = {"X_scadv_umap": np.ones((3, 2)), "X_umap": np.ones((3, 2))}
+    cells = anndata.AnnData(obs=pd.DataFrame({"scadv_label": "old"}, index=CELLS), obsm=old)
     module.replace(found, latent=rows).write_into(cells)
     np.testing.assert_array_equal(cells.obsm["X_scadv"], found.latent)
+    assert [*cells.obsm] == ["X_umap", "X_scadv"]  # a UMAP of the older answers is none of these
     assert cells.obs["scadv_label"].tolist() == ["T", "B", "NK"]
 
 
