@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from scadv_tf.data import hdf5_files
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.hdf5_files import HEAP, open_hdf5
 from scadv_tf.errors import InputError
@@ -54,6 +55,15 @@ def test_a_heap_that_leads_back_to_itself_is_refused(path, which, length):
         open_hdf5(path)
     with pytest.raises(InputError, match="could not be read"):
         open_cells(path, "rna")
+
+
+@pytest.mark.parametrize("block", [1, 7, 8, 100])
+def test_heaps_are_found_wherever_the_file_is_cut_into_blocks(path, monkeypatch, block):
+    monkeypatch.setattr(hdf5_files, "BLOCK", block)
+    content = b"GC" + HEAP + b"O" + HEAP * 2 + b"GCOL"
+    path.write_bytes(content)
+    with open(path, "rb") as file:
+        assert [*hdf5_files._places(file, HEAP)] == [2, 11, 19]
 
 
 def test_other_files_are_left_to_hdf5(path):
