@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,19 +122,26 @@ def load_dataset(
             received=f"--dataset={name}",
             advice="choose one of them; your own files: --rna=FILE --atac=FILE --label_key=KEY",
         )
-    not_read = ("rna", "atac", *BESIDE) if name == "synthetic" else ("rna", "atac")
-    own_files = [f"--{k}={getattr(source, k)}" for k in not_read if getattr(source, k)]
-    own_files += [f"{name}={type(cells).__name__}" for name, cells in given.items()]
-    if own_files and name != CUSTOM:
-        raise InputError(
-            what=f"the data set '{name}' brings its own cells",
-            expected=" and ".join(f"no --{k}" for k in not_read) + f" with --dataset={name}",
-            received=" ".join(own_files),
-            advice="for your own files use --dataset=custom; for this data set leave them out",
-        )
+    if name != CUSTOM:
+        _refuse_files(name, source, ("rna", "atac"), given)
     if source.genome and not source.genes:
         embedded_genome(source.genome)  # fails before any long work
     return load(source, given) if given else _RECIPES[name](source)
+
+
+def _refuse_files(
+    name: str, source: DatasetSource, settings: Sequence[str], given: Given | None = None
+) -> None:
+    """Refuses what these settings name, of a data set that would not look at it."""
+    files = [f"--{k}={getattr(source, k)}" for k in settings if getattr(source, k)]
+    files += [f"{k}={type(cells).__name__}" for k, cells in (given or {}).items()]
+    if files:
+        raise InputError(
+            what=f"the data set '{name}' brings its own cells",
+            expected=" and ".join(f"no --{k}" for k in settings) + f" with --dataset={name}",
+            received=" ".join(files),
+            advice="for your own files use --dataset=custom; for this data set leave them out",
+        )
 
 
 def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
@@ -308,6 +315,7 @@ def _synthetic(source: DatasetSource) -> LabelledPair:
     """Two modalities of one simulated tissue, through the same route as files."""
     from scadv_tf.data.synthetic import simulate
 
+    _refuse_files("synthetic", source, BESIDE)
     rna, peaks, genes = simulate(
         source.synthetic_cells, difficulty=source.synthetic_difficulty, seed=source.seed
     )
