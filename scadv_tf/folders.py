@@ -120,8 +120,11 @@ def _new(folder: Path, prefix: str, stack: contextlib.ExitStack) -> Path | None:
     """A new folder, locked until the stack is closed, which removes it; None if it is gone."""
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     try:
-        _lock(stack.enter_context(_open(made, os.O_RDONLY)))
+        mark = stack.enter_context(_open(made, os.O_RDONLY))
+        _lock(mark)
     except (BlockingIOError, FileNotFoundError):
+        return None
+    if not _stands(mark, made):
         return None
     _held.add(made)
     stack.callback(_held.discard, made)
@@ -139,8 +142,7 @@ def _own_file(path: Path) -> Iterator[int]:
                     logger.warning("%s knows no locks: start no second run there", path.parent)
             except BlockingIOError as error:
                 raise _in_use(path) from error
-            # Its holder may have removed it between opening and locking.
-            if not path.exists() or not os.path.samestat(os.fstat(mark), path.stat()):
+            if not _stands(mark, path):
                 continue
             _held.add(path)
             try:
@@ -175,6 +177,15 @@ def _lock(mark: int, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> bool:
             return False
         raise
     return True
+
+
+def _stands(mark: int, path: Path) -> bool:
+    """Whether what is locked is still there: its holder before may have removed it, between its
+    opening and its locking."""
+    try:
+        return os.path.samestat(os.fstat(mark), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _in_use(path: Path) -> InputError:

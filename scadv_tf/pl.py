@@ -123,7 +123,7 @@ def shares(cells: AnnData | MuData) -> Axes:
     adata = _one(cells)
     notes = _notes(adata)
     if "type_shares" not in notes:
-        raise _not_there("type_shares in uns['scadv']", "labels were taught")
+        raise _not_there("type_shares in uns['scadv']", "labels were taught", "label_key")
     return _axes(figures.type_shares(notes["type_shares"]), adata)[0]
 
 
@@ -137,7 +137,7 @@ def markers(cells: AnnData | MuData) -> Axes:
     adata = _one(cells)
     found = _notes(adata).get("diagnosis", {})
     if "marker_dots" not in found:
-        raise _not_there("marker_dots in uns['scadv']['diagnosis']", "labels were taught")
+        raise _not_there("marker_dots in uns['scadv']['diagnosis']", "labels were taught", "label_key")
     has = _measure(adata).of_kind.has
     return _axes(marker_dots(found["marker_dots"], has=has), adata)[0]
 
@@ -163,7 +163,7 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
     adata = _one(cells)
     history = _notes(adata)["history"]
     if "macro_f1" not in history:
-        raise _not_there("macro_f1 in the history", "types of the ATAC cells were known")
+        raise _not_there("macro_f1 in the history", "types of ATAC cells were known", "atac_label_key")
     curve = figures.learning_curve({"classifier": history["macro_f1"].to_numpy()})
     return _axes(curve, adata)[0]
 
@@ -242,7 +242,8 @@ def _said(adata: AnnData) -> Mapping[str, Any]:
 
 def _column(adata: AnnData, name: str) -> pd.Series:
     if name not in adata.obs:
-        raise _not_there(f"obs['{name}']", "the cells were integrated with labels")
+        argument = "label_key" if _said(adata) else ""
+        raise _not_there(f"obs['{name}']", "the cells were integrated with labels", argument)
     return adata.obs[name]
 
 
@@ -277,12 +278,14 @@ def _types(adata: AnnData) -> np.ndarray:
     return labels_of(adata.obs, key if key in adata.obs else "", notes["modality"])
 
 
-def _not_there(what: str, when: str) -> InputError:
+def _not_there(what: str, when: str, argument: str = "") -> InputError:
+    """What an integration writes only if so asked, by an argument; or what any would have."""
+    given = "Give the AnnData that scadv_tf.integrate wrote into: model.rna, model.atac."
     return InputError(
         what=f"The cells have no {what}.",
         expected=f"what scadv_tf.integrate writes where {when}",
         received=f"no {what}",
-        advice="Give the AnnData that scadv_tf.integrate wrote into: model.rna, model.atac.",
+        advice=f"Integrate with {argument}=… of a column that has them." if argument else given,
     )
 
 

@@ -164,7 +164,7 @@ def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
 
         def on_train_begin(self, logs: dict | None = None) -> None:
             self.start, self.first = time.perf_counter(), True
-            logger.info("  %d epochs of %d steps", epochs, steps)
+            logger.info("  %d epoch%s of %d steps", epochs, "s" * (epochs != 1), steps)
             logger.debug("  %s", MODEL_BUILT)
             self.bar = _bar(total=epochs * steps, unit="step", desc="training")
 

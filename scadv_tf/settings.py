@@ -64,7 +64,7 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
             what=f"The setting {field.name} has the wrong type.",
             expected=f"a value like {NAMES if field.default == () else field.default!r}",
             received=f"{field.name}={value!r}",
-            advice=f"Give --{field.name} as the help text shows.",
+            advice=f"Give it such a value; --help tells of the flag --{field.name}.",
         )
 
 

@@ -76,6 +76,25 @@ def test_scratch_of_a_living_process_is_not_taken_for_left(tmp_path, other_run):
         assert len(others) == 1 and names_in(others[0]) == ["sorted"]
 
 
+def test_scratch_that_another_took_for_left_between_its_opening_and_its_locking_is_made_anew(
+    tmp_path, monkeypatch
+):
+    """The other had it locked, removed it and gave the lock back: what is locked is no more."""
+    lock, gone = folders._lock, []
+
+    def after_the_other(mark):
+        if not gone:
+            gone.extend(tmp_path.iterdir())
+            gone[0].rmdir()
+        return lock(mark)
+
+    monkeypatch.setattr(folders, "_lock", after_the_other)
+    with scratch_folder(tmp_path) as scratch:
+        assert scratch.is_dir() and [scratch] != gone
+        (scratch / "sorted").touch()
+    assert names_in(tmp_path) == []
+
+
 @pytest.mark.parametrize("failure", [None, ValueError, KeyboardInterrupt])
 def test_lock_and_scratch_go_at_the_end(tmp_path, failure):
     try:
