@@ -69,7 +69,8 @@ def one_run(folder: Path) -> Iterator[None]:
         os.write(mark, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
         remove_leftovers(folder, SCRATCH)
         for path in unfinished(folder):
-            path.unlink(missing_ok=True)
+            if path.parent == folder or not (path.parent / LOCK).exists():  # another's own
+                path.unlink(missing_ok=True)
         yield
 
 

@@ -69,6 +69,15 @@ def test_a_killed_run_keeps_nobody_out_and_leaves_nothing(tmp_path, other_run):
     assert names_in(tmp_path / "figures") == [".part-of-the-user"]
 
 
+def test_what_another_run_writes_in_a_folder_within_stays(tmp_path):
+    within = tmp_path / "pbmc"
+    within.mkdir()
+    with one_run(within), whole_file(within / "a.csv") as part:
+        part.touch()
+        with one_run(tmp_path):
+            assert part.exists()
+
+
 @pytest.mark.slow
 def test_scratch_of_a_living_process_is_not_taken_for_left(tmp_path, other_run):
     with scratch_folder(tmp_path) as scratch:
