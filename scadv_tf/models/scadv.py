@@ -6,6 +6,7 @@ The milestone-2 model and the ablations are choices of loss weights, not other c
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,23 @@ from scadv_tf.models.replicas import replica_count, summed
 from scadv_tf.models.representation import REPRESENTATION
 
 PHASES = (REPRESENTATION, ALIGNMENT)
+
+
+def _one_graph_a_modality(method: Callable) -> Callable:
+    """A method of the features of cells and their modality as a graph, for any number of cells.
+
+    Left to itself, TensorFlow would trace it anew for the second number.
+    """
+    # Nothing in it branches on tensors, and autograph would take seconds to find that out.
+    graphs = tf.function(method, autograph=False)
+
+    @functools.wraps(method)
+    def called(self: ScAdv, features: np.ndarray | tf.Tensor, modality: str) -> Any:
+        cells = tf.TensorSpec((None, self.feature_size), tf.float32)
+        graph = graphs.__get__(self, type(self)).get_concrete_function(cells, modality)
+        return graph(tf.convert_to_tensor(features, tf.float32))
+
+    return called
 
 
 @keras.saving.register_keras_serializable(package="scadv_tf")
@@ -126,14 +144,13 @@ class ScAdv(keras.Model):
         """Logits [B, K] of cells of one modality."""
         return self.classifier(self.encoder(expression, modality=modality, training=training))
 
-    # Nothing in them branches on tensors, and autograph would take seconds to find that out.
-    @tf.function(reduce_retracing=True, autograph=False)
+    @_one_graph_a_modality
     def encode(self, features: tf.Tensor, modality: str) -> tf.Tensor:
         """What the model says of cells, given by features [B, D]: what `Readout.call` returns."""
         latent = self.encoder.encode(features, modality)
         return self.readout(latent, self.classifier(latent), features, modality=modality)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @_one_graph_a_modality
     def classify(self, features: tf.Tensor, modality: str) -> tf.Tensor:
         """The probabilities [B, K] of that answer alone, without the maps of latent vectors."""
         logits = self.classifier(self.encoder.encode(features, modality))
