@@ -137,7 +137,9 @@ def markers(cells: AnnData | MuData) -> Axes:
     adata = _one(cells)
     found = _notes(adata).get("diagnosis", {})
     if "marker_dots" not in found:
-        raise _not_there("marker_dots in uns['scadv']['diagnosis']", "labels were taught", "label_key")
+        raise _not_there(
+            "marker_dots in uns['scadv']['diagnosis']", "labels were taught", "label_key"
+        )
     has = _measure(adata).of_kind.has
     return _axes(marker_dots(found["marker_dots"], has=has), adata)[0]
 
@@ -163,7 +165,9 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
     adata = _one(cells)
     history = _notes(adata)["history"]
     if "macro_f1" not in history:
-        raise _not_there("macro_f1 in the history", "types of ATAC cells were known", "atac_label_key")
+        raise _not_there(
+            "macro_f1 in the history", "types of ATAC cells were known", "atac_label_key"
+        )
     curve = figures.learning_curve({"classifier": history["macro_f1"].to_numpy()})
     return _axes(curve, adata)[0]
 

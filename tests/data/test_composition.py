@@ -9,6 +9,7 @@ import pytest
 from preprocessing_twins import settings
 from scipy import sparse
 
+from scadv_tf.data import composition
 from scadv_tf.data.composition import (
     FEWEST_CELLS,
     LARGEST_FACTOR,
@@ -17,6 +18,7 @@ from scadv_tf.data.composition import (
     Balance,
     Composition,
     balanced,
+    branches,
 )
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess
 from scadv_tf.data.neighbor_lists import NeighborLists
@@ -253,6 +255,71 @@ def test_cells_of_one_composition_keep_nearly_equal_weights():
     same = Pair(drawn.values | {"atac": atac}, drawn.labels | {"atac": labels})
     for values in same.balance().weights.values():
         np.testing.assert_allclose(values, 1, atol=0.02)
+
+
+# From several beginnings.
+
+
+def test_branches_by_hand():
+    """Types 4 and 1 are joined first, then type 0; type 7 has too few cells to be missed."""
+    place = {4: 0.0, 1: 1.0, 0: 4.0, 7: 20.0}
+    labels = np.repeat([4, 1, 0, 7], [30, 25, 35, 10])
+    features = np.array([[place[code], 0] for code in labels])
+    found = {tuple(sorted(branch)) for branch in branches(features, labels)}
+    assert found == {(4,), (1,), (0,), (1, 4), (0, 1, 4)}
+    assert branches(features[:30], labels[:30]) == []
+
+
+def test_a_branch_without_which_too_few_cells_are_left_is_none():
+    labels = np.repeat([0, 1], [91, 9])
+    assert branches(np.arange(100.0)[:, None], labels) == []
+
+
+KINDS = np.array([0, 1, 2, 2, 2, 2])  # of six types: four are of one kind, as those of T cells
+KIND_CELLS = np.array([300, 150, 140, 140, 140, 130])
+
+
+def of_kinds(atac_cells: list[int], seed: int = 0, genes: int = 60) -> Pair:
+    """RNA cells of three kinds, and so many ATAC cells of each type, measured otherwise."""
+    random = np.random.default_rng(seed)
+    kinds = random.normal(size=(3, genes))
+    centers = kinds[KINDS] + 0.4 * random.normal(size=(TYPES - 2, genes))
+    counts = KIND_CELLS, atac_cells
+    labels = {
+        m: np.repeat(np.arange(TYPES - 2), n) for m, n in zip(MODALITIES, counts, strict=True)
+    }
+    values = {m: centers[at] + random.normal(size=(len(at), genes)) for m, at in labels.items()}
+    values["atac"] += random.normal(size=centers.shape)[labels["atac"]]
+    return Pair(values, labels)
+
+
+def guessed_shares(pair: Pair) -> np.ndarray:
+    cells = pair.cells("atac")
+    return balanced(pair.features_of, pair.labels["rna"], TYPES - 2, None, cells)[0].atac_shares
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kind_that_most_rna_cells_are_of_is_not_found_where_it_lacks(seed, monkeypatch):
+    pair = of_kinds([430, 70, 0, 0, 0, 0], seed)
+    assert guessed_shares(pair)[2:].sum() < 0.05
+    monkeypatch.setattr(composition, "branches", lambda *_: [])
+    assert guessed_shares(pair)[2:].sum() > 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cells_of_one_kind_are_not_surely_taken_for_others(seed, monkeypatch):
+    """Without that kind, all would be of another, beyond doubt."""
+    pair = of_kinds([0, 0, 125, 125, 125, 125], seed)
+    assert guessed_shares(pair)[2:].sum() > 0.7
+    monkeypatch.setattr(composition, "AS_CLOSE", 0.0)
+    assert guessed_shares(pair)[2:].sum() < 0.1
+
+
+def test_samples_that_are_alike_begin_with_equal_weights(monkeypatch):
+    pair = of_kinds([150, 75, 70, 70, 70, 65])
+    found = guessed_shares(pair)
+    monkeypatch.setattr(composition, "branches", lambda *_: [])
+    np.testing.assert_array_equal(found, guessed_shares(pair))
 
 
 def test_nothing_is_drawn_at_random(pair, balance):
