@@ -13,6 +13,7 @@ from scipy import sparse
 
 from scadv_tf.comparison.systems import ComparisonConfig
 from scadv_tf.config import DataConfig, RunConfig
+from scadv_tf.data import preprocessing
 from scadv_tf.data.matching_report import MatchingReport
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
@@ -286,3 +287,19 @@ def test_the_table_has_means_worst_cases_and_the_difference():
     assert shift_table.mean_line_of("cells_100", rows, ["scadv", "svm"], "pbmc") == {
         "dataset": "pbmc", "row": "cells_100", "mean_macro_f1": {"scadv": 0.6, "svm": 0.5}
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_sorted_cells_are_known_for_what_they_are():
+    """Myeloid cells alone beside the RNA of all blood: begun with equal weights, T cells are found
+    among them."""
+    config = RunConfig.of(dataset="pbmc")
+    data, truth = read(config)
+    kept = np.flatnonzero(truth.labels == "Myeloid")
+    data, truth = shifts.chosen_cells(data, truth, np.arange(len(data.rna_cells)), kept)
+    cells = preprocessing.fit(data, config.preprocessing, 0)
+    guessed = cells.balance.guess.voted(cells.features["atac"], cells.neighbors).argmax(axis=1)
+    labels = truth.coarsen(np.array(data.types)[guessed])
+    assert np.mean(labels == "Myeloid") > 0.9
+    shares = dict(zip(data.types, cells.balance.composition.atac_shares, strict=True))
+    assert shares["CD14+ Mono"] + shares["FCGR3A+ Mono"] + shares["DC"] > 0.9
