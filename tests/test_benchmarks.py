@@ -261,3 +261,34 @@ def test_bench_fragments_counts_them_and_says_how_fast():
     assert abs(found["fragments_a_second"] / rate - 1) < 0.1
     # What the libraries take depends on the process that it was forked from.
     assert 0 <= found["peak_memory_mb"] - found["memory_before_mb"] < 250
+
+
+def test_crossed_pairs_have_the_groups_that_both_sides_know(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import crossed_pairs
+
+    for path, column, names in (
+        ("pbmc/rna", "cell_type", ["FCGR3A+ Mono", "CD8 T", "NK"]),
+        ("pbmc/atac_peaks", "cell_type_broad", ["T/NK", "B", "Myeloid"]),
+        ("pbmc_nuclei/rna", "cell_type", ["CD8 Naive", "cDC", "Memory B"]),
+        ("pbmc_nuclei/atac_gene_activity", "cell_type", ["CD8 Naive", "CD8 TEM_1", "pDC"]),
+        ("bone_marrow/atac_peaks", "cell_type", ["B", "novel: 01_HSC", "NK"]),
+    ):
+        file = (tmp_path / "data" / path).with_suffix(".h5ad")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cells = anndata.AnnData(np.ones((3, 2), np.float32))
+        cells.obs[column] = names
+        cells.write_h5ad(file)
+    crossed_pairs.write_pairs(tmp_path / "data", tmp_path / "pairs")
+    found = {
+        path.stem: anndata.read_h5ad(path).obs["group"].tolist()
+        for path in (tmp_path / "pairs").iterdir()
+    }
+    assert found == {
+        "nuclei_pbmc_rna": ["T/NK", "Myeloid", "B"],
+        "nuclei_pbmc_atac": ["T/NK", "B", "Myeloid"],
+        "nuclei_marrow_rna": ["CD8 T", "DC", "B"],
+        "nuclei_marrow_atac": ["B", "NK"],
+        "pbmc_nuclei_rna": ["CD16 Mono", "CD8 T", "NK"],
+        "pbmc_nuclei_atac": ["", "CD8 T", ""],
+    }
