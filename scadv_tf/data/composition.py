@@ -39,7 +39,8 @@ LARGEST_FACTOR = 20.0  # of a weight: few cells must not stand for a whole type
 LEAST_BRANCH, LEAST_REST = 0.25, 0.1
 # What another beginning ends with counts if it has at most so much of the doubt that equal weights
 # end with, and at least so much of their closeness. Of samples whose types are known, most right
-# ends have 0.2 to 0.7 and 0.96 to 1.5, wrong ones at most 0.73 of the closeness (docs/decisions.md).
+# ends have 0.2 to 0.7 and 0.96 to 1.5, wrong ones at most 0.73 of the closeness (see
+# docs/decisions.md).
 FAR_SURER, AS_CLOSE = 0.75, 0.9
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
