@@ -21,9 +21,8 @@ from functools import partial
 from operator import attrgetter
 
 import numpy as np
-from scipy.special import entr
 
-from scadv_tf.data.linear_guess import Discriminant, LinearGuess
+from scadv_tf.data.linear_guess import Discriminant, LinearGuess, mean_entropy, type_means
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows
@@ -189,7 +188,8 @@ def branches(rna: np.ndarray, rna_labels: np.ndarray) -> list[np.ndarray]:
     codes, cells = np.unique(rna_labels, return_counts=True)
     if len(codes) < 2:
         return []
-    _, nodes = to_tree(linkage(_means(rna, rna_labels)[codes], "average"), rd=True)
+    means = type_means(rna, rna_labels, codes[-1] + 1)[codes]
+    _, nodes = to_tree(linkage(means, "average"), rd=True)
     members = [np.array(node.pre_order()) for node in nodes]
     shares = [cells[each].sum() / cells.sum() for each in members]
     return [
@@ -230,14 +230,6 @@ def _settled(
         atac_shares = smooth.mean(axis=0, dtype=np.float64)
         composition = Composition.of(rna_shares, atac_shares, *sizes)
         weights = composition.weights(rna_labels, smooth)
-    doubt = float(entr(probabilities).sum(axis=1).mean())
-    cosines = unit_rows(atac) @ unit_rows(_means(rna, rna_labels, types)).T
+    cosines = unit_rows(atac) @ unit_rows(type_means(rna, rna_labels, types)).T
     closeness = float((cosines * probabilities).sum(axis=1).mean())
-    return _Settled(composition, weights, doubt, closeness)
-
-
-def _means(features: np.ndarray, labels: np.ndarray, types: int = 0) -> np.ndarray:
-    """Mean features [K, D] of the cells of each type; 0 of one without cells."""
-    sums = np.zeros((max(types, labels.max() + 1), features.shape[1]))
-    np.add.at(sums, labels, features)
-    return sums / np.maximum(np.bincount(labels, minlength=len(sums)), 1)[:, None]
+    return _Settled(composition, weights, mean_entropy(probabilities), closeness)

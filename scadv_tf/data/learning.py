@@ -12,13 +12,12 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-from scipy.special import entr
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.batch_offsets import Design, memberships
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
-from scadv_tf.data.linear_guess import LinearGuess
+from scadv_tf.data.linear_guess import LinearGuess, mean_entropy
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
@@ -125,7 +124,7 @@ def _guessed_types(
         preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
         assert balance is not None  # there are labels and components
         features = preprocessor.features(means["atac"], "atac", shares)
-        doubt = float(entr(balance.guess(features)).sum(axis=1).mean())
+        doubt = mean_entropy(balance.guess(features))
         return balance.guess.voted(features, lists), doubt
 
     found = []

@@ -46,6 +46,24 @@ def draws(labels: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+def type_means(features: np.ndarray, labels: np.ndarray, types: int) -> np.ndarray:
+    """Mean features [K, D] of the cells [N, D] of each type; 0 of one without cells.
+
+    Parameters
+    ----------
+    labels : type codes [N].
+    """
+    members = np.eye(types)[labels]
+    return members.T @ features / np.maximum(members.sum(axis=0), 1)[:, None]
+
+
+def mean_entropy(probabilities: np.ndarray) -> float:
+    """How unsure guesses [cells, K] are: 0 where each is of one type."""
+    from scipy.special import entr
+
+    return float(entr(probabilities).sum(axis=1).mean())
+
+
 @dataclass(frozen=True, eq=False)
 class Discriminant:
     """Linear discriminant analyses of K types, one for each of M draws of the cells.

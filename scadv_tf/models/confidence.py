@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scadv_tf.data.linear_guess import type_means
 from scadv_tf.data.temperature import most_probable_temperature
 
 
@@ -47,8 +48,7 @@ def type_spread(features: np.ndarray, labels: np.ndarray, types: int) -> tuple:
     features : [N, D].
     labels : type codes [N].
     """
-    members = np.eye(types)[labels]
-    centers = members.T @ features / np.maximum(members.sum(axis=0), 1)[:, None]
+    centers = type_means(features, labels, types)
     variances = np.square(features - centers[labels]).mean(axis=0)
     return centers, np.maximum(variances, 1e-6)
 

@@ -14,6 +14,8 @@ from scadv_tf.data.linear_guess import (
     Discriminant,
     LinearGuess,
     draws,
+    mean_entropy,
+    type_means,
 )
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.data.temperature import SPREAD
@@ -202,3 +204,14 @@ def test_cells_on_disk_and_in_blocks_get_the_same_guess(tmp_path, monkeypatch):
     stored[0 : len(features)] = features
     for rows in (features, stored):
         np.testing.assert_allclose(guess(rows), whole, rtol=1e-6)
+
+
+def test_means_of_types_by_hand():
+    features, labels = np.array([[1.0, 0.0], [3.0, 4.0], [5.0, 6.0]]), np.array([0, 0, 2])
+    expected = [[2, 2], [0, 0], [5, 6], [0, 0]]
+    np.testing.assert_array_equal(type_means(features, labels, 4), expected)
+
+
+def test_mean_entropy_by_hand():
+    guesses = np.array([[1.0, 0.0], [0.5, 0.5]])
+    assert mean_entropy(guesses) == pytest.approx(np.log(2) / 2)
