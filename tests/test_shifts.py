@@ -194,6 +194,50 @@ def test_the_grid_has_what_the_data_allow(pair):
     assert names[:3] == ["none", "atac_10%:T", "rna_10%:T"] and names[3] == "cells_100"
 
 
+def of_two_lineages(pair):
+    """The same pair, in which CD4, CD8 and NK cells share what they express, and Mono and B."""
+    data, truth = pair
+    lymphoid = np.isin(np.array(data.types)[data.rna_labels], ("CD4", "CD8", "NK"))
+    counts = np.ones(data.rna.shape, np.float32)
+    counts[lymphoid, :10] = 50
+    counts[~lymphoid, 10:] = 50
+    b = np.array(data.types)[data.rna_labels] == "B"
+    counts[b, 20] = 5
+    return dataclasses.replace(data, rna=sparse.csr_matrix(counts)), truth
+
+
+def test_lineages_are_branches_of_the_rna_types_that_labels_do_not_cut_through(pair):
+    data, truth = of_two_lineages(pair)
+    # Of 190 cells 100, of which CD4 alone shares its label with others, 90, and 60 of these.
+    assert shifts.lineages(data, truth) == [("T",), ("Mono", "B"), ("Mono",)]
+    fine = AtacTruth(truth.labels, {name: name for name in LEVEL})
+    # Without CD4 alone, which has most cells in common with its lineage.
+    assert shifts.lineages(data, fine) == [("CD4", "CD8", "NK"), ("Mono", "B"), ("Mono",)]
+    half = AtacTruth(truth.labels, {"B": "B", "CD4": "T", "CD8": "T", "Mono": "T", "NK": "T"})
+    assert shifts.lineages(data, half) == []
+
+
+def test_samples_lack_a_lineage_or_are_of_one_alone(pair):
+    found = {shift.name: shift for shift in shifts.of_lineages(*of_two_lineages(pair))}
+    both = "Mono and 1 alike"
+    assert list(found) == [
+        "rna_lacks:T", "atac_lacks:T", f"rna_lacks:{both}", f"atac_lacks:{both}",
+        "rna_lacks:Mono", "atac_lacks:Mono",
+        "atac_only:T", "atac_only:Mono", "atac_only:B", f"atac_only:{both}",
+    ]  # fmt: skip
+    left = {name: shift.apply(*pair, 0) for name, shift in found.items()}
+    for data, truth in left.values():
+        assert data.rna_labels.dtype == np.int32 and set(truth.level) == set(data.types)
+    scored = {name: numbers(truth.labels) for name, (_, truth) in left.items()}
+    assert scored["rna_lacks:T"] == {"": 120, "B": 20, "Mono": 40}  # all cells stay
+    assert left["rna_lacks:T"][0].types == ("B", "Mono")
+    assert scored["atac_lacks:T"] == {"": 20, "B": 20, "Mono": 40}
+    assert scored[f"atac_only:{both}"] == {"B": 20, "Mono": 40}
+    assert scored["atac_only:B"] == {"B": 20}
+    alone = left["atac_only:B"][0]
+    assert alone.types == pair[0].types and len(alone.rna_cells) == 190
+
+
 def applied(pair, name: str, seed: int = 0):
     (shift,) = [shift for shift in shifts.grid(*pair) if shift.name == name]
     return shift.apply(*pair, seed)

@@ -11,7 +11,8 @@ a sample. Macro F1 is the mean over the labels that ATAC has in that row.
 A line a perturbation, system and seed, then one with the means of that perturbation. In
 --output_dir (default: runs/<dataset>_shift) `shift.json` holds every score, `table.md` the means,
 the worst case and the mean over the perturbations; finished rows are kept in `rows/`, so the same
-command goes on where it was. --rows takes a part of the grid, by names or beginnings of names.
+command goes on where it was. --rows takes a part of the grid, by names or beginnings of names;
+--lineages takes samples that lack a whole lineage, or are of one alone, in place of the grid.
 Takes all flags of train_main.py. Each system runs in a process of its own, which costs some seconds
 a row, or with --noapart in this one, by which no answer changes; the preparation is made once a
 perturbation and seed, and counted for each system.
@@ -162,7 +163,7 @@ def main() -> None:
     """Runs the grid and prints its lines; files are written anew after each perturbation."""
     config, chosen = scadv_flags.to_config(), scadv_flags.to_section(ComparisonConfig)
     from shift_table import line_of, mean_line_of
-    from shifts import grid
+    from shifts import grid, of_lineages
 
     from scadv_tf.comparison.run import at_seed
     from scadv_tf.training import check_writable, dataset_name
@@ -173,7 +174,8 @@ def main() -> None:
     data, truth = read(config)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     rows = []
-    for shift in chosen_shifts(grid(data, truth), flags.FLAGS.rows):
+    found = (of_lineages if flags.FLAGS.lineages else grid)(data, truth)
+    for shift in chosen_shifts(found, flags.FLAGS.rows):
         for content in rows_of(shift, data, truth, seeds, chosen, folder):
             rows.append(content)
             print(json.dumps(line_of(content, dataset)), flush=True)
@@ -198,6 +200,7 @@ def write(folder: Path, content: dict) -> str:
 if __name__ == "__main__":
     scadv_flags.define(more=[ComparisonConfig], help_of=HELP)
     flags.DEFINE_list("rows", [], "Names of perturbations, or beginnings of names; default: all.")
+    flags.DEFINE_bool("lineages", False, "Whole lineages missing or alone, in place of the grid.")
     flags.DEFINE_bool("apart", True, "Run each system in a process of its own.")
     flags.DEFINE_bool("novel", False, "Keep ATAC cells of types that RNA lacks; they never count.")
     console.run_app(main)

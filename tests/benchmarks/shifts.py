@@ -1,7 +1,8 @@
 """Perturbations of paired data, in which the two modalities differ as they do in real work.
 
 Pure functions of (PairedData, AtacTruth, rng) that return both anew. Types are named at the level
-of the known ATAC labels. Cells stay in their order. `grid` names them all.
+of the known ATAC labels. Cells stay in their order. `grid` names them all but those of whole
+lineages, which `of_lineages` does.
 
 The account of what was matched (``matching``) stays that of the whole data.
 """
@@ -18,9 +19,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.composition import branches
 from scadv_tf.data.gene_activity import links_of_genes
 from scadv_tf.data.gene_matching import match_features
 from scadv_tf.data.labels import UNLABELLED
+from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 
@@ -30,6 +33,7 @@ LARGEST = 3  # types that are cut one by one
 FEWEST_OF_A_TYPE = 5  # RNA cells that a cut leaves of each fine type, so that none vanishes
 CUT, RARE, THINNED = 0.1, 0.05, 0.3
 SIZES = (1000, 300, 100)
+MOSTLY_ALIKE = 0.75  # of the cells of two lineages in both: one of them will do
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,57 @@ def grid(data: PairedData, truth: AtacTruth) -> list[Shift]:
     add(f"counts_{THINNED:.0%}", thin, THINNED)
     add("genes_50%", halve_genes)
     return found
+
+
+def of_lineages(data: PairedData, truth: AtacTruth) -> list[Shift]:
+    """Samples that lack a lineage in ATAC or in RNA, and sorted ones: of a lineage or type alone.
+
+    Sorted are the lineages, and each of the three largest types.
+    """
+    found = []
+
+    def add(name: str, function: Callable, *settings) -> None:
+        found.append(Shift(name, functools.partial(_with, function, settings)))
+
+    known = largest_types(data, truth)
+    alone = {(name,): name for name in known[:LARGEST]} if len(known) > 1 else {}
+    for labels in lineages(data, truth):
+        name = labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} alike"
+        add(f"rna_lacks:{name}", lack_in_rna, labels)
+        if set(labels) & set(known):
+            alone |= {labels: name}
+            if not set(known) <= set(labels):
+                add(f"atac_lacks:{name}", cut_atac, labels, 0.0)
+    for labels, name in alone.items():
+        add(f"atac_only:{name}", sort_atac, labels)
+    return found
+
+
+def lineages(data: PairedData, truth: AtacTruth) -> list[tuple[str, ...]]:
+    """Known ATAC labels of branches of the tree of RNA types, each by falling number of RNA cells.
+
+    Branches are those that may be lacking, but not such as a label stands for within and outside,
+    or that leave fewer than two RNA types, or have most cells in common with a larger one.
+    """
+    labels = truth.coarsen(data.types)
+    cells = np.bincount(data.rna_labels, minlength=len(labels))
+    taken: list[np.ndarray] = []
+    for branch in branches(log_normalize(data.rna), data.rna_labels):
+        inside = np.isin(np.arange(len(labels)), branch)
+        split = np.isin(labels[inside], labels[~inside]).any()
+        if not split and np.sum(~inside) > 1:
+            taken.append(inside)
+    found: list[np.ndarray] = []
+    for inside in sorted(taken, key=lambda inside: -cells[inside].sum()):
+        shared = [cells[inside & other].sum() / cells[inside | other].sum() for other in found]
+        if max(shared, default=0) < MOSTLY_ALIKE:
+            found.append(inside)
+    return [_by_size(labels[inside], cells[inside]) for inside in found]
+
+
+def _by_size(labels: np.ndarray, cells: np.ndarray) -> tuple[str, ...]:
+    names = dict.fromkeys(labels.tolist())
+    return tuple(sorted(names, key=lambda name: -cells[labels == name].sum()))
 
 
 def _with(function: Callable, settings: tuple, data: PairedData, truth: AtacTruth, rng) -> Pair:
@@ -144,6 +199,22 @@ def cut_atac(
         cells = np.flatnonzero(truth.labels == name)
         kept[_drawn(cells, share, rng)] = True
     return chosen_cells(data, truth, np.arange(len(data.rna_cells)), np.flatnonzero(kept))
+
+
+def lack_in_rna(
+    data: PairedData, truth: AtacTruth, rng: np.random.Generator, names: tuple[str, ...]
+) -> Pair:
+    """No RNA cell of some types; their ATAC cells stay, and no answer to them is right."""
+    kept = ~np.isin(truth.coarsen(data.types)[data.rna_labels], names)
+    return chosen_cells(data, truth, np.flatnonzero(kept), np.arange(len(data.atac_cells)))
+
+
+def sort_atac(
+    data: PairedData, truth: AtacTruth, rng: np.random.Generator, names: tuple[str, ...]
+) -> Pair:
+    """Some types alone in ATAC, as of sorted cells."""
+    cells = np.flatnonzero(np.isin(truth.labels, names))
+    return chosen_cells(data, truth, np.arange(len(data.rna_cells)), cells)
 
 
 def cut_rna(
