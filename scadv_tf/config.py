@@ -143,15 +143,16 @@ class PreprocessingConfig(Checked):
     neighbors: int = option(
         0,
         "ATAC cells over which each ATAC cell is averaged, itself included, weighted by how many "
-        "neighbours they share; 0: by the numbers of ATAC cells and RNA types, from 5 to 35; 1: no "
-        "neighbours anywhere.",
+        "neighbours they share; 0: by the numbers of ATAC cells and RNA types and the cells' open "
+        "features, from 5 to 35; 1: no neighbours anywhere.",
         minimum=0,
     )
     smoothing_hops: int = option(
         2,
-        "How often that average is taken, at most once where --neighbors=0 comes to fewer than 8; "
-        "0 turns the denoising off and leaves the neighbours to the contrastive pairs, the soft "
-        "labels and the vote.",
+        "How often that average is taken, at most once where --neighbors=0 comes to fewer than 8, "
+        "or where so few features are open that neighbours are found by chance; 0 turns the "
+        "denoising off and leaves the neighbours to the contrastive pairs, the soft labels and the "
+        "vote.",
         minimum=0,
     )
     lsi_size: int = option(

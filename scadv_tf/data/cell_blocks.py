@@ -18,7 +18,7 @@ from scipy import sparse
 
 from scadv_tf.data import emptiness
 from scadv_tf.data.batch_offsets import memberships
-from scadv_tf.data.neighbors import MOST_NEIGHBORS
+from scadv_tf.data.neighborhood_size import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.pairing import Counts, PairedData
 from scadv_tf.data.rows import some_rows

@@ -12,6 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.batch_offsets import Design, memberships
@@ -22,7 +23,8 @@ from scadv_tf.data.measures import Measure
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
 from scadv_tf.data.neighborhood import Neighborhood, averaged, mixed
-from scadv_tf.data.neighbors import TWICE_FROM, neighbors_with_self, number_of_neighbors
+from scadv_tf.data.neighborhood_size import neighborhood_size
+from scadv_tf.data.neighbors import neighbors_with_self
 from scadv_tf.data.normalization import (
     Scale,
     covariance,
@@ -59,7 +61,7 @@ def learn(
     if config.neighbors != 1:
         panel = measure.of_kind.panel
         space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
-        size_of = partial(_size, config, sample.rna_labels)
+        size_of = partial(_size, config, sample, values["atac"])
         if "atac" in designs:
             types = _guessed_types(space, values, sample, config, designs)
             designs["atac"] = replace(designs["atac"], types=types)
@@ -107,7 +109,7 @@ def _guessed_types(
     if sample.rna_labels is None or not config.balance or not config.projection_size:
         return None
     alone, own = values["atac"], designs["atac"]
-    count, hops = _size(config, sample.rna_labels, alone.shape[0])
+    count, hops = _size(config, sample, alone, alone.shape[0])
 
     def guessed(design: Design | None) -> tuple[np.ndarray, float]:
         """Types, and how unsure they are, of cells without what the design says is batches'."""
@@ -135,12 +137,24 @@ def _guessed_types(
     return min(found, key=itemgetter(0))[1]
 
 
-def _size(config: PreprocessingConfig, labels: np.ndarray | None, cells: int) -> tuple[int, int]:
-    """How many neighbours so many ATAC cells have, themselves included, and how many averages."""
+def _size(
+    config: PreprocessingConfig, sample: PairedData, genes: sparse.csr_matrix, cells: int
+) -> tuple[int, int]:
+    """How many neighbours so many ATAC cells have, themselves included, and how many averages.
+
+    Parameters
+    ----------
+    genes : of the single ATAC cells of the sample, which find neighbours where there are no peaks.
+    """
     if config.neighbors:
         return config.neighbors, config.smoothing_hops
-    count = number_of_neighbors(cells, labels)
-    return count, min(config.smoothing_hops, 2 if count >= TWICE_FROM else 1)
+    of_peaks = sample.peaks is not None
+    counts = sample.peaks if of_peaks else genes
+    if sample.measure.of_kind.panel:
+        counts = None
+    labels, index = sample.rna_labels, config.lsi_size
+    count, hops = neighborhood_size(cells, labels, counts, index, of_peaks)
+    return count, min(config.smoothing_hops, hops)
 
 
 def _balanced(

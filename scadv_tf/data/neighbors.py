@@ -1,4 +1,4 @@
-"""The nearest ATAC cells of each ATAC cell, and how many are looked for."""
+"""The nearest ATAC cells of each ATAC cell."""
 
 from __future__ import annotations
 
@@ -15,31 +15,6 @@ EXACT_CELLS = 50_000
 GROUPS_SEARCHED = 64
 CELLS_A_GROUP = 40  # that teach where the groups lie
 CELLS_AT_ONCE = 65_536
-# The rule of the number of neighbours, see `number_of_neighbors`.
-CELLS_AND_TYPES = 1.2
-FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
-TWICE_FROM = 8  # neighbours; with fewer, an average of averages would reach as far as more do
-TYPES_UNTAUGHT = 8  # that are reckoned with where no types are taught
-
-
-def number_of_neighbors(atac_cells: int, rna_labels: np.ndarray | None) -> int:
-    """How many ATAC cells are averaged, by the numbers of cells and of RNA types alone.
-
-    ``1.2 A / K^2``, from 5 to 35: of many types, each has fewer cells, and lies nearer to others.
-    K counts types by the exponential of the entropy of their shares, so rare ones hardly count.
-
-    Parameters
-    ----------
-    atac_cells : A.
-    rna_labels : type codes [R]; None where no types are taught.
-    """
-    types = TYPES_UNTAUGHT
-    if rna_labels is not None:
-        shares = np.bincount(rna_labels) / len(rna_labels)
-        shares = shares[shares > 0]
-        types = np.exp(-np.sum(shares * np.log(shares)))
-    wanted = round(CELLS_AND_TYPES * atac_cells / types**2)
-    return min(max(wanted, FEWEST_NEIGHBORS), MOST_NEIGHBORS)
 
 
 def neighbors_with_self(vectors: np.ndarray, count: int) -> np.ndarray:

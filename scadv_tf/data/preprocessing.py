@@ -40,7 +40,7 @@ def fit(
 ) -> TrainingCells:
     """Learns the preprocessing from paired data and applies it to the same cells.
 
-    With ``neighbors`` 1 there are no neighbours, with 0 as many as `number_of_neighbors` says; with
+    With ``neighbors`` 1 there are no neighbours, with 0 as many as `neighborhood_size` says; with
     ``smoothing_hops`` 0 there are, but the cells are not averaged. Of many cells, a random sample
     teaches scales and components; neighbours are found among all. A modality that is stored on
     disk, with more cells than `memory_cells`, stays there, and so do its features.

@@ -25,7 +25,8 @@ from main_job import ROOT
 sys.path.insert(0, str(ROOT))
 
 from scadv_tf.data.neighbor_lists import NeighborLists  # noqa: E402
-from scadv_tf.data.neighbors import MOST_NEIGHBORS, neighbors_with_self  # noqa: E402
+from scadv_tf.data.neighborhood_size import MOST_NEIGHBORS  # noqa: E402
+from scadv_tf.data.neighbors import neighbors_with_self  # noqa: E402
 from scadv_tf.data.normalization import unit_rows  # noqa: E402
 
 flags.DEFINE_list("cells", ["100000", "1000000"], "Numbers of cells.")

@@ -1,16 +1,12 @@
-"""Neighbours against brute force, and how many there are."""
+"""Neighbours against brute force."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
-from preprocessing_twins import settings
 
 from scadv_tf.data import neighbors
-from scadv_tf.data.neighbors import neighbors_with_self, number_of_neighbors
-from scadv_tf.data.preprocessing import fit
+from scadv_tf.data.neighbors import neighbors_with_self
 
 
 def similarities(vectors: np.ndarray) -> np.ndarray:
@@ -109,57 +105,3 @@ def test_an_index_finds_enough_where_groups_are_empty(monkeypatch, vectors):
     found = neighbors_with_self(vectors, 120)
     np.testing.assert_array_equal(found[:, 0], np.arange(300))
     assert all(len(set(row)) == 120 and min(row) >= 0 for row in found.tolist())
-
-
-# How many.
-
-
-@pytest.mark.parametrize(
-    ("cells", "types", "expected"),
-    [
-        (500, 5, 24),
-        (1000, 10, 12),
-        (1050, 9, 16),  # 15.6
-        (70, 5, 5),  # 3 are too few
-        (750, 10, 9),
-        (2917, 10, 35),
-        (10**6, 10, 35),
-        (245, 1, 35),
-        (1, 3, 5),
-    ],
-)
-def test_neighbors_by_cells_and_squared_types_by_hand(cells, types, expected):
-    found = number_of_neighbors(cells, np.repeat(np.arange(types), 6))
-    assert found == expected and isinstance(found, int)
-
-
-def test_types_of_unequal_shares_count_less():
-    # Entropy of 1/2, 1/4, 1/4 is 1.5 log 2: 2.83 types, squared 8.
-    labels = np.array([0, 0, 1, 2])
-    assert number_of_neighbors(160, labels) == round(1.2 * 160 / 8) == 24
-    assert number_of_neighbors(160, np.repeat([0, 1, 2], 4)) == 21
-
-
-def test_the_number_of_rna_cells_and_codes_without_cells_do_not_matter():
-    labels = np.array([0, 0, 1, 2])
-    for same in (np.repeat(labels, 50), labels + 5, 3 * labels, labels[::-1]):
-        assert number_of_neighbors(160, same) == 24
-
-
-def test_without_labels_eight_types_are_reckoned_with():
-    for cells in (100, 1050, 2000, 9000):
-        expected = number_of_neighbors(cells, np.arange(8))
-        assert number_of_neighbors(cells, None) == expected
-    assert number_of_neighbors(1000, None) == 19
-
-
-def test_a_fit_averages_over_that_many(tissue):
-    data = dataclasses.replace(tissue, rna_labels=np.zeros_like(tissue.rna_labels))
-    for given, labels in ((data, data.rna_labels), (tissue, tissue.rna_labels)):
-        expected = number_of_neighbors(70, labels)
-        assert expected == (35 if given is data else 6)
-        found = fit(given, settings(neighbors=0))
-        assert found.preprocessor.reference.lists.shape == (70, expected)
-        assert found.neighbors.rows.shape == (70, expected - 1)
-        # So few are averaged once.
-        assert found.preprocessor.averages == (2 if given is data else 1)
