@@ -10,7 +10,8 @@ Where most of a sample is of few types, features of equal weights take half of t
 what begins so ends so. So it is begun several times, each time without a branch of the tree of the
 RNA types. What ends far surer counts: with the right composition types lie apart. But the fewer
 types are thought to be there, the surer are wrong guesses too. These show by where cells lie: in no
-direction of the RNA cells whose type they are said to be of.
+direction of the RNA cells whose type they are said to be of. And where the mean of all ATAC cells
+speaks for another composition by far, which no feature knows, equal weights went the wrong way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from operator import attrgetter
 import numpy as np
 
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess, mean_entropy, type_means
+from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows
@@ -41,6 +43,10 @@ LEAST_BRANCH, LEAST_REST = 0.25, 0.1
 # ends have 0.2 to 0.7 and 0.96 to 1.5, wrong ones at most 0.73 of the closeness (see
 # docs/decisions.md).
 FAR_SURER, AS_CLOSE = 0.75, 0.9
+# Equal weights went the wrong way if the mean ATAC cell is so much liker to what another beginning
+# ends with, and by so many deviations of chance; of ends that are as like as the likest, to so
+# much, the surest counts: how far to go the mean does not tell.
+FAR_LIKER, DEVIATIONS, AS_LIKE = 0.1, 3, 0.05
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
 
@@ -135,12 +141,14 @@ class _Settled:
     ----------
     doubt : mean entropy of the guessed types of single ATAC cells.
     closeness : mean cosine of these cells and the means of the RNA cells of the guessed types.
+    likeness : of the mean ATAC cell to types in these shares.
     """
 
     composition: Composition
     weights: dict[str, np.ndarray]
     doubt: float
     closeness: float
+    likeness: float
 
 
 def balanced(
@@ -149,8 +157,9 @@ def balanced(
     types: int,
     neighbors: NeighborLists | None,
     atac_cells: int,
+    profile: MeanProfile,
 ) -> tuple[Composition, dict[str, np.ndarray]]:
-    """Weights of the cells, from equal ones or from those of a beginning that ends far surer.
+    """Weights of the cells, from equal ones or from a beginning that ends far surer or liker.
 
     Parameters
     ----------
@@ -158,21 +167,31 @@ def balanced(
     rna_labels : type codes [R].
     types : their number K.
     neighbors : of the ATAC cells, over which guesses are averaged; None without.
+    profile : the mean ATAC cell beside the types.
     """
-    settled = partial(_settled, features_of, rna_labels, types, neighbors)
+    settled = partial(_settled, features_of, rna_labels, types, neighbors, profile)
     equal = {"rna": np.ones(len(rna_labels), np.float32), "atac": np.ones(atac_cells, np.float32)}
     found = settled(equal)
     ends = []
     for branch in branches(features_of(equal)[0], rna_labels):
         lacking = np.where(np.isin(rna_labels, branch), 1 / LARGEST_FACTOR, 1.0)
         ends.append(settled(equal | {"rna": _with_mean_one(lacking)}))
-    better = [
-        end
-        for end in ends
-        if end.doubt < FAR_SURER * found.doubt and end.closeness > AS_CLOSE * found.closeness
-    ]
-    best = min(better, key=attrgetter("doubt"), default=found)
+    best = _best(found, ends, DEVIATIONS * profile.by_chance)
     return best.composition, best.weights
+
+
+def _best(found: _Settled, ends: list[_Settled], by_chance: float) -> _Settled:
+    """What equal weights end with, or which of the other ends counts."""
+    likest = max((end.likeness for end in ends), default=found.likeness)
+    if likest > found.likeness + max(FAR_LIKER, by_chance):
+        better = [end for end in ends if end.likeness > likest - AS_LIKE]
+    else:
+        better = [
+            end
+            for end in ends
+            if end.doubt < FAR_SURER * found.doubt and end.closeness > AS_CLOSE * found.closeness
+        ]
+    return min(better, key=attrgetter("doubt"), default=found)
 
 
 def branches(rna: np.ndarray, rna_labels: np.ndarray) -> list[np.ndarray]:
@@ -208,6 +227,7 @@ def _settled(
     rna_labels: np.ndarray,
     types: int,
     neighbors: NeighborLists | None,
+    profile: MeanProfile,
     weights: dict[str, np.ndarray],
 ) -> _Settled:
     """Found in rounds: weights, features by them, guessed types, weights …
@@ -232,4 +252,5 @@ def _settled(
         weights = composition.weights(rna_labels, smooth)
     cosines = unit_rows(atac) @ unit_rows(type_means(rna, rna_labels, types)).T
     closeness = float((cosines * probabilities).sum(axis=1).mean())
-    return _Settled(composition, weights, mean_entropy(probabilities), closeness)
+    doubt, likeness = mean_entropy(probabilities), profile.likeness(atac_shares)
+    return _Settled(composition, weights, doubt, closeness, likeness)

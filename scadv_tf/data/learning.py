@@ -19,6 +19,7 @@ from scadv_tf.data.batch_offsets import Design, memberships
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.linear_guess import LinearGuess, mean_entropy
+from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
@@ -186,7 +187,9 @@ def _balanced(
         rna, atac = (_features(weighed, values, designs, name) for name in MODALITIES)
         return rna, atac
 
-    composition, weights = balanced(features_of, labels, types, lists, values["atac"].shape[0])
+    profile = MeanProfile.of(values["rna"], values["atac"], labels, types)
+    cells = values["atac"].shape[0]
+    composition, weights = balanced(features_of, labels, types, lists, cells, profile)
     scales, components = _space(values, config, first.measure, weights)
     found = replace(first, scales=scales, components=components)
     found = _without_batches(found, values, designs)

@@ -21,6 +21,7 @@ from scadv_tf.data.composition import (
     branches,
 )
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess
+from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import Scale, covariance, moments
 from scadv_tf.data.preprocessing import fit
@@ -183,9 +184,16 @@ class Pair:
         )
 
     def balance(self, neighbors=None) -> Balance:
-        found = balanced(self.features_of, self.labels["rna"], TYPES, neighbors, self.cells("atac"))
+        found = self.balanced(TYPES, neighbors)
         guess = LinearGuess.fit(self.features_of(found[1])[0], self.labels["rna"], TYPES)
         return Balance(found[0], guess, found[1])
+
+    def balanced(self, types: int, neighbors=None):
+        """What the composition is found to be, and the weights."""
+        rna, atac = (self.values[name] for name in MODALITIES)
+        labels, cells = self.labels["rna"], self.cells("atac")
+        profile = MeanProfile.of(rna, atac, labels, types)
+        return balanced(self.features_of, labels, types, neighbors, cells, profile)
 
     def cells(self, name: str) -> int:
         return len(self.labels[name])
@@ -294,8 +302,7 @@ def of_kinds(atac_cells: list[int], seed: int = 0, genes: int = 60) -> Pair:
 
 
 def guessed_shares(pair: Pair) -> np.ndarray:
-    cells = pair.cells("atac")
-    return balanced(pair.features_of, pair.labels["rna"], TYPES - 2, None, cells)[0].atac_shares
+    return pair.balanced(TYPES - 2)[0].atac_shares
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -313,6 +320,27 @@ def test_cells_of_one_kind_are_not_surely_taken_for_others(seed, monkeypatch):
     assert guessed_shares(pair)[2:].sum() > 0.7
     monkeypatch.setattr(composition, "AS_CLOSE", 0.0)
     assert guessed_shares(pair)[2:].sum() < 0.1
+
+
+def ended(doubt: float, closeness: float, likeness: float) -> composition._Settled:
+    return composition._Settled(None, {}, doubt, closeness, likeness)
+
+
+def test_of_ends_that_the_mean_cell_is_far_liker_to_the_surest_counts():
+    """Among those that are about as like; even where cells lie far from the means of types."""
+    found = ended(1.0, 1.0, -0.1)
+    liker, surer, sure = ended(0.9, 1.0, 0.2), ended(0.6, 0.4, 0.16), ended(0.1, 1.0, 0.1)
+    assert composition._best(found, [sure, liker, surer], by_chance=0.05) is surer
+    # What few genes say may be chance: then the surest that is as close counts.
+    assert composition._best(found, [sure, liker, surer], by_chance=0.5) is sure
+    assert composition._best(found, [liker, surer], by_chance=0.5) is found
+    assert composition._best(found, [], by_chance=0.05) is found
+
+
+def test_of_ends_that_are_as_like_one_counts_if_it_is_far_surer_and_as_close():
+    found = ended(1.0, 1.0, 0.1)
+    far, near = ended(0.5, 0.8, 0.19), ended(0.7, 0.95, 0.0)
+    assert composition._best(found, [far, near, ended(0.8, 1.0, 0.1)], by_chance=0.05) is near
 
 
 def test_samples_that_are_alike_begin_with_equal_weights(monkeypatch):
