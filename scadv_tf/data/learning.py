@@ -57,14 +57,17 @@ def learn(
     measure = sample.measure
     rna, atac = (getattr(sample, name)[:, chosen] for name in MODALITIES)
     values = {"rna": log_normalize(rna), "atac": measure.comparable(atac)}
-    designs = _designs(sample)
+    designs, profile = _designs(sample), None
+    if sample.rna_labels is not None:
+        activity = measure.mean_activity(atac)
+        profile = MeanProfile.of(values["rna"], activity, sample.rna_labels, len(sample.types))
     neighborhood, lists, averages = None, None, 0
     if config.neighbors != 1:
         panel = measure.of_kind.panel
         space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
         size_of = partial(_size, config, sample, values["atac"])
         if "atac" in designs:
-            types = _guessed_types(space, values, sample, config, designs)
+            types = _guessed_types(space, values, sample, config, designs, profile)
             designs["atac"] = replace(designs["atac"], types=types)
             space = space.without_batches(values["atac"], sample.peaks, designs["atac"])
         neighborhood = Neighborhood.find(space, cells["atac"], size_of, folder)
@@ -76,7 +79,7 @@ def learn(
             designs["atac"] = replace(designs["atac"], members=shares)
     learned = _space(values, config, measure)
     first = Preprocessor(sample.genes[chosen], *learned, averages, measure=measure)
-    preprocessor, balance = _balanced(first, values, sample, config, lists, designs)
+    preprocessor, balance = _balanced(first, values, sample, config, lists, designs, profile)
     return preprocessor, neighborhood, balance
 
 
@@ -95,6 +98,7 @@ def _guessed_types(
     sample: PairedData,
     config: PreprocessingConfig,
     designs: dict[str, Design],
+    profile: MeanProfile | None,
 ) -> np.ndarray | None:
     """Types of the ATAC cells that teach [A, K], guessed as these and batches are told apart.
 
@@ -124,7 +128,7 @@ def _guessed_types(
             tried["atac"] = replace(design, members=shares)
         learned = _space(means, config, sample.measure)
         first = Preprocessor(np.empty(0), *learned, hops, measure=sample.measure)
-        preprocessor, balance = _balanced(first, means, sample, config, lists, tried)
+        preprocessor, balance = _balanced(first, means, sample, config, lists, tried, profile)
         assert balance is not None  # there are labels and components
         features = preprocessor.features(means["atac"], "atac", shares)
         doubt = mean_entropy(balance.guess(features))
@@ -165,6 +169,7 @@ def _balanced(
     config: PreprocessingConfig,
     lists: NeighborLists | None,
     designs: dict[str, Design],
+    profile: MeanProfile | None,
 ) -> tuple[Preprocessor, Balance | None]:
     """The preprocessor of cells that are weighed so that both modalities have one composition.
 
@@ -175,9 +180,10 @@ def _balanced(
     sample : these cells' labels, and the types.
     lists : of those ATAC cells among themselves.
     designs : batches and types of the cells of a modality that has batches.
+    profile : the mean ATAC cell beside the types; None without labels.
     """
     labels, types = sample.rna_labels, len(sample.types)
-    if not config.balance or labels is None or first.components is None:
+    if not config.balance or labels is None or profile is None or first.components is None:
         return _without_batches(first, values, designs), None
 
     def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +193,6 @@ def _balanced(
         rna, atac = (_features(weighed, values, designs, name) for name in MODALITIES)
         return rna, atac
 
-    profile = MeanProfile.of(values["rna"], values["atac"], labels, types)
     cells = values["atac"].shape[0]
     composition, weights = balanced(features_of, labels, types, lists, cells, profile)
     scales, components = _space(values, config, first.measure, weights)

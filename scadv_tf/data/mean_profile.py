@@ -35,7 +35,7 @@ class MeanProfile:
     def of(
         cls,
         rna: sparse.csr_matrix,
-        atac: sparse.csr_matrix | np.ndarray,
+        activity: np.ndarray,
         rna_labels: np.ndarray,
         types: int,
     ) -> MeanProfile:
@@ -43,7 +43,9 @@ class MeanProfile:
 
         Parameters
         ----------
-        rna, atac : log-normalised genes [R, G] and [A, G].
+        rna : log-normalised genes [R, G].
+        activity : means of the genes over the ATAC cells [G], the higher the more expression they
+            mean, see `Measure.mean_activity`.
         rna_labels : type codes [R].
         types : their number K; those without a cell have no part in the mean of all.
         """
@@ -52,8 +54,8 @@ class MeanProfile:
         means = np.asarray(type_means(rna, rna_labels, types), dtype=np.float64)
         mean = means[np.unique(rna_labels)].mean(axis=0)
         common = _standardised(rankdata(mean))
-        activity = rankdata(np.asarray(atac.mean(axis=0)).ravel())
-        return cls(common, _without(_standardised(activity), common), means - mean)
+        ranks = _standardised(rankdata(activity))
+        return cls(common, _without(ranks, common), means - mean)
 
     @property
     def by_chance(self) -> float:

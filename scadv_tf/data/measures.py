@@ -171,6 +171,10 @@ class Measure:
             return _mean_levels(counts)
         return np.asarray(self.comparable(counts).mean(axis=0)).ravel()
 
+    def mean_activity(self, counts: sparse.csr_matrix) -> np.ndarray:
+        """Means of the genes [G], the higher the more expression they mean."""
+        return self.direction * self.abundance(counts)
+
     def variability(self, counts: sparse.csr_matrix) -> np.ndarray:
         """The rank of each gene by how much it varies among those of about its mean, from 0 to 1.
 

@@ -118,7 +118,7 @@ def _plain(check: MarkerCheck) -> dict:
         name: {key: None if pd.isna(value) else value for key, value in row.items()}
         for name, row in rows.items()
     }
-    for name in ("coactivity", "between_types"):
+    for name in ("coactivity", "between_types", "likeness"):
         value = getattr(check, name)
         found[name] = None if value is None else round(value, ROUNDING)
     return found | {"by_type": by_type}

@@ -38,6 +38,11 @@ STRONG_MARKERS = 15.0
 # From here on they speak for markers that are too weak to tell: 0.97 and more of real pairs with
 # markers at chance, 0.88 and less where no type is shared.
 SURE_DIFFERENCES = 0.95
+# The mean of all ATAC cells is by so much liker to a single type than to the types that they were
+# called: up to 0.07 on real pairs, their perturbations and such that lack a lineage, 0.14 and more
+# of most samples of sorted cells whose labels are nearly all wrong. Of few genes it may be by
+# chance.
+LIKER, FAR_LIKER, LIKER_DEVIATIONS = 0.08, 0.12, 5
 # An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
 CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
 
@@ -66,7 +71,8 @@ def marker_findings(check: MarkerCheck, kind: Kind, *cells: int) -> list[Finding
         )
         return [Finding(AMBER, text, names)] if unrelated else []
     found = _coactivity_findings(check, unrelated, names, min(cells))
-    return found + _difference_findings(check, min(cells)) + _called_findings(check.by_type)
+    found += _difference_findings(check, min(cells)) + _mean_findings(check)
+    return found + _called_findings(check.by_type)
 
 
 def _coactivity_findings(
@@ -131,6 +137,29 @@ def _difference_findings(check: MarkerCheck, cells: int) -> list[Finding]:
     )
     weak = check.coactivity is None or check.coactivity < STRONG_MARKERS
     return [Finding(RED if share < UNRELATED_DIFFERENCES and weak else AMBER, text, advice)]
+
+
+def _mean_findings(check: MarkerCheck) -> list[Finding]:
+    """Of a type that all ATAC cells together are far liker to than to what they were called."""
+    if check.likeness is None:
+        return []
+    by_type = present(check.by_type)
+    liker = by_type["likeness"].max() - check.likeness
+    if not liker >= max(LIKER, LIKER_DEVIATIONS / np.sqrt(check.genes)):
+        return []
+    best = by_type["likeness"].idxmax()
+    share = by_type["cells"][best] / by_type["cells"].sum()
+    text = (
+        f"All ATAC cells together are most like {best} (a partial correlation over the genes of "
+        f"{by_type['likeness'][best]:.2f}), which {share:.0%} of them were called, and less like "
+        f"the types that they were called, in these shares ({check.likeness:.2f}); sound pairs lie "
+        f"below a difference of {LIKER:.2f}, from {FAR_LIKER:.2f} on most labels were wrong."
+    )
+    advice = (
+        f"If the sample is of {best} and its relatives, as sorted cells are, leave the types that "
+        "it cannot have out of RNA (--drop_types), and run again."
+    )
+    return [Finding(RED if liker >= FAR_LIKER else AMBER, text, advice)]
 
 
 def _called_findings(by_type: pd.DataFrame) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Marker genes of the RNA types, looked for in the ATAC cells.
 
-Three checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
+Four checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
 are expressed together should be active together. Where gene names do not fit, or where the ATAC
 cells are of other types, they are so no more than other genes of the same abundance. The labels
 themselves can not show this: a model finds the cells that look most like a type by whatever stands
@@ -9,7 +9,9 @@ under the names of its genes, right or wrong, so the cells called a type show "i
 The second is what a biologist does by hand: are the markers of a type more active in the cells
 that were called so than in the others? It can fail for a type, and to pass it is weak evidence.
 
-The third looks at all genes, see `scadv_tf.evaluation.type_differences`.
+The third looks at all genes, see `scadv_tf.evaluation.type_differences`. The fourth looks at the
+mean of all ATAC cells, which no label has a part in, see `scadv_tf.data.mean_profile`: it speaks
+for other types than most cells were called where the sample is of few of the types.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
 from scadv_tf.evaluation.type_differences import share_between_types
@@ -52,10 +55,12 @@ class MarkerCheck:
     by_type : a row a type: ``markers`` (those that no other type has more of, the first the best,
         text), ``coactivity`` (the same of this type), ``cells`` called so, and ``auroc``: the
         chance that one of these has a higher mean activity of the markers than another cell; NaN
-        where there are no cells of either.
+        where there are no cells of either; ``likeness``: of the mean ATAC cell to this type alone.
     dots : a row a marker and a called type: ``type``, ``gene``, ``cells`` (the called type),
         ``open`` (share of the cells with a count), ``activity`` (mean of log-normalised counts).
     between_types : see `share_between_types`; None without types, and of a panel.
+    likeness : of the mean ATAC cell to the types in the shares that were called, see `MeanProfile`;
+        None where nothing was called, and of a panel.
     """
 
     genes: int
@@ -64,6 +69,7 @@ class MarkerCheck:
     by_type: pd.DataFrame | None = None
     dots: pd.DataFrame | None = None
     between_types: float | None = None
+    likeness: float | None = None
 
 
 def check_markers(
@@ -93,7 +99,7 @@ def check_markers(
     measure = (measure or Measure()).learned(rna, atac)
     expressed, active = log_normalize(rna), measure.activity(atac)
     means = np.asarray(expressed.mean(axis=0)).ravel()
-    abundances = means, measure.direction * measure.abundance(atac)
+    abundances = means, measure.mean_activity(atac)
     known = len(measured), rank_correlation(*abundances)
     if len(types) < 2 or called is None:
         return MarkerCheck(*known)
@@ -103,10 +109,13 @@ def check_markers(
     markers = _best(contrast, PANEL_MARKERS if is_panel else MARKERS)
     scaled = _standardised(active)
     overall, each, between = None, np.full(len(types), np.nan), None
+    likeness, alone = None, each
     if not is_panel:
         given = expressed, active, present(rna_labels), called
         between = share_between_types(*given, len(types), seed)
         overall, each = _coactivity(scaled, markers, abundances[1], seed)
+        profile = MeanProfile.of(expressed, abundances[1], present(rna_labels), len(types))
+        likeness, alone = _likenesses(profile, present(rna_labels), called)
     names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
         {
@@ -114,12 +123,24 @@ def check_markers(
             "coactivity": each,
             "cells": [int(np.sum(called == k)) for k in range(len(types))],
             "auroc": _auroc(_scores(scaled, markers), called),
+            "likeness": alone,
         },
         index=[*types],
     )
     own = dict(zip(types, names, strict=True))
     dots = _dots(active, measure.present(atac), genes[measured], own, called)
-    return MarkerCheck(*known, overall, by_type, dots, between)
+    return MarkerCheck(*known, overall, by_type, dots, between, likeness)
+
+
+def _likenesses(
+    profile: MeanProfile, rna_labels: np.ndarray, called: np.ndarray
+) -> tuple[float | None, np.ndarray]:
+    """Of the mean ATAC cell to what was called, and to each type [K], NaN without RNA cells."""
+    types = len(profile.differences)
+    alone = np.array([profile.likeness(only) for only in np.eye(types)])
+    alone[np.bincount(rna_labels, minlength=types) == 0] = np.nan
+    cells = np.bincount(called[called >= 0], minlength=types)
+    return (profile.likeness(cells / cells.sum()) if cells.any() else None), alone
 
 
 def _contrast(values: sparse.csr_matrix, labels: np.ndarray, types: int) -> np.ndarray:

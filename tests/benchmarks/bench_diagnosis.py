@@ -7,12 +7,13 @@ python tests/benchmarks/bench_diagnosis.py --dataset=synthetic --rows=halves
 The perturbations are some of `shifts.py`, which may be amber but never red, and those of `SPOILT`,
 which have to be red. Of four known labels or more, random halves are made into pairs, too: the half
 in RNA with the same in ATAC (`halves 1 alike`, never red), and with the other (`halves 1 apart`,
-red). Known ATAC labels choose what is perturbed and give the accuracy beside the
-colour; the diagnosis does not see them. The labels that it sees are those of the linear guess, of
-which it takes seconds, or with --network those of a training, with all that it is scored by: what
-makes a row red is the same but for the share of unknown cells. A JSON line a row, then a table;
---output_dir (default: runs/<dataset>_diagnosis) holds the lines, and rows that are there already
-are not run again. Takes all flags of train_main.py.
+red). Samples that lack a whole lineage are never red either; of ATAC cells of one lineage alone,
+whose labels may all be wrong, any colour may be. Known ATAC labels choose what is perturbed and
+give the accuracy beside the colour; the diagnosis does not see them. The labels that it sees are
+those of the linear guess, of which it takes seconds, or with --network those of a training, with
+all that it is scored by: what makes a row red is the same but for the share of unknown cells. A
+JSON line a row, then a table; --output_dir (default: runs/<dataset>_diagnosis) holds the lines, and
+rows that are there already are not run again. Takes all flags of train_main.py.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SOUND = ("none", "atac_10%", "atac_half", "cells_300", "cells_100", "counts_", "
 EMPTY_FOR_ONE, EMPTY_DEPTH = 10, 0.01  # droplets for one cell, and their counts over a cell's
 HALVINGS, FEWEST_LABELS = 6, 4
 MEASURES = ("coactivity", "between_types", "abundance")
-COLUMNS = ("row", "expected", "color", *MEASURES, "accuracy", "reason")
+COLUMNS = ("row", "expected", "color", *MEASURES, "liker", "accuracy", "reason")
 
 
 def shuffled(data, truth, rng):
@@ -140,6 +141,9 @@ def perturbations(data, truth) -> dict:
         for shift in shifts.grid(data, truth)
         if shift.name.startswith(SOUND)
     }
+    for shift in shifts.of_lineages(data, truth):
+        expected = "any" if shift.name.startswith("atac_only") else "not red"
+        found[shift.name] = expected, lambda *pair, shift=shift: shift.apply(*pair, 0)
 
     def seeded(name: str):
         rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -198,12 +202,16 @@ def trained(data, truth, config) -> dict:
 def line_of(name: str, expected: str, found: dict) -> dict:
     """What the table tells of a row."""
     markers = found.get("markers", {})
+    alone = [row["likeness"] for row in markers.get("by_type", {}).values()]
+    known = [value for value in alone if value is not None]
+    called = markers.get("likeness")
     texts = [f"{reason['level']}: {reason['text']}" for reason in found["reasons"]]
     return {
         "row": name,
         "expected": expected,
         "color": found["color"],
         **{name: markers.get(name) for name in MEASURES},
+        "liker": None if called is None or not known else max(known) - called,
         "accuracy": found["accuracy"],
         "reason": next((text for text in texts if not text.startswith("note")), ""),
         "diagnose_seconds": found["seconds"]["diagnose"],

@@ -192,7 +192,7 @@ class Pair:
         """What the composition is found to be, and the weights."""
         rna, atac = (self.values[name] for name in MODALITIES)
         labels, cells = self.labels["rna"], self.cells("atac")
-        profile = MeanProfile.of(rna, atac, labels, types)
+        profile = MeanProfile.of(rna, atac.mean(axis=0), labels, types)
         return balanced(self.features_of, labels, types, neighbors, cells, profile)
 
     def cells(self, name: str) -> int:

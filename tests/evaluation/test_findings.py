@@ -158,10 +158,18 @@ def test_many_unsure_cells():
 
 
 def check(
-    coactivity=50.0, abundance=0.3, genes=1000, auroc=(0.9, 0.9), cells=(60, 40), between=None
+    coactivity=50.0,
+    abundance=0.3,
+    genes=1000,
+    auroc=(0.9, 0.9),
+    cells=(60, 40),
+    between=None,
+    likeness=0.0,
+    alone=(0.05, 0.02),
 ):
-    by_type = pd.DataFrame({"cells": cells, "auroc": auroc}, index=["T", "B"])
-    return MarkerCheck(genes, abundance, coactivity, by_type, between_types=between)
+    given = {"cells": cells, "auroc": auroc, "likeness": alone}
+    by_type = pd.DataFrame(given, index=["T", "B"])
+    return MarkerCheck(genes, abundance, coactivity, by_type, None, between, likeness)
 
 
 def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
@@ -214,6 +222,30 @@ def test_both_checks_may_fail():
     assert [f.level for f in of_markers(check(coactivity=3.9, between=0.84))] == [RED, AMBER]
     wrong_names = check(coactivity=3.9, abundance=0.07, between=1.0)
     assert [f.level for f in of_markers(wrong_names)] == [RED]
+
+
+@pytest.mark.parametrize(
+    ("likeness", "alone", "genes", "level"),
+    [
+        (-0.02, (0.05, 0.01), 10_000, None),
+        (-0.02, (0.01, 0.07), 10_000, AMBER),
+        (-0.02, (0.01, 0.09), 10_000, AMBER),
+        (-0.02, (np.nan, 0.11), 10_000, RED),
+        (0.2, (0.1, 0.27), 10_000, None),
+        # Of 400 genes, five deviations of chance are 0.25.
+        (0.0, (0.0, 0.24), 400, None),
+        (0.0, (0.0, 0.26), 400, RED),
+        (None, (0.9, 0.9), 10_000, None),
+    ],
+)
+def test_a_type_that_all_cells_are_liker_to_than_to_what_they_were_called(
+    likeness, alone, genes, level
+):
+    found = of_markers(check(likeness=likeness, alone=alone, genes=genes))
+    assert [finding.level for finding in found] == [level] * (level is not None)
+    if found:
+        assert "most like B" in found[0].text and "which 40% of them were called" in found[0].text
+        assert f"({likeness:.2f})" in found[0].text and "--drop_types" in found[0].advice
 
 
 def test_types_whose_cells_lack_their_markers_are_named():

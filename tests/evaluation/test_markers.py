@@ -63,6 +63,30 @@ def test_strangers_are_at_chance(tissue):
     assert abs(found.coactivity) < 4
 
 
+def test_cells_of_one_type_are_liker_to_it_than_to_all_types(tissue):
+    """Whatever they were called; as they are they speak for no type alone."""
+    rna, atac, genes, labels, known, types = tissue
+    whole = checked(tissue)
+    assert whole.by_type["likeness"].max() - whole.likeness < 0.1
+    for code, name in enumerate(types):
+        cells = atac[known == code]
+        others = np.delete(np.arange(4), code)[np.arange(cells.shape[0]) % 3]
+        found = check_markers(rna, cells, genes, types, labels, others)
+        assert found.by_type["likeness"].idxmax() == name
+        assert found.by_type["likeness"].max() - found.likeness > 0.1
+        right = check_markers(rna, cells, genes, types, labels, np.full_like(others, code))
+        assert right.likeness == pytest.approx(right.by_type["likeness"][name])
+
+
+def test_the_likeness_to_types_without_rna_cells_is_not_known(tissue):
+    rna, atac, genes, labels, called, types = tissue
+    found = check_markers(rna, atac, genes, (*types, "none"), labels, called)
+    assert found.likeness == pytest.approx(checked(tissue).likeness)
+    alone = found.by_type["likeness"]
+    assert np.isnan(alone["none"]) and alone[: len(types)].notna().all()
+    assert check_markers(rna, atac, genes, types, labels, np.full(600, -1)).likeness is None
+
+
 def test_the_answer_is_the_same_each_time(tissue):
     assert checked(tissue).coactivity == checked(tissue).coactivity
     assert checked(tissue, seed=1).coactivity != checked(tissue).coactivity
