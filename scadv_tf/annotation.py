@@ -12,7 +12,16 @@ from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.linear_guess import VIEW_SHARES
 from scadv_tf.data.neighbor_lists import neighbor_mean
-from scadv_tf.data.rows import DiskRows, JoinedRows, Rows, blocks, some_rows, take
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
+from scadv_tf.data.rows import (
+    DiskRows,
+    JoinedRows,
+    Rows,
+    blocks,
+    some_of_all_types,
+    some_rows,
+    take,
+)
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_threshold
@@ -172,7 +181,8 @@ def fit_readout(
     """Fits the model's readout: temperature, novelty and its threshold, maps of latent vectors.
 
     Starts from a readout that says nothing, so that a second fit gives what the first one gave. Of
-    each modality, and of the held-out cells, at most `READOUT_CELLS` random ones are looked at.
+    each modality, and of the held-out cells, `READOUT_CELLS` random ones are looked at, and some of
+    each RNA type.
 
     Parameters
     ----------
@@ -183,7 +193,10 @@ def fit_readout(
     readout, seed = model.readout, config.training.seed
     readout.reset()
     join_linear(model, cells, config)
-    rows = {name: some_rows(cells.cells(name), READOUT_CELLS, seed) for name in MODALITIES}
+    rows = {
+        "rna": some_of_all_types(rna_labels, READOUT_CELLS, seed, RARE_TYPE_CELLS),
+        "atac": some_rows(cells.cells("atac"), READOUT_CELLS, seed),
+    }
     features = {name: take(cells.features[name], rows[name]) for name in MODALITIES}
     labels = rna_labels[rows["rna"]]
     held_out = held_out[some_rows(len(held_out), READOUT_CELLS, seed)]

@@ -20,8 +20,9 @@ from scadv_tf.data import emptiness
 from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.neighborhood_size import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 from scadv_tf.data.pairing import Counts, PairedData
-from scadv_tf.data.rows import some_rows
+from scadv_tf.data.rows import some_of_all_types, some_rows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
@@ -153,7 +154,8 @@ def held(data: PairedData, streamed: tuple[str, ...]) -> PairedData:
 def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
     """Modality -> ascending rows of the cells that teach: all, or `TAUGHT_CELLS` random ones.
 
-    Where not all can be, cells without data are not among them.
+    Where not all can be, cells without data are not among them, and those of rare RNA types are:
+    what is not taught is never found.
     """
     rows, found = {}, None
     for number, name in enumerate(MODALITIES):
@@ -162,7 +164,12 @@ def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
             if found is None:
                 found = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
             of_use = np.flatnonzero(found[name])
-            rows[name] = of_use[some_rows(len(of_use), TAUGHT_CELLS, [seed, number])]
+            drawn = TAUGHT_CELLS, [seed, number]
+            if name == "rna" and data.rna_labels is not None:
+                kept = some_of_all_types(data.rna_labels[of_use], *drawn, RARE_TYPE_CELLS)
+            else:
+                kept = some_rows(len(of_use), *drawn)
+            rows[name] = of_use[kept]
             logger.info(
                 "%s %s cells, drawn at random, teach scales and components",
                 f"{len(rows[name]):,}", name.upper(),

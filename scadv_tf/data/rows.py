@@ -199,6 +199,28 @@ def some_rows(cells: int, most: int, seed: int | list[int]) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(cells, most, replace=False))
 
 
+def some_of_all_types(
+    labels: np.ndarray, most: int, seed: int | list[int], least: int
+) -> np.ndarray:
+    """Ascending rows of `most` random cells, and of each type at least so many, or all that it has.
+
+    Parameters
+    ----------
+    labels : type codes of all cells.
+    """
+    rows = some_rows(len(labels), most, seed)
+    if len(rows) == len(labels):
+        return rows
+    found = np.bincount(labels[rows], minlength=labels.max() + 1)
+    others = np.ones(len(labels), dtype=bool)
+    others[rows] = False
+    added, random = [], np.random.default_rng(seed)
+    for code in np.flatnonzero(found < least):
+        left = np.flatnonzero(others & (labels == code))
+        added.append(random.choice(left, min(len(left), least - found[code]), replace=False))
+    return np.sort(np.concatenate([rows, *added]))
+
+
 def _bounds(part: slice, rows: int | None) -> tuple[int, int]:
     """Start and stop of a slice without a step; `rows` None for a slice that may go beyond."""
     if not isinstance(part, slice) or part.step not in (None, 1):

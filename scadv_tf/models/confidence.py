@@ -10,6 +10,8 @@ import numpy as np
 from scadv_tf.data.linear_guess import type_means
 from scadv_tf.data.temperature import most_probable_temperature
 
+FAR_AWAY = 1e6  # where centres lie that no cell is of
+
 
 def held_out_rows(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """A random `share` of the cells of each type, sorted rows; none of a type too small for one."""
@@ -43,12 +45,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def type_spread(features: np.ndarray, labels: np.ndarray, types: int) -> tuple:
     """Mean features of each type [K, D], and the variances within types, pooled [D].
 
+    A type without a cell lies far from all of them: nothing is near to it.
+
     Parameters
     ----------
     features : [N, D].
     labels : type codes [N].
     """
     centers = type_means(features, labels, types)
+    centers[np.bincount(labels, minlength=types) == 0] = FAR_AWAY
     variances = np.square(features - centers[labels]).mean(axis=0)
     return centers, np.maximum(variances, 1e-6)
 

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from scadv_tf.models.affine_maps import fit_affine_maps, moved
+from scadv_tf.models.confidence import FAR_AWAY
 
 SHARPNESS = 2.0  # power of the probabilities by which types move a cell: clear cells move clearly
 CLUSTERS = 16  # of all cells, at most; types are split and joined by them
 CELLS_OF_A_CLUSTER = 50  # on average, at least: a covariance of fewer says little
-FAR_AWAY = 1e6  # where the centres of clusters lie that few cells do not need
 WIDTH = 0.2  # of the border between clusters, as a share of a cell's median squared distance
 CLUSTERED_CELLS = 10_000  # of each modality, at most: more do not change where the clusters are
 

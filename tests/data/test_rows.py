@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from scadv_tf.data import rows as module
-from scadv_tf.data.rows import DiskRows, JoinedRows, SpreadRows, as_rows, blocks, take
+from scadv_tf.data.rows import (
+    DiskRows,
+    JoinedRows,
+    SpreadRows,
+    as_rows,
+    blocks,
+    some_of_all_types,
+    some_rows,
+    take,
+)
 
 
 @pytest.fixture
@@ -159,3 +168,17 @@ def test_rows_are_spread_over_places_without_a_copy(part):
     rows = SpreadRows(values, places)
     assert rows.shape == (7, 2) and len(rows) == 7
     np.testing.assert_array_equal(rows[part], full[part])
+
+
+def test_some_cells_of_all_types():
+    """Random ones, and as many more of the rare types as are asked for, or all that there are."""
+    labels = np.repeat([0, 1, 3], [9_000, 5, 995])
+    random = np.random.default_rng(0)
+    labels = labels[random.permutation(len(labels))]
+    rows = some_of_all_types(labels, 100, 4, least=20)
+    assert np.all(np.diff(rows) > 0)
+    found = np.bincount(labels[rows], minlength=4)
+    assert found[1] == 5 and found[2] == 0 and found[3] == 20 and found[0] > 80
+    assert set(some_rows(len(labels), 100, 4)) <= set(rows)
+    np.testing.assert_array_equal(rows, some_of_all_types(labels, 100, 4, least=20))
+    np.testing.assert_array_equal(some_of_all_types(labels, 10_000, 4, 20), np.arange(10_000))

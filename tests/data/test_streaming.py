@@ -133,6 +133,17 @@ def test_all_cells_are_weighed_by_what_the_sample_taught(unlike, options, few_te
     assert np.ptp(found.weights("atac")) > 0.005
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rare_type_is_among_those_that_teach(both, few_teach, seed):
+    """Four cells of 90, of which 30 random ones may have none."""
+    labels = both[0].rna_labels.copy()
+    labels[np.flatnonzero(labels == 1)[4:]] = 0
+    for data in (dataclasses.replace(cells, rna_labels=labels) for cells in both):
+        rows = cell_blocks.sampled_rows(data, seed)
+        assert np.bincount(labels[rows["rna"]], minlength=2)[1] == 4
+        assert len(rows["atac"]) == TAUGHT
+
+
 @pytest.mark.parametrize("name", MODALITIES)
 def test_one_stored_modality_is_weighed_with_the_other(unlike, name, tmp_path):
     held, stored = unlike
@@ -237,9 +248,10 @@ def test_one_modality_alone_may_be_stored(held, stored, name, tmp_path):
 
 
 def test_samples_are_drawn_by_the_seed_without_repeats(stored, few_teach):
-    first, again, other = (cell_blocks.sampled_rows(stored, seed) for seed in (0, 0, 1))
+    cells = dataclasses.replace(stored, rna_labels=None)
+    first, again, other = (cell_blocks.sampled_rows(cells, seed) for seed in (0, 0, 1))
     for name in MODALITIES:
-        assert len(np.unique(first[name])) == TAUGHT and np.all(np.diff(first[name]) > 0)
+        assert len(first[name]) == TAUGHT and np.all(np.diff(first[name]) > 0)
         np.testing.assert_array_equal(first[name], again[name])
         assert np.any(first[name] != other[name])
     drawn = collections.Counter()

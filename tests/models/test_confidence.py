@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import log_softmax, softmax
 
 from scadv_tf.data.temperature import SPREAD, TEMPERATURES
@@ -13,6 +14,7 @@ from scadv_tf.models.confidence import (
     type_spread,
     unknown_threshold,
 )
+from scadv_tf.models.readout import Readout
 
 
 def drawn(temperature, cells=4000, types=5, seed=0):
@@ -146,8 +148,21 @@ def test_the_variance_is_within_types_and_not_between_them():
 
 def test_what_never_varies_and_a_type_without_cells_are_divided_by_no_zero():
     centers, variances = type_spread(np.ones((4, 2)), np.array([0, 0, 2, 2]), types=3)
-    np.testing.assert_allclose(centers, [[1, 1], [0, 0], [1, 1]])
+    np.testing.assert_allclose(centers[[0, 2]], np.ones((2, 2)))
     assert (variances > 0).all()
+
+
+def test_nothing_is_near_to_a_type_without_cells():
+    """Which a mean of no cells, 0, would lie in the middle of all."""
+    random = np.random.default_rng(0)
+    features = np.repeat([[-5.0, 0], [5, 0]], 50, axis=0) + random.normal(size=(100, 2))
+    readout = Readout(types=3, latent_size=2, feature_size=2)
+    readout.build()
+    centers, variances = type_spread(features, np.repeat([0, 2], 50), types=3)
+    readout.centers.assign(centers)
+    readout.variances.assign(variances)
+    middle, known = readout._distance(tf.constant([[0.0, 0], [5, 0]])).numpy()
+    assert middle == pytest.approx(5**2 / 2, rel=0.5) and known < 1
 
 
 # The threshold.
