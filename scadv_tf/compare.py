@@ -18,7 +18,9 @@ from scadv_tf.comparison.systems import ComparisonConfig
 HELP = {
     "output_dir": "Folder of the results; default: runs/<dataset>_comparison.",
     "export_dir": "Not used by a comparison.",
-    "tensorboard": "Not used by a comparison.",
+    **dict.fromkeys(
+        ("tensorboard", "strategy", "resume", "checkpoint_seconds"), "Not used by a comparison."
+    ),
 }
 
 

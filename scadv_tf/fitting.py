@@ -24,6 +24,7 @@ from scadv_tf.checkpoints import (
     history_table,
 )
 from scadv_tf.config import RunConfig, TrainingConfig
+from scadv_tf.data.datasets import BESIDE
 from scadv_tf.data.pipeline import Pass, training_batches
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
@@ -238,7 +239,7 @@ class _Task:
         """
         epochs, steps = self.config.training.epochs, self.one_pass.steps * len(self.model.phases)
         self.model.history = keras.callbacks.History()  # that of an earlier call is told already
-        watch, progress = WatchesNumbers(), training_progress(epochs, steps)
+        watch, progress = WatchesNumbers(), training_progress(epochs, steps, first)
         predictions = AtacPredictions(
             lambda: watch.checked(self._predict()), [*self._label_hooks(), *hooks]
         )
@@ -384,8 +385,10 @@ def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: 
     # Neither who trains nor how long it is tried changes what comes of it.
     left_out = "strategy", "divergence_retries"
     settings["training"] = {k: v for k, v in settings["training"].items() if k not in left_out}
-    # Files may lie elsewhere on another machine.
-    settings["data"] = {k: v for k, v in settings["data"].items() if k not in ("rna", "atac")}
+    # Files may lie elsewhere on another machine, and what is done afterwards may be another.
+    places = "rna", "atac", "data_dir", *BESIDE
+    settings["data"] = {k: v for k, v in settings["data"].items() if k not in places}
+    settings["evaluation"] = {"linear_share": config.evaluation.linear_share}
     sizes = [types, *(cells.cells(name) for name in MODALITIES)]
     # The counts of all cells are in the fingerprint: what was learned of others is of no use.
     marks = [__version__, cells.fingerprint, settings, sizes]

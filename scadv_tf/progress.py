@@ -147,13 +147,14 @@ def _megabytes(peak: int) -> float:
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
-def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
+def training_progress(epochs: int, steps: int, first: int = 0) -> keras.callbacks.Callback:
     """A Keras callback: a bar on a terminal, a line every few epochs elsewhere.
 
     Parameters
     ----------
     epochs : of the training.
     steps : of an epoch.
+    first : epochs that are done before.
     """
     import keras
 
@@ -163,16 +164,17 @@ def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
         bar: Any = None
 
         def on_train_begin(self, logs: dict | None = None) -> None:
-            self.start, self.first = time.perf_counter(), True
+            self.start, self.untraced = time.perf_counter(), True
             logger.info("  %d epoch%s of %d steps", epochs, "s" * (epochs != 1), steps)
             logger.debug("  %s", MODEL_BUILT)
-            self.bar = _bar(total=epochs * steps, unit="step", desc="training")
+            done = first * steps
+            self.bar = _bar(total=epochs * steps, initial=done, unit="step", desc="training")
 
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
             signals.due()
-            if self.first:  # it takes long, since functions are traced then
+            if self.untraced:  # it takes long, since functions are traced then
                 logger.debug("  %s", FIRST_STEP)
-                self.first = False
+                self.untraced = False
             self.bar.update()
             if not self.bar.disable and (batch == 0 or (batch + 1) % 10 == 0):
                 self.bar.set_postfix_str(_text(self.model.get_metrics_result()))
@@ -181,7 +183,7 @@ def training_progress(epochs: int, steps: int) -> keras.callbacks.Callback:
             done = epoch + 1
             if not self.bar.disable or done % max(1, epochs // 10):
                 return
-            left = (time.perf_counter() - self.start) / done * (epochs - done)
+            left = (time.perf_counter() - self.start) / (done - first) * (epochs - done)
             logger.info("  epoch %d/%d, %.0f s left: %s", done, epochs, left, _text(logs))
 
         def on_train_end(self, logs: dict | None = None) -> None:

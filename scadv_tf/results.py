@@ -174,10 +174,11 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
         **{name: labels[rows] for name, labels in answers.other_routes.items()},
     }
     if results.truth is not None:
-        labels = answers.routes[HEADLINE]
-        coarse = at_level(results.truth, labels)
-        if np.any(coarse != labels):
-            table["coarse_label"] = coarse[rows]
+        label = present(answers.label)
+        names = np.asarray(label.categories, dtype=object)
+        coarse, given = at_level(results.truth, names), np.bincount(label.codes) > 0
+        if np.any((coarse != names)[: len(given)][given]):
+            table["coarse_label"] = coarse[label.codes[rows]]
     return pd.DataFrame(table)
 
 

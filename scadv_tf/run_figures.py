@@ -10,6 +10,7 @@ import pandas as pd
 
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.evaluation import figures
+from scadv_tf.evaluation.collapse import RATE_FACTOR
 from scadv_tf.evaluation.marker_figures import marker_dots
 from scadv_tf.evaluation.metrics import confusion
 from scadv_tf.evaluation.style import call_query, save
@@ -104,7 +105,7 @@ def _shares(results: Results) -> Picture:
 
 def losses_of(history: pd.DataFrame) -> pd.DataFrame:
     """The history without what is no loss."""
-    others = ("macro_f1", "atac_label_change", "seconds", "step_seconds")
+    others = ("macro_f1", "atac_label_change", "seconds", "step_seconds", RATE_FACTOR)
     return history.drop(columns=[name for name in others if name in history])
 
 

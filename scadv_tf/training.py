@@ -240,6 +240,9 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
             metrics = score(routes, answers.probabilities, *given)
             shares = type_shares(answers, present(data.rna_labels))
             metrics |= {"type_shares": shares, "agreement": agreement(routes)}
+            # Cells without data are unknown, too.
+            known = int(np.sum(~present(answers.unknown)))
+            metrics["unknown_share"] = 1 - known / len(trained.everything.atac_cells)
     with stages.stage("diagnose", "Looking for marker genes"):
         found = diagnosis_of(trained, annotation, metrics, seed)
         metrics["diagnosis"] = found.to_dict()
@@ -269,11 +272,8 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
 
 
 def of_all(trained: Trained, results: Results) -> Results:
-    """The results of all cells, those without data too, whose share of unknown cells is told."""
-    found = results.of_all(trained.everything, trained.truth_of_all, trained.cells.with_data)
-    if results.metrics["unknown_share"] is not None:
-        results.metrics["unknown_share"] = float(present(found.annotation.voted.unknown).mean())
-    return found
+    """The results of all cells, those without data too."""
+    return results.of_all(trained.everything, trained.truth_of_all, trained.cells.with_data)
 
 
 def exportable(trained: Trained, results: Results) -> tuple[Served, Background]:
@@ -285,7 +285,7 @@ def exportable(trained: Trained, results: Results) -> tuple[Served, Background]:
     background = Background(
         dataset=config.data.dataset or CUSTOM,
         fingerprint=trained.cells.fingerprint,
-        cells={"rna": len(data.rna_cells), "atac": len(data.atac_cells)},
+        cells={modality: trained.cells.cells(modality) for modality in MODALITIES},
         counted={modality: are_counted(getattr(data, modality)) for modality in MODALITIES},
         type_cells=data.matching.rna_types,
         settings=config.to_dict(),
@@ -368,8 +368,6 @@ def read(
     # A name of their own for the user's files only names the folders of the results.
     recipe = CUSTOM if own and name not in available() else name
     data, truth = load_dataset(recipe, source, given)
-    if truth is not None and not np.any(truth.labels != ""):
-        truth = None  # a column of gaps is no label
     if training.supervised and data.rna_labels is None:
         raise InputError(
             what="The RNA cells have no labels to transfer.",

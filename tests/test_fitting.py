@@ -10,7 +10,7 @@ import pytest
 from all_losses import ALL_LOSSES
 from one_model import fit_alike
 
-from scadv_tf import RunConfig, annotation, fit, load_dataset
+from scadv_tf import RunConfig, annotation, fit, fitting, load_dataset
 from scadv_tf.annotation import annotate_cells, fit_readout
 from scadv_tf.config import (
     EvaluationConfig,
@@ -220,3 +220,19 @@ def test_the_last_epochs_predictions_are_the_classifiers_without_the_linear_gues
     found = annotate_cells(model, cells, config).atac.probabilities.argmax(axis=1)
     np.testing.assert_array_equal(found, watched[-1])
     assert len(watched) == 2 and (watched[0] != watched[1]).any()
+
+
+def test_a_training_goes_on_wherever_its_files_lie_and_however_it_is_looked_at(tissue):
+    data, _, cells = tissue
+
+    def identity(**changes) -> str:
+        config = RunConfig.of(**{"rna": "a.h5ad", "atac": "b.h5ad", "genes": "g.gtf"} | changes)
+        return fitting._identity(cells, data.rna_labels, len(data.types), config)
+
+    moved = {"rna": "/data/a.h5ad", "atac_peaks": "/data/p.h5ad", "genes": "/data/g.gtf"}
+    moved |= {"rna_labels": "l.csv", "atac_labels": "m.csv", "barcodes": "c.txt", "data_dir": "d"}
+    looked_at = {"knn_neighbors": 7, "umap_neighbors": 8, "unknown_share": 0.3}
+    looked_at |= {"align_latent": False, "neighbor_vote": 0.1}
+    assert identity() == identity(**moved) == identity(**looked_at) == identity(strategy="mirrored")
+    for other in ({"seed": 1}, {"label_key": "x"}, {"linear_share": 0.1}, {"epochs": 99}):
+        assert identity(**other) != identity()

@@ -17,6 +17,7 @@ from scadv_tf.progress import (
     peak_memory_mb,
     quiet_libraries,
     quiet_start,
+    training_progress,
 )
 
 CHILD = """
@@ -125,3 +126,17 @@ def test_the_root_logger_stays_the_users(monkeypatch):
     with quiet_libraries():
         logging.root.addHandler(logging.NullHandler())  # as absl does
     assert not logging.root.handlers
+
+
+def test_the_time_left_of_a_resumed_training_is_told_by_its_own_epochs(monkeypatch, caplog):
+    """Four of ten epochs are done before; each of the others takes two seconds."""
+    caplog.set_level(logging.INFO, "scadv_tf")
+    clock = iter([0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0])
+    monkeypatch.setattr("scadv_tf.progress.time.perf_counter", lambda: next(clock))
+    progress = training_progress(epochs=10, steps=3, first=4)
+    progress.on_train_begin()
+    for epoch in range(4, 10):
+        progress.on_epoch_end(epoch, {"loss": 1.0})
+    progress.on_train_end()
+    told = [line.split(":")[0] for line in caplog.messages if "left" in line]
+    assert told == [f"  epoch {done}/10, {2 * (10 - done)} s left" for done in range(5, 11)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scadv_tf.data.answers import CellAnswers, most_probable
 from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import AtacTruth
 from scadv_tf.results import Results, predictions, write_predictions
+from scadv_tf.run_figures import losses_of
 from scadv_tf.scoring import ROUTES
 
 TYPES = ("b1", "b2", "t")
@@ -108,3 +110,8 @@ def test_the_file_of_predictions_does_not_depend_on_how_many_rows_are_written_at
 def test_some_rows_are_those_of_all(results):
     some, full = predictions(results(), slice(1, 3)), predictions(results())
     assert some.equals(full[1:3].reset_index(drop=True))
+
+
+def test_what_is_no_loss_is_not_drawn_as_one():
+    history = pd.DataFrame({"cross_entropy": [1.0], "macro_f1": [0.5], "rate_factor": [0.5]})
+    assert list(losses_of(history)) == ["cross_entropy"]

@@ -80,7 +80,7 @@ def run_system(system: str, given: Given, config: RunConfig) -> Taken:
     assert given.cells is not None and given.rna_labels is not None  # `raw` alone goes without
     labels = given.cells.chosen("rna", given.rna_labels)
     found = function(given.cells, np.array(given.types)[labels], seed)
-    return Taken(_of_all(found, given.cells))
+    return Taken(_of_all(_of_all_types(found, labels, len(given.types)), given.cells))
 
 
 def _ours(given: Given, config: RunConfig) -> Taken:
@@ -102,6 +102,15 @@ def _ours(given: Given, config: RunConfig) -> Taken:
     kept = cells.with_data["atac"]
     codes = np.array([spread(codes, kept, 0) for codes in watched])
     return Taken(_of_all(result, cells), codes)
+
+
+def _of_all_types(found: Transfer, labels: np.ndarray, types: int) -> Transfer:
+    """With probabilities of 0 for the types of which no RNA cell has data."""
+    if found.probabilities is None or found.probabilities.shape[1] == types:
+        return found
+    probabilities = np.zeros((len(found.probabilities), types), found.probabilities.dtype)
+    probabilities[:, np.unique(labels)] = found.probabilities
+    return dataclasses.replace(found, probabilities=probabilities)
 
 
 def _of_all(found: Transfer, cells: TrainingCells) -> Transfer:

@@ -16,6 +16,8 @@ from scadv_tf.comparison.table import comparison_table
 from scadv_tf.comparison.time_to_quality import time_lines, time_to_exceed
 from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.cell_blocks import TAUGHT_CELLS
+from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
 from scadv_tf.folders import made_folder, one_run
@@ -32,7 +34,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     """Runs each system at each seed and writes what came of it.
 
     The input is read once, at the first seed, and preprocessed once a seed as the main job does.
-    A system that draws nothing at random runs at the first seed only.
+    A system in which nothing is random runs at the first seed only.
 
     Returns
     -------
@@ -53,12 +55,15 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     folder = Path(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
-    data, truth = read_and_tell(all_held(config), None, Stages())
-    with made_folder(folder), one_run(folder), query_called(data.measure.name):
+    query = Measure.of(config.data).name
+    with query_called(query):
+        data, truth = read_and_tell(all_held(config), None, Stages())
+    with made_folder(folder), one_run(folder), query_called(query):
         # The report says 'done': it goes first and comes last.
         (folder / REPORT).unlink(missing_ok=True)
         rows = run_rows(data, truth, chosen, seeds, folder)
-        content = content_of(rows, name, config, chosen)
+        once = first_seed_only(chosen, data)
+        content = content_of(rows, name, config, chosen, once)
         write_json(folder / "comparison.json", content)
         report = write_comparison(folder, content, rows, data, truth)
     for line in comparison_table(content["rows"], content["systems"]):
@@ -80,13 +85,30 @@ def at_seed(config: RunConfig, seed: int) -> RunConfig:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, seed=seed))
 
 
-def plan_of(chosen: ComparisonConfig, seeds: list[RunConfig]) -> list[tuple[str, RunConfig]]:
-    """The rows in the order in which they run: all systems at a seed, then the next seed."""
+def first_seed_only(chosen: ComparisonConfig, data: PairedData) -> list[str]:
+    """The systems in which nothing is random, nor in what they are given.
+
+    Preprocessing draws cells by the seed where there are more than teach it.
+    """
+    drawn = max(len(data.rna_cells), len(data.atac_cells)) > TAUGHT_CELLS
+    own = {name: SYSTEMS[name] for name in chosen.systems}
+    return [n for n, system in own.items() if not system.seeded and (system.raw or not drawn)]
+
+
+def plan_of(
+    chosen: ComparisonConfig, seeds: list[RunConfig], once: list[str]
+) -> list[tuple[str, RunConfig]]:
+    """The rows in the order in which they run: all systems at a seed, then the next seed.
+
+    Parameters
+    ----------
+    once : systems that run at the first seed only.
+    """
     return [
         (system, config)
         for config in seeds
         for system in chosen.systems
-        if SYSTEMS[system].seeded or config is seeds[0]
+        if system not in once or config is seeds[0]
     ]
 
 
@@ -108,7 +130,8 @@ def run_rows(
         RowRunner(data, truth),
         digest_of(data, truth),
     )
-    plan = plan_of(chosen, seeds)
+    once = first_seed_only(chosen, data)
+    plan = plan_of(chosen, seeds, once)
     if chosen.rerun:
         for system, config in plan:
             store.forget(system, config.training.seed)
@@ -119,7 +142,7 @@ def run_rows(
         row, is_kept = run_row(system, config, store, runner, digest)
         logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
         rows.append(row)
-        content = content_of(rows, dataset_name(config.data), seeds[0], chosen)
+        content = content_of(rows, dataset_name(config.data), seeds[0], chosen, once)
         write_json(folder / "comparison.json", content)
     return rows
 
@@ -160,7 +183,9 @@ def _in_short(content: dict) -> str:
     return ", ".join([*parts, f"{content['seconds']['total']:.0f} s"])
 
 
-def content_of(rows: list[Row], dataset: str, config: RunConfig, chosen: ComparisonConfig) -> dict:
+def content_of(
+    rows: list[Row], dataset: str, config: RunConfig, chosen: ComparisonConfig, once: list[str]
+) -> dict:
     """What ``comparison.json`` holds: rows by system and seed, and means over the seeds."""
     order = {system: place for place, system in enumerate(chosen.systems)}
     found = sorted(
@@ -172,7 +197,7 @@ def content_of(rows: list[Row], dataset: str, config: RunConfig, chosen: Compari
         "systems": list(chosen.systems),
         "definitions": {system: SYSTEMS[system].sentence for system in chosen.systems},
         "seeds": list(range(first, first + chosen.seeds)),
-        "first_seed_only": [system for system in chosen.systems if not SYSTEMS[system].seeded],
+        "first_seed_only": once,
         "config": config.to_dict(),
         "versions": versions(),
         "rows": found,

@@ -21,7 +21,7 @@ LOOKED_AT = 20_000  # random cells
 
 
 def batch_warnings(cells: TrainingCells, data: PairedData) -> list[str]:
-    """A sentence for each modality in which such a column differs strongly; no label comes in.
+    """A sentence for each modality in which such a column differs strongly; no ATAC label comes in.
 
     Parameters
     ----------

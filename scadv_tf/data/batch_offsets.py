@@ -106,7 +106,3 @@ class Design:
         products = design.T @ design + np.diag(prior)
         found = np.linalg.solve(products, design.T @ values)[types.shape[1] :]
         return (found - self.members.mean(axis=0, dtype=np.float64) @ found).astype(np.float32)
-
-    def corrected(self, values: np.ndarray) -> np.ndarray:
-        """The values of these cells [cells, W] without what is their batches'."""
-        return without_offsets(values, self.members, self.offsets(values))

@@ -93,7 +93,7 @@ class CellFile:
         self._wanted = features_of(stored.var, asked.features, asked.path, stored.from_10x)
         self.cells = stored.matrix.shape[0]
         self.var = with_unique_names(stored.var[self._wanted])
-        self._largest = largest_level(stored.matrix) if asked.are_levels else None
+        self._largest = largest_level(stored.matrix, self._wanted) if asked.are_levels else None
         self.close = weakref.finalize(self, stack.close)
 
     def __enter__(self) -> CellFile:

@@ -13,7 +13,7 @@ from scadv_tf.data.stored_counts import account_of
 
 
 def fingerprint(data: PairedData) -> str:
-    """SHA-256 over counts, genes, cells, types and RNA labels, 64 hexadecimal digits.
+    """SHA-256 over counts, genes, cells, types, RNA labels and batches, 64 hexadecimal digits.
 
     And over what the query measures, unless that is accessibility.
 

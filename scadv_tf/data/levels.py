@@ -7,6 +7,8 @@ works on these: a cell's open features are those that were covered.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import sparse
 
@@ -18,9 +20,21 @@ PERCENT = 100.0
 ROWS_AT_ONCE = 1024
 
 
-def largest_level(matrix: StoredMatrix) -> float:
-    """What a full level is in a file: 1, or 100 where some value is above 1."""
-    return PERCENT if any(np.any(values > 1) for values in matrix.values()) else 1.0
+def largest_level(matrix: StoredMatrix, wanted: np.ndarray) -> float:
+    """What a full level is in a file: 1, or 100 where some value of a wanted feature is above 1.
+
+    Parameters
+    ----------
+    wanted : bool [features].
+    """
+    parts = matrix.values() if wanted.all() else _values_of(matrix, wanted)
+    return PERCENT if any(np.any(values > 1) for values in parts) else 1.0
+
+
+def _values_of(matrix: StoredMatrix, wanted: np.ndarray) -> Iterator[np.ndarray]:
+    cells = matrix.shape[0]
+    for start in range(0, cells, ROWS_AT_ONCE):
+        yield matrix.rows(start, min(start + ROWS_AT_ONCE, cells))[:, wanted].data
 
 
 def read_levels(

@@ -64,8 +64,8 @@ class Evidence:
 
     Attributes
     ----------
-    metrics : the content of metrics.json; modality_mixing, silhouette_modality, agreement and
-        mixing_by_type are looked at.
+    metrics : the content of metrics.json; modality_mixing, silhouette_modality and agreement are
+        looked at.
     matching : the account of what matched; shared_genes and matched_how are looked at.
     rna_labels : [R] types of the RNA cells; None where none were taught, as in the unsupervised
         mode.

@@ -117,7 +117,7 @@ class ReferenceCells(tf.Module):
 
 
 class ServedIndex(tf.Module):
-    """A latent semantic index, see `scadv_tf.data.neighbors.SemanticIndex`."""
+    """A latent semantic index, see `scadv_tf.data.semantic_index.SemanticIndex`."""
 
     def __init__(self, index: SemanticIndex):
         super().__init__()

@@ -169,3 +169,9 @@ def test_a_runner_without_a_umap_leaves_out_its_silhouette_and_nothing_else(cell
     for name in ("label_transfer", "silhouette_latent", "modality_mixing", "calibration_error"):
         assert row.content[name] is not None
     assert "TypeError" in RowRunner(*cells).run("linear", config).content["error"]
+
+
+def test_where_preprocessing_draws_cells_each_seed_counts(compare, monkeypatch):
+    monkeypatch.setattr("scadv_tf.comparison.run.TAUGHT_CELLS", 10)
+    asked, _ = compare()
+    assert asked == [*ALL, ("svm", 6)]

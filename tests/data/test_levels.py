@@ -59,6 +59,17 @@ def test_files_of_levels_and_of_percent_are_the_same(tmp_path, form, largest):
     np.testing.assert_allclose(found, HELD, rtol=1e-6)
 
 
+@pytest.mark.parametrize("form", [np.asarray, by_cell])
+@pytest.mark.parametrize("kind", ["methylation", "Methylation"])
+def test_counts_beside_the_levels_make_no_percent_of_them(tmp_path, form, kind):
+    """Of a file that holds RNA too, levels alone tell whether they are shares or percent."""
+    both = np.hstack([np.full((3, 2), 7, dtype=np.float32), LEVELS])
+    adata = anndata.AnnData(form(both))
+    adata.var["feature_types"] = ["Gene Expression"] * 2 + [kind] * 3
+    adata.write_h5ad(tmp_path / "both.h5ad")
+    np.testing.assert_allclose(read(tmp_path / "both.h5ad"), HELD, rtol=1e-6)
+
+
 def test_an_anndata_is_read_as_its_file(tmp_path):
     adata = anndata.AnnData(LEVELS)
     assert read(adata).tolist() == read(written(LEVELS, tmp_path)).tolist() == HELD
