@@ -121,8 +121,8 @@ class DataConfig(Checked):
     )
     memory_cells: int = option(
         30_000,
-        "Most cells of a modality that are held in memory; a larger one is streamed from disk. No "
-        "answer depends on it. 0: no limit.",
+        "Most cells of a modality that are held in memory; a larger one is streamed from disk. It "
+        "changes the order of cells in the training alone. 0: no limit.",
         minimum=0,
     )
     synthetic_cells: int = option(
