@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
 from scadv_tf.errors import InputError
-from scadv_tf.files import unwritable
+from scadv_tf.files import at_home, unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.naming import ATAC
 from scadv_tf.settings import Checked, option, require
@@ -258,7 +258,7 @@ def _opened(
 
 def _checked_output(config: AnnotateConfig) -> Path:
     """The path of the output; made sure of before any work."""
-    output, source = Path(config.output).expanduser(), Path(config.input).expanduser()
+    output, source = at_home(config.output), at_home(config.input)
     require(
         output.suffix.casefold() in OUTPUTS,
         "The format of the output is not known.",

@@ -1,16 +1,35 @@
-"""Files that are there whole or not at all."""
+"""Paths, and files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PART = re.compile(r"\.part-[0-9a-f]{32}-.+")
+
+
+def at_home(path: str | Path) -> Path:
+    """The path; what begins with ~ is of a user's home, or is called so where no such user is."""
+    path = Path(path)
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether such a file or folder exists; what is too long for a name is none."""
+    try:
+        return at_home(path).exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+    return False
 
 
 @contextmanager

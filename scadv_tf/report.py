@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scadv_tf import console
 from scadv_tf import flags as scadv_flags
+from scadv_tf.files import at_home
 from scadv_tf.settings import Checked, option, require
 
 
@@ -48,7 +49,7 @@ def rewrite(folder: Path) -> list[str]:
 def main() -> None:
     """Flags to page; what it says goes to the standard output."""
     config = scadv_flags.to_section(ReportConfig)
-    print("\n".join(rewrite(Path(config.output_dir).expanduser())))
+    print("\n".join(rewrite(at_home(config.output_dir))))
 
 
 def start() -> None:

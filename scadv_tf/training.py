@@ -32,7 +32,7 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
-from scadv_tf.files import unwritable
+from scadv_tf.files import at_home, unwritable
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
@@ -77,8 +77,8 @@ def run(config: RunConfig) -> dict:
     InputError : the input or a setting is unfit.
     """
     name, stages = dataset_name(config.data), Stages()
-    folder = Path(config.output.output_dir or Path("runs") / name)
-    export_dir = Path(config.output.export_dir or Path("savedmodels") / name)
+    folder = at_home(config.output.output_dir or Path("runs") / name)
+    export_dir = at_home(config.output.export_dir or Path("savedmodels") / name)
     alone = config.training.strategy != "multi_worker"
     chief = alone or cluster_place().index == 0  # fails early
     for path in (folder, export_dir):

@@ -10,13 +10,30 @@ from pathlib import Path
 import pytest
 
 from scadv_tf import files
-from scadv_tf.files import whole_file, write_whole
+from scadv_tf.files import at_home, is_there, whole_file, write_whole
 
 ROOT = Path(__file__).parents[1]
 
 
 def names_in(folder: Path) -> list[str]:
     return sorted(found.name for found in folder.iterdir())
+
+
+def test_what_begins_with_a_tilde(tmp_path, monkeypatch):
+    """It is of a home, or the name of a file where nobody is called so."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.h5ad").touch()
+    assert at_home("~/a.h5ad") == tmp_path / "a.h5ad" and is_there("~/a.h5ad")
+    assert at_home("~no-such-user/a") == Path("~no-such-user/a")
+    assert not is_there("~no-such-user/a")
+    monkeypatch.chdir(tmp_path)
+    Path("~no-such-user.h5ad").touch()
+    assert is_there("~no-such-user.h5ad")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a/" * 3000])
+def test_what_is_too_long_for_a_name_is_not_there(path):
+    assert not is_there(path)
 
 
 def test_content_is_written_into_a_new_folder(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 
 from scadv_tf.data.anndata_cells import is_path
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 
 def plain(value: Any) -> Any:
@@ -35,4 +36,4 @@ def folder_of(given: str | Path) -> Path:
             received=f"{given!r:.100}, of type {type(given).__name__}",
             advice="Name the folder, such as 'savedmodels/blood'.",
         )
-    return Path(given).expanduser().absolute()
+    return at_home(given).absolute()

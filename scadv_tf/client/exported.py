@@ -24,6 +24,7 @@ from scadv_tf.client.batches import (
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -193,7 +194,7 @@ def find_version(folder: str | Path) -> Path:
     ------
     InputError : there is none, its number is out of range, or it holds what is no file.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     if (folder / "saved_model.pb").is_file():
         return _known(folder)
     entries = folder.iterdir() if folder.is_dir() else ()

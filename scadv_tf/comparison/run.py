@@ -20,6 +20,7 @@ from scadv_tf.data.cell_blocks import TAUGHT_CELLS
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 from scadv_tf.folders import made_folder, one_run
 from scadv_tf.naming import query_called
 from scadv_tf.progress import Stages
@@ -52,7 +53,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
             advice="Leave --mode out; for one joint embedding without labels use train_main.py.",
         )
     name = dataset_name(config.data)
-    folder = Path(config.output.output_dir or Path("runs") / f"{name}_comparison")
+    folder = at_home(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     query = Measure.of(config.data).name

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.features import with_columns_of
 from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
 from scadv_tf.data.spill import numbers
 from scadv_tf.data.stored_cells import Asked, StoredCells
@@ -138,7 +139,9 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
     if adata.raw is not None:
         places["raw"] = lambda: adata.raw.X
     chosen = chosen_matrix(asked, places, "AnnData")
-    var = adata.raw.var if chosen is places.get("raw") else adata.var
+    var = _features(adata.var)
+    if chosen is places.get("raw"):
+        var = with_columns_of(_features(adata.raw.var), var)
     names = np.asarray(adata.obs_names, dtype=object)
 
     def stored(place: Callable[[], Any]) -> StoredMatrix:
@@ -155,10 +158,14 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
         "AnnData",
         _stored(_numbers(chosen()), asked),
         StoredText(names),
-        _once_each(var).set_axis(pd.Index(var.index.astype(str), dtype=object)),
+        var,
         table,
         others=lambda: {n: stored(place) for n, place in places.items() if place is not chosen},
     )
+
+
+def _features(var: pd.DataFrame) -> pd.DataFrame:
+    return _once_each(var).set_axis(pd.Index(var.index.astype(str), dtype=object))
 
 
 def _once_each(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,6 +196,13 @@ def _held(matrix: Any) -> StoredMatrix:
 def _numbers(matrix: Any) -> Any:
     """The matrix itself, which must not hold objects or text."""
     kind = getattr(matrix, "dtype", None)
+    if np.ma.is_masked(matrix):
+        raise InputError(
+            what="the AnnData's matrix of counts has masked values",
+            expected="a number for each cell and feature",
+            received=f"{np.ma.count_masked(matrix):,} masked values",
+            advice="say what they are, such as adata.X = adata.X.filled(0)",
+        )
     if kind is None or kind.kind in "buif":
         return matrix
     raise InputError(

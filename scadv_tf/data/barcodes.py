@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def by_bases(listed: pd.Index, known: pd.Index) -> np.ndarray:
 
 def _read(path: str, known: pd.Index) -> pd.Index:
     try:
-        table = read_rows(Path(path).expanduser())
+        table = read_rows(at_home(path))
     except (OSError, EOFError, ValueError) as error:
         raise _no_list(path, f"{type(error).__name__}: {error}") from error
     in_row = int(table.iloc[0].isin(known).sum())

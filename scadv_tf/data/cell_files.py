@@ -40,6 +40,7 @@ from scadv_tf.data.sound_counts import (
 from scadv_tf.data.stored_cells import Asked, Called, Choices, StoredCells
 from scadv_tf.data.zarr_stores import is_zarr, open_zarr
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home, is_there
 from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
 
@@ -84,7 +85,7 @@ class CellFile:
     path : the file or folder.
     cells : their number.
     var : the table of the modality's features; where names repeat, they were made unique, and
-        ``var['original_name']`` holds them as they were.
+        ``var['scadv_original_name']`` holds them as they were.
     stored : what the format says of the file.
     """
 
@@ -243,8 +244,8 @@ def _format_of(path: Path) -> str:
 
 
 def _existing(path: str | Path, called: Called) -> Path:
-    if str(path) and Path(path).expanduser().exists():
-        return Path(path).expanduser()
+    if str(path) and is_there(path):
+        return at_home(path)
     raise InputError(
         what=f"{called.what} does not exist",
         expected="the path of a file or folder that exists",

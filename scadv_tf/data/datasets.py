@@ -49,6 +49,7 @@ from scadv_tf.data.several_files import COLUMN, paths_of, together
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home, is_there
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.settings import option
 
@@ -206,11 +207,13 @@ def _modality(
     """One modality of its file, its counts in memory or left on disk; and see `StoredCells`."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
     options = modality, layer, source.scratch or None, called, _choices(source, modality)
-    if modality == "atac" and is_path(found) and len(paths := paths_of(found)) > 1:
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(open_cells(path, *options)) for path in paths]
-            better = next(filter(None, (file.stored.better_genome for file in files)), None)
-            return together(files, source.memory_cells), better
+    if modality == "atac" and is_path(found):
+        if len(paths := paths_of(found)) > 1:
+            with contextlib.ExitStack() as stack:
+                files = [stack.enter_context(open_cells(path, *options)) for path in paths]
+                better = next(filter(None, (file.stored.better_genome for file in files)), None)
+                return together(files, source.memory_cells), better
+        (found,) = paths
     cells = open_cells(found, *options)
     better = cells.stored.better_genome
     if not source.memory_cells or cells.cells <= source.memory_cells:
@@ -343,7 +346,7 @@ def _custom(source: DatasetSource) -> LabelledPair:
 
 
 def _check_given(name: str, path: str, needed: bool) -> None:
-    if path and Path(path).expanduser().exists():
+    if path and is_there(path):
         return
     if path or needed:
         raise InputError(
@@ -375,7 +378,7 @@ def _choices(source: DatasetSource, name: str) -> Choices:
         return [
             each
             for each, parts in paths.items()
-            if any(path and is_such(Path(path).expanduser()) for path in parts)
+            if any(path and is_such(at_home(path)) for path in parts)
         ]
 
     names = "peaks", "barcodes", "min_fragments"

@@ -13,8 +13,9 @@ from scadv_tf.errors import InputError
 logger = logging.getLogger(__name__)
 
 # Names as in the file, kept where they had to be made unique: the gene matching sums duplicates.
-ORIGINAL_NAME = "original_name"
-# What the column `feature_types` says, in 10x files and in those derived from them.
+ORIGINAL_NAME = "scadv_original_name"  # a column of the reader, and none of a file
+# What the column of kinds says, in 10x files and in those derived from them.
+KIND_COLUMN = "feature_types"
 KINDS = {
     "rna": {"gene expression", "gex", "rna"},
     "atac": {"peaks", "atac", "gene activity", "geneactivity"},
@@ -39,6 +40,20 @@ def with_unique_names(var: pd.DataFrame) -> pd.DataFrame:
     return var.assign(**{ORIGINAL_NAME: var.index}).set_axis(numbered(var.index))
 
 
+def with_columns_of(var: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The table with the columns that it lacks of another, by the names of the features.
+
+    ``raw`` is often kept before symbols are added to the table of X. Kinds of features are not
+    taken where the other has not all of them: the rest would be of none.
+    """
+    if not (var.index.is_unique and other.index.is_unique):
+        return var
+    lacking = other.columns.difference(var.columns, sort=False)
+    if not var.index.isin(other.index).all():
+        lacking = lacking.drop(KIND_COLUMN, errors="ignore")
+    return var.join(other[lacking])
+
+
 def numbered(names: pd.Index) -> pd.Index:
     """Names of which repeated ones get a number."""
     from anndata.utils import make_index_unique
@@ -60,9 +75,9 @@ def features_of(var: pd.DataFrame, kind: str, path: Path, strict: bool) -> np.nd
     InputError : none is.
     """
     everything = np.ones(len(var), dtype=bool)
-    if "feature_types" not in var:
+    if KIND_COLUMN not in var:
         return everything
-    kinds = var["feature_types"].astype(str).str.strip().str.casefold()
+    kinds = var[KIND_COLUMN].astype(str).str.strip().str.casefold()
     known = set().union(*KINDS.values(), _OTHER_KINDS)
     wanted = kinds.isin(KINDS[kind]).to_numpy()
     if wanted.all() or not kinds.isin(known).any():  # other files keep biotypes in this column
@@ -76,6 +91,6 @@ def features_of(var: pd.DataFrame, kind: str, path: Path, strict: bool) -> np.nd
     raise InputError(
         what=f"{path.name} holds no {_CALLED.get(kind, kind)} features",
         expected=_EXPECTED.get(kind, kind),
-        received=", ".join(var["feature_types"].astype(str).unique()),
+        received=", ".join(var[KIND_COLUMN].astype(str).unique()),
         advice="check that RNA and ATAC are not swapped",
     )

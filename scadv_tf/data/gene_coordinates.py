@@ -15,6 +15,7 @@ from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
 from scadv_tf.data.text_blocks import open_text
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def _path_of(source: str) -> Path:
     genome = _embedded(source)
     if genome is not None:
         return _ASSETS / f"{genome}_refFlat_genes.bed.gz"
-    path = Path(source).expanduser()
+    path = at_home(source)
     if path.is_file():
         return path
     raise InputError(

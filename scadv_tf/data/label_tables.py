@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 from scadv_tf.data.barcodes import BASES, by_bases
 from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def _rows_of(names: pd.Index, cells: pd.Index) -> np.ndarray:
 def _read(path: str, cells: Names, flag: str, key: str, batch_key: str) -> pd.DataFrame:
     """Names, in the column `_NAMES`; labels, in the column `key`; and others by their headings."""
     try:
-        table = read_rows(Path(path).expanduser())
+        table = read_rows(at_home(path))
         if table.shape[1] == 1:
             raise ValueError("it has one column")
     except (OSError, EOFError, ValueError) as error:

@@ -58,7 +58,7 @@ def learn(
     rna, atac = (getattr(sample, name)[:, chosen] for name in MODALITIES)
     values = {"rna": log_normalize(rna), "atac": measure.comparable(atac)}
     designs, profile = _designs(sample), None
-    if sample.rna_labels is not None:
+    if config.balance and sample.rna_labels is not None:
         activity = measure.mean_activity(atac)
         profile = MeanProfile.of(values["rna"], activity, sample.rna_labels, len(sample.types))
     neighborhood, lists, averages = None, None, 0
@@ -180,10 +180,10 @@ def _balanced(
     sample : these cells' labels, and the types.
     lists : of those ATAC cells among themselves.
     designs : batches and types of the cells of a modality that has batches.
-    profile : the mean ATAC cell beside the types; None without labels.
+    profile : the mean ATAC cell beside the types; None where cells are not to be weighed.
     """
     labels, types = sample.rna_labels, len(sample.types)
-    if not config.balance or labels is None or profile is None or first.components is None:
+    if labels is None or profile is None or first.components is None:
         return _without_batches(first, values, designs), None
 
     def features_of(weights: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

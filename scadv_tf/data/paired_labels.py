@@ -222,3 +222,21 @@ def _types_of(rna_labels: np.ndarray, label_key: str) -> tuple[str, ...]:
             "(--mode=unsupervised needs no types)",
         )
     return types
+
+
+def check_several_of_a_type(rna_labels: np.ndarray, types: Sequence[str]) -> None:
+    """Refuses RNA cells [R] of which each is of another type: nothing varies within one.
+
+    Parameters
+    ----------
+    rna_labels : positions in types, of cells with data.
+    """
+    codes = np.unique(rna_labels)
+    if len(codes) == len(rna_labels):
+        raise InputError(
+            what="each labelled RNA cell with data is of a cell type of its own",
+            expected="types of several cells, which tell how cells of one type differ",
+            received=f"{len(codes):,} types of {len(rna_labels):,} cells, such as "
+            f"{first_of([types[code] for code in codes], MOST_NAMES)}",
+            advice="check --label_key: names of cells are no types, nor are means of types cells",
+        )

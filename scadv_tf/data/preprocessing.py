@@ -23,6 +23,7 @@ from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.learning import learn
 from scadv_tf.data.neighborhood import Neighborhood
 from scadv_tf.data.normalization import log_normalize, measured_genes, variable_genes
+from scadv_tf.data.paired_labels import check_several_of_a_type
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessor import Preprocessor
 from scadv_tf.data.rows import DiskRows, Rows
@@ -52,7 +53,7 @@ def fit(
 
     Raises
     ------
-    InputError : there is no such folder, or the disk is full.
+    InputError : there is no such folder, or the disk is full; or each RNA cell has its own type.
     """
     # Sums by several threads round differently, and then cells between two types change neighbours.
     with threadpool_limits(1, user_api="blas"):
@@ -75,6 +76,8 @@ def _fit(
     sample = cell_blocks.sample(data, rows)
     chosen, least, kept = _with_data(sample, config)
     sample = emptiness.part_of(sample, kept)
+    if config.balance and sample.rna_labels is not None:
+        check_several_of_a_type(sample.rna_labels, sample.types)
     measure = data.measure.learned(sample.rna, sample.atac).of_genes(chosen)
     comparable = {"rna": log_normalize, "atac": measure.comparable}
     cells = {

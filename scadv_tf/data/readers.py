@@ -51,7 +51,7 @@ def held(source: CellFile) -> AnnData:
     -------
     AnnData with X as CSR float32 [cells, features], obs and var; nothing else. Values need not be
     integers. Cells without any count are kept. Where names of features repeat, they are made
-    unique and ``var['original_name']`` holds them as they were.
+    unique and ``var['scadv_original_name']`` holds them as they were.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.one_line import one_line
 from scadv_tf.data.text_blocks import beginning, open_text
 from scadv_tf.errors import InputError
+from scadv_tf.files import at_home
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def read_peaks(path: str) -> pd.DataFrame:
     ------
     InputError : there is no such file, a line is no interval, or there is none.
     """
-    file = Path(path).expanduser()
+    file = at_home(path)
     if not file.is_file():
         raise InputError(
             what="the file of --peaks does not exist",

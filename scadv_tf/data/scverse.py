@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 
 from scadv_tf.data import zarr_stores
+from scadv_tf.data.features import with_columns_of
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix, stored_matrix
 from scadv_tf.data.tables import is_group, names_of, read_table
@@ -80,8 +81,9 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
     if asked.layer in ("", "X"):
         _refuse_fragments_of_snapatac2(asked, group)
     chosen = chosen_matrix(asked, places, file_format)
-    names, table = names_of(group["obs"]), group["raw/var" if chosen == "raw/X" else "var"]
-    var = read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
+    names, var = names_of(group["obs"]), _features(group["var"])
+    if chosen == "raw/X":
+        var = with_columns_of(_features(group["raw/var"]), var)
     sizes = len(names), len(var)
 
     def others() -> dict[str, StoredMatrix]:
@@ -97,6 +99,10 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
     return StoredCells(
         file_format, matrix, names, var, lambda: read_table(group["obs"]), group["obs"], others
     )
+
+
+def _features(table: h5py.Group) -> pd.DataFrame:
+    return read_table(table).set_axis(pd.Index(names_of(table)[:], dtype=object))
 
 
 def _check_layout(asked: Asked, group: h5py.Group) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from scadv_tf.data.readers import held
 from scadv_tf.errors import InputError
+from scadv_tf.files import is_there
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,9 +24,8 @@ _ENDINGS = (".gz", ".zip", ".tsv", ".h5ad", ".h5mu", ".zarr", ".h5", ".hdf5")
 
 def paths_of(given: str) -> list[str]:
     """The paths in a text, separated by commas; the text alone where it is the path of a file."""
-    if "," not in given or Path(given).expanduser().exists():
-        return [given]
-    return [path for part in given.split(",") if (path := part.strip())]
+    paths = [path for part in given.split(",") if (path := part.strip())]
+    return [given] if is_there(given) or not paths else paths
 
 
 def together(sources: Sequence[CellFile], memory_cells: int) -> AnnData:

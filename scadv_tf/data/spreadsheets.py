@@ -8,6 +8,8 @@ from typing import TextIO
 
 import pandas as pd
 
+from scadv_tf.errors import InputError
+
 _END = "\r\n"
 # An apostrophe in front is the spreadsheets' own mark for text; one that was there gets another.
 MARK = "'"
@@ -32,10 +34,23 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
     `pandas.read_csv` reads them too, but keeps the apostrophes of `write_rows`, takes a type called
     NA for missing, and cells or types called 007 for numbers.
+
+    Raises
+    ------
+    InputError : there is no such table.
     """
-    columns = pd.read_csv(path, nrows=0).columns
-    names = {name: str for name in columns if not _NUMBERS.fullmatch(name)}
-    return pd.read_csv(path, keep_default_na=False, na_values={}, dtype=names).apply(_unmarked)
+    try:
+        columns = pd.read_csv(path, nrows=0).columns
+        names = {name: str for name in columns if not _NUMBERS.fullmatch(name)}
+        table = pd.read_csv(path, keep_default_na=False, na_values={}, dtype=names)
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(
+            what="This is no table of predictions that can be read.",
+            expected="the path of a predictions.csv, or of a .csv of annotate",
+            received=f"{path!r:.200} ({type(error).__name__}: {error})",
+            advice="Give the file as it was written; of an .h5ad, the labels are in its obs.",
+        ) from error
+    return table.apply(_unmarked)
 
 
 class _Lines:

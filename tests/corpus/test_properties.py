@@ -125,7 +125,7 @@ def modalities(draw):
         unique = pd.Series(genes) + [
             f"-{i}" if genes.index(g) < i else "" for i, g in enumerate(genes)
         ]
-        var = pd.DataFrame({"original_name": genes}, index=pd.Index(unique.astype(str)))
+        var = pd.DataFrame({"scadv_original_name": genes}, index=pd.Index(unique.astype(str)))
         if var.index.is_unique:
             found.append(AnnData(sparse.csr_matrix(counts), pd.DataFrame(obs, names), var))
     return found if len(found) == 2 else draw(modalities())

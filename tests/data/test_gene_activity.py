@@ -68,7 +68,7 @@ def test_peak_names_on_scaffolds():
 
 
 def test_repeated_peaks_are_parsed_by_their_original_names():
-    var = pd.DataFrame({"original_name": ["chr1:1-9"] * 2}, index=["chr1:1-9", "chr1:1-9-1"])
+    var = pd.DataFrame({"scadv_original_name": ["chr1:1-9"] * 2}, index=["chr1:1-9", "chr1:1-9-1"])
     assert peak_intervals(var)["end"].tolist() == [9, 9]
 
 

@@ -27,6 +27,7 @@ from scipy import sparse
 
 from scadv_tf.data import spill, stored_counts, stored_matrices
 from scadv_tf.data.cell_files import open_cells
+from scadv_tf.data.features import ORIGINAL_NAME, feature_names
 from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import stored
 from scadv_tf.data.stored_cells import Called, Choices
@@ -383,7 +384,7 @@ def test_10x_files(modality, write_10x_h5, write_10x_mtx, caplog):
 
 def test_an_older_10x_file(write_10x_h5, caplog):
     found = both(write_10x_h5(COUNTS, GENES, ["A"] * FEATURES), "rna", "", caplog).cells
-    assert found.var["original_name"].tolist() == ["A"] * FEATURES and found.var_names.is_unique
+    assert found.var[ORIGINAL_NAME].tolist() == ["A"] * FEATURES and found.var_names.is_unique
 
 
 def test_x_that_was_transformed_points_to_the_counts(tmp_path, caplog):
@@ -411,6 +412,43 @@ def test_layers_and_raw_in_zarr(tmp_path, version, caplog):
         np.testing.assert_array_equal(found.X.toarray(), factor * COUNTS)
     error = both(tmp_path / "cells.zarr", "rna", "none", caplog).error
     assert "read as zarr, has no none" in error and "tripled, X, raw" in error
+
+
+@pytest.mark.parametrize("kept", [slice(None), slice(0, 2)])
+@pytest.mark.filterwarnings("ignore")
+def test_raw_that_was_kept_before_symbols_were_added_has_those_of_x(tmp_path, kept, caplog):
+    """X of all features or of some."""
+    cells = annotated()
+    cells.var = pd.DataFrame({"gene_ids": cells.var_names}, index=cells.var_names)
+    cells.raw = cells
+    cells = cells[:, kept].copy()
+    symbols = [f"S{i}" for i in range(cells.n_vars)]
+    cells.var = cells.var.assign(symbol=symbols, feature_types="Gene Expression")
+    for given in (written(tmp_path, cells), cells):
+        found = both(given, "rna", "raw", caplog).cells if given is not cells else None
+        var = found.var if found is not None else read_modality(given, "rna", "raw").var
+        assert len(var) == FEATURES and var["symbol"].dropna().tolist() == symbols
+        assert var["gene_ids"].notna().all()
+
+
+def test_a_column_of_the_name_that_others_give_to_former_names_is_no_index(tmp_path, caplog):
+    cells = annotated()
+    cells.var = cells.var.assign(original_name=[f"ENSG{i}" for i in range(FEATURES)])
+    found = both(written(tmp_path, cells), "rna", "", caplog).cells
+    assert feature_names(found.var).tolist() == cells.var_names.tolist()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_masked_values_are_no_counts(masked):
+    cells = annotated()
+    cells.X = np.ma.masked_array(COUNTS, COUNTS > 1e9)
+    if masked:
+        cells.X = np.ma.masked_array(COUNTS, COUNTS > 0)
+        with pytest.raises(InputError, match="masked values") as error:
+            read_modality(cells, "rna", "")
+        assert "filled(0)" in error.value.advice
+    else:
+        np.testing.assert_array_equal(read_modality(cells, "rna", "").X.toarray(), COUNTS)
 
 
 def test_one_of_two_genomes(tmp_path, caplog):

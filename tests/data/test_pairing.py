@@ -40,7 +40,7 @@ def test_shared_genes_in_the_order_of_rna_and_sorted_types(rna, atac):
 
 
 def test_repeated_genes_are_added_up(rna, adata):
-    names = {"original_name": ["A", "C", "A"]}  # as the reader leaves repeated names
+    names = {"scadv_original_name": ["A", "C", "A"]}  # as the reader leaves repeated names
     atac = adata([[1, 2, 4]], ["A", "C", "A-1"], ["a0"], var=names)
     data, _ = pair(rna, atac, "fine", min_shared_genes=1)
     np.testing.assert_array_equal(data.atac.toarray(), [[5, 2]])

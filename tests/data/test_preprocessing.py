@@ -362,3 +362,20 @@ def test_very_few_cells_work(tissue, atac_cells, keep_peaks):
     np.testing.assert_allclose(cells.neighbors.matrix().toarray(), expected, rtol=1e-6)
     assert np.isfinite(cells.genes("atac")).all()
     assert np.isfinite(cells.features["atac"]).all()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_rna_cells_of_which_each_has_its_own_type_are_refused(tissue, emptied):
+    """Names of cells as labels; or one cell with data of each type."""
+    size = len(tissue.rna_cells)
+    labels, rna = np.arange(size), tissue.rna
+    if emptied:
+        labels = np.arange(size) // 2
+        rna = sparse.csr_matrix(sparse.diags(np.arange(size) % 2.0) @ rna, dtype=np.float32)
+    types = tuple(f"c{number:03d}" for number in range(labels[-1] + 1))
+    named = dataclasses.replace(tissue, rna=rna, rna_labels=labels, types=types)
+    with pytest.raises(InputError, match="a cell type of its own") as error:
+        fit(named, settings(balance=True))
+    assert error.value.received.startswith(f"{len(types)} types of {len(types)} cells, such as c0")
+    labels[2:4] = labels[0]
+    assert fit(dataclasses.replace(named, rna_labels=labels), settings(balance=True)).balance

@@ -73,7 +73,7 @@ def test_rna_cells_of_pbmc_10k_are_those_that_the_object_describes(pbmc):
     np.testing.assert_array_equal(rna.X.toarray(), [[1, 0, 2], [0, 3, 0], [4, 0, 0], [0, 0, 5]])
     assert rna.obs["celltype"].tolist() == ["NK bright", "NK dim", "CD14+ Monocytes", "pre-B cell"]
     assert rna.obs["cell_type"].tolist() == ["NK cell", "NK cell", "CD14+ Monocytes", "pre-B cell"]
-    assert rna.var["original_name"].tolist() == ["A1BG", "DUP", "DUP"]
+    assert rna.var["scadv_original_name"].tolist() == ["A1BG", "DUP", "DUP"]
     assert "CC BY 4.0" in rna.uns["notice"]
 
 

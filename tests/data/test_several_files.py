@@ -62,6 +62,26 @@ def test_a_comma_in_the_name_of_one_file_is_no_list(source, tmp_path):
     assert "atac" not in load(dataclasses.replace(source, atac=str(one)))[0].batches
 
 
+def test_a_comma_at_the_end_or_twice_names_no_file(source):
+    first = source.atac.split(",")[0]
+    assert paths_of(f"{first},") == paths_of(f",{first}, ") == [first] and paths_of(",") == [","]
+    assert load(dataclasses.replace(source, atac=f"{first},"))[0].atac.shape[0] == 4
+
+
+@pytest.mark.parametrize("files", [25, 400])
+def test_many_files_have_more_letters_than_the_name_of_one(source, tmp_path, files):
+    first = (tmp_path / "one.h5ad").read_bytes()
+    names = [f"sample_{number}.h5ad" for number in range(files)]
+    (tmp_path / names[0]).write_bytes(first)
+    for name in names[1:]:
+        (tmp_path / name).symlink_to(tmp_path / names[0])
+    paths = [str(tmp_path / name) for name in names]
+    assert paths_of(",".join(names)) == names and paths_of(",".join(paths)) == paths
+    if files == 25:
+        data, _ = load(dataclasses.replace(source, atac=",".join(paths)))
+        assert data.atac.shape[0] == 4 * files
+
+
 def test_a_missing_file_of_several_is_told(source, tmp_path):
     given = f"{source.atac},{tmp_path / 'three.h5ad'}"
     with pytest.raises(InputError, match="the file of --atac does not exist") as error:

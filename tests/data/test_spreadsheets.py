@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from scadv_tf.data.spreadsheets import read_predictions, write_rows
+from scadv_tf.errors import InputError
 
 RUN = ["=1+1", '=HYPERLINK("http://x","a, b")', "+CD4", "-T", "@SUM(A1)", "\t=1", "\r=1", "\n=1"]
 PLAIN = ["CD4 T", "a=b", "T-cell", "NA", "", "None", 'B"q"', "a,b", "'", "'=1", "''x", "é"]
@@ -63,3 +64,15 @@ def test_a_carriage_return_in_a_name_starts_no_row(tmp_path):
 def test_true_and_false_are_neither(tmp_path):
     path = written(tmp_path / "a.csv", pd.DataFrame({"unknown": [True, False]}))
     assert read_predictions(path)["unknown"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x89HDF\r\n\xff\xfe"])
+def test_what_is_no_table_is_refused_in_four_parts(tmp_path, content):
+    path = tmp_path / "predictions.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="no table of predictions") as error:
+        read_predictions(path)
+    assert "predictions.csv" in error.value.received and error.value.advice
+    with pytest.raises(InputError):
+        read_predictions(None)

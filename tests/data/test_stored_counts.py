@@ -282,7 +282,7 @@ def test_repeated_names_are_made_unique_as_in_memory(tmp_path, counts, caplog):
         whole, found = read_modality(tmp_path / "a.h5ad", "rna"), opened(tmp_path / "a.h5ad")
     assert found.obs_names.tolist() == whole.obs_names.tolist()
     assert found.var.index.tolist() == whole.var_names.tolist()
-    assert found.var["original_name"].tolist() == whole.var["original_name"].tolist()
+    assert found.var["scadv_original_name"].tolist() == whole.var["scadv_original_name"].tolist()
     told = [record.message for record in caplog.records if "repeated" in record.message]
     assert len(told) == 2 and told[0] == told[1]
 

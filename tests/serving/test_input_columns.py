@@ -63,7 +63,7 @@ def of(var, modality, model, rows) -> tuple[InputColumns, list, list | None]:
 
 def test_genes_by_hand():
     """In another order, one of them twice, one missing, one unknown."""
-    var = features("B", "X", "A", "B.1", original_name=["B", "X", "A", "B"])
+    var = features("B", "X", "A", "B.1", scadv_original_name=["B", "X", "A", "B"])
     _, genes, peaks = of(var, "rna", Model(GENES), [[1, 10, 100, 1000], [0, 5, 0, 2]])
     assert genes == [[100, 1001, 0], [0, 2, 0]] and peaks is None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from scadv_tf.data.downloads import PublicFile, cache_folder, fetch
 from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.errors import InputError
-from scadv_tf.files import unfinished, whole_file
+from scadv_tf.files import at_home, unfinished, whole_file
 from scadv_tf.folders import in_turn, scratch_folder
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class PublicData:
         ------
         InputError : the files cannot be had, are not what they should be, or the folder is none.
         """
-        folder = Path(data_dir).expanduser() if data_dir else cache_folder()
+        folder = at_home(data_dir) if data_dir else cache_folder()
         logger.info("%s: %s", self.name, self.notice)
         found = {each: folder / f"{self.name}.v{self.version}.{each}.h5ad" for each in self.convert}
         if not all(map(_is_whole, found.values())):
