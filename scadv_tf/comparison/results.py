@@ -37,6 +37,8 @@ NOTES = (
     "Seconds are those of preprocessing (shared by the systems of a seed, counted for each), of "
     "the process and its imports, of the system, of its UMAP and of its scores.",
     "All seeds see the same cells, read at the first seed.",
+    "Cells without data are unknown to each system and count as errors; a training leaves them out "
+    "of its scores.",
 )
 
 
