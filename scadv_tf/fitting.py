@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ from scadv_tf.checkpoints import (
 )
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.datasets import BESIDE
-from scadv_tf.data.pipeline import Pass, training_batches
+from scadv_tf.data.pipeline import Pass, Turns, training_batches
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.collapse import RATE_FACTOR
@@ -243,10 +244,20 @@ class _Task:
         predictions = AtacPredictions(
             lambda: watch.checked(self._predict()), [*self._label_hooks(), *hooks]
         )
+        turns = Turns(first) if self.team.endless else None
+        followed = (
+            [
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda epoch, logs: turns.allow(epoch + 1)
+                )
+            ]
+            if turns
+            else []
+        )
         try:
             with self.team.together():
                 self.model.fit(
-                    self.team.distributed(self._batches(first)),
+                    self.team.distributed(self._batches(first, turns)),
                     epochs=epochs,
                     initial_epoch=first,
                     steps_per_epoch=steps if self.team.endless else None,
@@ -254,6 +265,7 @@ class _Task:
                         PhaseSchedule(self.one_pass.steps),
                         watch,
                         predictions,
+                        *followed,
                         *callbacks,
                         keeps,
                         EpochSeconds(),
@@ -264,6 +276,8 @@ class _Task:
                 )
         finally:
             progress.on_train_end()
+            if turns:
+                turns.allow(math.inf)
 
     def _go_back(self, last: Snapshot, failure: Diverged) -> int:
         """Sets the training as it was after its last good epoch, with lower learning rates.
@@ -307,7 +321,7 @@ class _Task:
             getattr(self.model, phase.optimizer).learning_rate = _course(training, rate, steps)
         self.model.train_function = None  # which the former rates are compiled into
 
-    def _batches(self, first_epoch: int) -> tf.data.Dataset:
+    def _batches(self, first_epoch: int, turns: Turns | None) -> tf.data.Dataset:
         loss, model = self.config.loss, self.model
         return training_batches(
             self.cells,
@@ -321,6 +335,7 @@ class _Task:
             with_partners=loss.contrastive > 0 and loss.contrastive_pair == "neighbor",
             shard=self.team.worker,
             first_epoch=first_epoch,
+            turns=turns,
         )
 
     def _predict(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -52,6 +53,33 @@ class Pass:
         return cls(min(steps, most_steps or steps), size)
 
 
+class Turns:
+    """Which epochs may be made by now.
+
+    Batches are made ahead. Where one epoch follows another without a new iterator, those of the
+    next would be made of soft labels that the end of this one is still to change.
+
+    Parameters
+    ----------
+    first : number of the first epoch.
+    """
+
+    def __init__(self, first: int):
+        self._last: float = first
+        self._changed = threading.Condition()
+
+    def allow(self, epoch: float) -> None:
+        """The epochs up to this one may be made; all of them at infinity."""
+        with self._changed:
+            self._last = epoch
+            self._changed.notify_all()
+
+    def wait(self, epoch: int) -> None:
+        """Returns when this one may be."""
+        with self._changed:
+            self._changed.wait_for(lambda: epoch <= self._last)
+
+
 def training_batches(
     cells: TrainingCells,
     rna_rows: np.ndarray,
@@ -64,6 +92,7 @@ def training_batches(
     with_partners: bool = False,
     shard: Shard = ALONE,
     first_epoch: int = 0,
+    turns: Turns | None = None,
 ) -> tf.data.Dataset:
     """One epoch of batches, newly shuffled each time that the data set is iterated.
 
@@ -77,6 +106,7 @@ def training_batches(
     with_partners : whether each ATAC cell comes with one of its neighbours, drawn at random.
     shard : the part of each batch that is made.
     first_epoch : number of the epoch that is iterated first.
+    turns : what each epoch waits for; None where an iterator is made for each.
 
     Returns
     -------
@@ -89,6 +119,8 @@ def training_batches(
 
     def batches() -> Iterator[Batch]:
         epoch = next(epochs)
+        if turns:
+            turns.wait(epoch)
         for number in range(passes):
             seeds = [seed, epoch, number]
             random = np.random.default_rng(seeds)

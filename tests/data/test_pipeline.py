@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 
 import numpy as np
 import pytest
 
 from scadv_tf.config import PreprocessingConfig, TrainingConfig
-from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, training_batches
+from scadv_tf.data.pipeline import SMALLEST_BATCH, Pass, Turns, training_batches
 from scadv_tf.data.preprocessing import fit
 from scadv_tf.data.shuffling import Shard
 from scadv_tf.data.training_cells import TrainingCells
@@ -308,3 +310,19 @@ def test_soft_labels_changed_in_place_show_up_in_the_next_epoch(cells):
         for row, label in zip(batch["atac"], batch["atac_soft_label"], strict=True):
             own = np.flatnonzero((cells.features["atac"] == row).all(axis=1))
             assert any(np.array_equal(soft[candidate], label) for candidate in own)
+
+
+def test_where_epochs_follow_each_other_none_is_made_of_the_labels_before(cells):
+    """Batches are made ahead, as for several replicas of a worker; the end of an epoch is slow."""
+    soft = np.zeros((70, KINDS), dtype=np.float32)
+    turns = Turns(3)
+    dataset = data_set(cells, soft=soft, first_epoch=3, turns=turns)
+    batches = dataset.rebatch(5, drop_remainder=True).repeat().prefetch(9).as_numpy_iterator()
+    for number in range(3):
+        for _ in range(2 * 6 * 3):
+            assert (next(batches)["atac_soft_label"] == number).all()
+        time.sleep(0.1)  # in which a batch of the next could be made
+        soft[:] = number + 1
+        turns.allow(3 + number + 1)
+    turns.allow(math.inf)  # none waits any more
+    assert (next(batches)["atac_soft_label"] == 3).all()
