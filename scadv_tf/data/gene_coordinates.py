@@ -52,8 +52,12 @@ _COLUMNS = ["chrom", "start", "end", "gene", "strand"]
 _GTF_ENDINGS = (".gtf", ".gff", ".gff3")
 _GTF_COLUMNS = {0: "chrom", 2: "feature", 3: "start", 4: "end", 6: "strand", 8: "attributes"}
 _GTF_ROWS_AT_ONCE = 500_000
-# Where there are no gene rows, a gene is the span of its transcripts, or of its exons.
-_GTF_FEATURES = (("gene",), ("transcript", "mRNA"), ("exon",))
+# Types of rows: of genes, in GFF also 'ncRNA_gene' or 'pseudogene'. Where there are none, a gene is
+# the span of its transcripts, or of its exons.
+_GENE = r"(?:\w+_)?(?:pseudo)?gene"
+_GTF_FEATURES = (_GENE, "transcript|mRNA", "exon")
+# FlyBase calls a transcript 'pseudogene': rows but 'gene' that are part of another are no genes.
+_PART = r"(?:^|;)\s*Parent="
 
 
 def load_genes(source: str) -> pd.DataFrame:
@@ -188,28 +192,37 @@ def _header_lines(path: Path) -> int:
 
 
 def _read_gtf(path: Path) -> pd.DataFrame:
-    for features in _GTF_FEATURES:
-        rows = pd.concat(_gtf_rows(path, features), ignore_index=True)
+    for types in _GTF_FEATURES:
+        rows = pd.concat(_gtf_rows(path, types), ignore_index=True)
         if len(rows):
             break
     rows["start"] = rows["start"].astype(np.int64) - 1  # 1-based closed -> 0-based half-open
     rows["end"] = rows["end"].astype(np.int64)
     # In GFF, Name is that of the row, so of the gene in gene rows only.
-    of_gene = ("gene_name", "gene", "Name") if features == ("gene",) else ("gene_name", "gene")
+    of_gene = ("gene_name", "gene", "Name") if types == _GENE else ("gene_name", "gene")
     rows["gene"] = _first_attribute(rows, *of_gene, "gene_id")
     rows["gene_id"] = _first_attribute(rows, "gene_id", *of_gene)
     return rows[[*_COLUMNS, "gene_id"]]
 
 
-def _gtf_rows(path: Path, features: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Rows of some features, read in blocks: a GTF has millions of rows, few of them genes."""
+def _gtf_rows(path: Path, types: str) -> Iterator[pd.DataFrame]:
+    """Rows of some types, read in blocks: a GTF has millions of rows, few of them genes.
+
+    Parameters
+    ----------
+    types : a pattern of them.
+    """
     blocks = pd.read_csv(
         path, sep="\t", header=None, names=range(9), usecols=list(_GTF_COLUMNS), dtype=str,
         na_filter=False, quoting=csv.QUOTE_NONE, chunksize=_GTF_ROWS_AT_ONCE,
     )  # fmt: skip
     for block in blocks:
         block = block.rename(columns=_GTF_COLUMNS)
-        yield block[block["feature"].isin(features)]
+        named = [name for name in block["feature"].unique() if re.fullmatch(types, name)]
+        rows = block[block["feature"].isin(named)]
+        if types == _GENE:
+            rows = rows[(rows["feature"] == "gene") | ~rows["attributes"].str.contains(_PART)]
+        yield rows
 
 
 def _first_attribute(rows: pd.DataFrame, *keys: str) -> pd.Series:

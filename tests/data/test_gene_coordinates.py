@@ -195,6 +195,53 @@ def test_gff3(tmp_path):
     assert list(genes["gene_id"]) == ["ENSG1"]
 
 
+@pytest.mark.parametrize(
+    "types",
+    [
+        {
+            "gene": "mRNA",
+            "ncRNA_gene": "lnc_RNA",
+            "pseudogene": "pseudogenic_transcript",
+        },  # Ensembl
+        {"gene": "mRNA", "miRNA_gene": "miRNA", "processed_pseudogene": "transcript"},  # its older
+        {
+            "protein_coding_gene": "mRNA",
+            "ncRNA_gene": "ncRNA",
+            "pseudogene": "transcript",
+        },  # VEuPathDB
+        {"gene": "V_gene_segment", "pseudogene": "C_gene_segment", "tRNA_gene": "tRNA"},
+        {"gene": "pseudogene", "ncRNA_gene": "transposable_element_gene"},  # of FlyBase
+    ],
+)
+def test_genes_of_all_types_count_once_and_their_parts_do_not(tmp_path, types):
+    text, expected = "##gff-version 3\n", []
+    for number, (gene, part) in enumerate(types.items(), start=1):
+        start, name = 1000 * number, f"G{number}"
+        own = f"ID=gene:E{number};Name={name};gene_id=E{number}"
+        text += gtf_line(gene, start + 1, start + 50, own)
+        text += gtf_line(part, start - 9, start + 99, f"ID=t{number};Parent=gene:E{number};Name=x")
+        expected.append(("chr1", start, start + 50, name, "+"))
+    (tmp_path / "g.gff3").write_text(text)
+    genes = load_genes(str(tmp_path / "g.gff3"))
+    assert rows(genes) == expected
+    assert list(genes["gene_id"]) == [f"E{number}" for number in range(1, len(types) + 1)]
+
+
+def test_gff3_of_refseq(tmp_path):
+    rows_of_it = [
+        ("gene", 11, 20, "ID=gene-A;Dbxref=GeneID:1;Name=A;gbkey=Gene;gene=A"),
+        ("mRNA", 1, 99, "ID=rna-NM_1.1;Parent=gene-A;Name=NM_1.1;gene=A"),
+        ("pseudogene", 31, 40, "ID=gene-DDX11L1;Name=DDX11L1;gene=DDX11L1;pseudo=true"),
+        ("transcript", 31, 99, "ID=rna-NR_1.1;Parent=gene-DDX11L1;Name=NR_1.1;gene=DDX11L1"),
+    ]
+    lines = [gtf_line(*row, chrom="NC_000001.11") for row in rows_of_it]
+    (tmp_path / "g.gff").write_text("".join(lines))
+    assert rows(load_genes(str(tmp_path / "g.gff"))) == [
+        ("chr1", 10, 20, "A", "+"),
+        ("chr1", 30, 40, "DDX11L1", "+"),
+    ]
+
+
 @pytest.mark.parametrize("source", ["hg17", "", "no/such.bed"])
 def test_unknown_source(source):
     with pytest.raises(InputError, match="hg38, hg19, mm10") as error:
