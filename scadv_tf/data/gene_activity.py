@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.config import DataConfig
+from scadv_tf.data.bed_lines import IN_POWERS, position
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
 from scadv_tf.errors import InputError
@@ -38,7 +39,7 @@ _SPOILT = {
     r"^(.+?[:_-]\d+[_-]\d+)\.[1-9]\d*$": r"\1",
     r"^([^\s:,;|/#]+)(?:\s*[:,;|/#@]\s*|__)(\d+)(?:\s*[:,;|/#-]\s*|__)(\d+)$": r"\1:\2-\3",
     r"(?<=\d)\.0(?=-|$)": "",  # chr1:1.0-2.0
-    r"\d+(?:\.\d+)?e\+\d+": lambda number: str(int(float(number[0]))),  # chr1-1e+05-100500
+    IN_POWERS: lambda number: str(position(number[0])),  # chr1-1e+05-100500
     r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
 }
 # What stands before the chromosome: peak5_chr1:1-2, atac:chr1:1-2, hg38:chr1:1-2.

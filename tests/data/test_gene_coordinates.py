@@ -124,6 +124,50 @@ def test_bed(tmp_path, gzipped):
     ]
 
 
+@pytest.mark.parametrize("name", ["g.bed", "g.bed.gz", "g.gtf", "g.gtf.gz"])
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_gzip_is_told_by_the_content_whatever_the_name(tmp_path, name, gzipped):
+    bed, gtf = "chr1\t10\t20\tA\t0\t-\n", gtf_line("gene", 11, 20, 'gene_id "A";', "-")
+    text = ("\ufeff" + (gtf if "gtf" in name else bed)).encode()  # with the mark of Windows
+    (tmp_path / name).write_bytes(gzip.compress(text) if gzipped else text)
+    assert rows(load_genes(str(tmp_path / name))) == [("chr1", 10, 20, "A", "-")]
+
+
+@pytest.mark.parametrize("name", ["g.bed.gz", "g.gtf.gz"])
+def test_a_damaged_gzip_is_told(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(b"chr1\t10\t20\tA\n" * 9)[:15] + b"\xff" * 60)
+    with pytest.raises(InputError, match="no gene coordinates could be read"):
+        load_genes(str(tmp_path / name))
+
+
+def test_bed_that_r_has_written(tmp_path):
+    """By write.table(genes, "g.bed", sep = "\\t", row.names = FALSE)."""
+    text = '"seqnames"\t"start"\t"end"\t"name"\t"score"\t"strand"\n'
+    text += '"chr1"\t1e+05\t100500\t"A"\t0\t"-"\n"chr1"\t"200000"\t2.5e+05\t"B"\t0\t"+"\n'
+    (tmp_path / "g.bed").write_text(text)
+    assert rows(load_genes(str(tmp_path / "g.bed"))) == [
+        ("chr1", 100_000, 100_500, "A", "-"),
+        ("chr1", 200_000, 250_000, "B", "+"),
+    ]
+
+
+def test_gtf_with_places_as_r_writes_them(tmp_path):
+    text = gtf_line("gene", "1e+05", "150000.0", 'gene_id "A";')
+    (tmp_path / "g.gtf").write_text(text)
+    assert rows(load_genes(str(tmp_path / "g.gtf"))) == [("chr1", 99_999, 150_000, "A", "+")]
+
+
+@pytest.mark.parametrize("place", ["x", "", "-5", "1.5", "1e+99", "1e-05", "9" * 5000, "1,000"])
+@pytest.mark.parametrize("name", ["g.bed", "g.gtf"])
+def test_a_place_that_is_none_is_told_with_its_line(tmp_path, name, place):
+    sound, bad = "chr1\t10\t20\tA\n", f"chr1\t10\t{place}\tB\n"
+    if name == "g.gtf":
+        sound, bad = (gtf_line("gene", 11, end, 'gene_id "A";') for end in (20, place))
+    (tmp_path / name).write_text("# note\n" + sound + "\n" + bad + sound)
+    with pytest.raises(InputError, match="received: ValueError: line 4:"):
+        load_genes(str(tmp_path / name))
+
+
 def test_bed_without_strand(tmp_path):
     (tmp_path / "g.bed").write_text("chr1\t10\t20\tA\n")
     assert rows(load_genes(str(tmp_path / "g.bed"))) == [("chr1", 10, 20, "A", ".")]
