@@ -16,8 +16,15 @@ logger = logging.getLogger(__name__)
 ORIGINAL_NAME = "original_name"
 # What the column `feature_types` says, in 10x files and in those derived from them.
 KINDS = {
-    "rna": {"gene expression", "gex", "rna"},
-    "atac": {"peaks", "atac", "gene activity", "geneactivity"},
+    "rna": {
+        *("gene expression", "gene_expression", "geneexpression", "expression", "gex"),
+        *("rna", "rna-seq", "rnaseq", "scrna", "scrna-seq", "snrna-seq"),
+    },
+    "atac": {
+        *("peaks", "peak", "gene activity", "gene_activity", "geneactivity"),
+        *("atac", "atac-seq", "atacseq", "scatac", "scatac-seq", "snatac-seq", "atac peaks"),
+        *("chromatin accessibility", "chromatin_accessibility", "accessibility"),
+    },
     "protein": {"antibody capture", "adt", "protein"},
     "methylation": {"methylation"},
 }
