@@ -18,6 +18,7 @@ ORIGINAL_NAME = "original_name"
 KINDS = {
     "rna": {
         *("gene expression", "gene_expression", "geneexpression", "expression", "gex"),
+        *("gene", "genes"),
         *("rna", "rna-seq", "rnaseq", "scrna", "scrna-seq", "snrna-seq"),
     },
     "atac": {
