@@ -45,11 +45,10 @@ def intervals_in(
         if '"' in line:
             fields = [_QUOTED.sub(r"\1", field) for field in fields]
         start, end = map(position, fields[1:3]) if len(fields) >= columns else (None, None)
-        placed = start is not None and end is not None
-        if placed and start < end:
+        if start is not None and end is not None and start < end:
             begun = True
             yield fields, start, end
-        elif line.strip() and not line.startswith(_COMMENTS) and (strict or not placed):
+        elif line.strip() and not line.startswith(_COMMENTS) and (strict or None in (start, end)):
             headings += 1
             if begun or headings > 1 or _NUMBER.search(line):
                 raise ValueError(f"line {number}: {one_line(line)[:80]}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ class StoredText:
         return np.append(StoredText(self._element["categories"])[:], "")
 
 
-def is_group(element: object) -> bool:
+def is_group(element: object) -> TypeGuard[h5py.Group]:
     """Whether an element of HDF5 or zarr holds others; else it is an array."""
     return hasattr(element, "keys")
 
