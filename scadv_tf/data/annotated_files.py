@@ -15,7 +15,7 @@ from scadv_tf.data.column_names import is_safe, safe_columns
 from scadv_tf.data.h5ad_parts import lengthened, start_h5ad
 from scadv_tf.data.new_h5 import new_h5
 from scadv_tf.data.spreadsheets import write_rows
-from scadv_tf.data.tables import columns_of, index_of, is_column, is_current, names_of, read_table
+from scadv_tf.data.tables import columns_of, has_column, index_of, is_current, names_of, read_table
 
 if TYPE_CHECKING:
     import h5py
@@ -144,7 +144,7 @@ def _copy_obs(obs: h5py.Group, file: h5py.File, added: list[str]) -> None:
     names_apart = "/" not in index_of(obs) and index_of(obs) not in added
     copied = isinstance(obs, h5py.Group) and is_current(obs)  # what is in zarr is not
     columns = columns_of(obs)
-    if copied and names_apart and all(is_safe(name) and is_column(obs[name]) for name in columns):
+    if copied and names_apart and all(is_safe(name) and has_column(obs, name) for name in columns):
         file.copy(obs, file, name="obs")
         return
     table = read_table(obs).set_axis(pd.Index(names_of(obs)[:], dtype=object))

@@ -17,8 +17,16 @@ ORIGINAL_NAME = "scadv_original_name"  # a column of the reader, and none of a f
 # What the column of kinds says, in 10x files and in those derived from them.
 KIND_COLUMN = "feature_types"
 KINDS = {
-    "rna": {"gene expression", "gex", "rna"},
-    "atac": {"peaks", "atac", "gene activity", "geneactivity"},
+    "rna": {
+        *("gene expression", "gene_expression", "geneexpression", "expression", "gex"),
+        *("gene", "genes"),
+        *("rna", "rna-seq", "rnaseq", "scrna", "scrna-seq", "snrna-seq"),
+    },
+    "atac": {
+        *("peaks", "peak", "gene activity", "gene_activity", "geneactivity"),
+        *("atac", "atac-seq", "atacseq", "scatac", "scatac-seq", "snatac-seq", "atac peaks"),
+        *("chromatin accessibility", "chromatin_accessibility", "accessibility"),
+    },
     "protein": {"antibody capture", "adt", "protein"},
     "methylation": {"methylation"},
 }

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.config import DataConfig
+from scadv_tf.data.bed_lines import IN_POWERS, position
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
 from scadv_tf.errors import InputError
@@ -38,7 +39,7 @@ _SPOILT = {
     r"^(.+?[:_-]\d+[_-]\d+)\.[1-9]\d*$": r"\1",
     r"^([^\s:,;|/#]+)(?:\s*[:,;|/#@]\s*|__)(\d+)(?:\s*[:,;|/#-]\s*|__)(\d+)$": r"\1:\2-\3",
     r"(?<=\d)\.0(?=-|$)": "",  # chr1:1.0-2.0
-    r"\d+(?:\.\d+)?e\+\d+": lambda number: str(int(float(number[0]))),  # chr1-1e+05-100500
+    IN_POWERS: lambda number: str(position(number[0])),  # chr1-1e+05-100500
     r"^(?:X(?=\d))?(.+)\.(\d+)\.(\d+)$": r"\1:\2-\3",  # chr1.1.2, X1.1.2: R wants plain names
 }
 # What stands before the chromosome: peak5_chr1:1-2, atac:chr1:1-2, hg38:chr1:1-2.
@@ -50,6 +51,7 @@ _PARTS = (
     _OF + r"(?:start|begin|from|left)(?:_?pos(?:ition)?|_?bp)?|bp1",
     _OF + r"(?:end|stop|to|right)(?:_?pos(?:ition)?|_?bp)?|bp2",
 )
+_WIDTH = _OF + r"width"
 _RANGE = r"^\s*(\d{1,12})\s*(?:[-–_:]|\.\.)\s*(\d{1,12})\s*$"
 # Names of places on chromosomes, however they are written.
 _LIKE_PEAKS = re.compile(r"(?i)(?<![^\W_])chr(?:omosome)?[\W_]?(?:\d{1,2}|[XYM])(?![^\W_]).*\d")
@@ -71,9 +73,9 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     """The intervals of the features if they are peaks.
 
     Read from the names (``chr1:1-2``, ``1:1-2``, ``chr1-1-2``, ``chr1_1_2``, and what R and Python
-    make of them), else from columns such as chrom (chr, seqnames), start and end, or chrom and
-    ranges, else from a column of such names. Start is taken as 0-based, end as exclusive; tools
-    differ by one base there, which changes next to no overlap.
+    make of them), else from columns such as chrom (chr, seqnames), start and end (or width), or
+    chrom and ranges, else from a column of such names. Start is taken as 0-based, end as exclusive;
+    tools differ by one base there, which changes next to no overlap.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     Raises
     ------
     InputError : part of the names are intervals, part are not; or they name chromosomes in a way
-        that is not known.
+        that is not known; or columns give starts without ends.
     """
     if "feature_types" in var and (var["feature_types"].astype(str) == "Gene Expression").all():
         return None  # 10x files give intervals for genes as well
@@ -101,6 +103,8 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     peaks = _from_columns(var)
     if peaks is None and names.str.contains(_LIKE_PEAKS).mean() >= _NEARLY_ALL:
         raise _unread(names)
+    if peaks is None and _lack_ends(var, names):
+        raise _without_ends(var)
     if peaks is None or (peaks["end"] - peaks["start"]).median() > _LONGEST_TYPICAL_PEAK:
         return None
     return None if _are_genes(var, names) else peaks
@@ -253,17 +257,33 @@ def _are_genes(var: pd.DataFrame, names: pd.Series) -> bool:
             return True
         # All on one strand are peaks of a program that wants one, or genes that have names.
         names = names if column is None else var[column].astype(str)
+    return _like_genes(names)
+
+
+def _like_genes(names: pd.Series) -> bool:
+    """Whether names are of many different words, or identifiers."""
     words = names.str.extract(_WORDS, expand=False).nunique()
     return (
         words > max(1, _MANY_WORDS * len(names)) or names.str.match(_GENE_IDENTIFIER).mean() > 0.5
     )
 
 
+def _lack_ends(var: pd.DataFrame, names: pd.Series) -> bool:
+    """Whether features that are no genes have places without ends, as the tiles of ArchR."""
+    chrom, start, end = (_called(var, part) for part in _PARTS)
+    if chrom is None or start is None or end is not None or _are_genes(var, names):
+        return False
+    return not any(_like_genes(var[name].astype(str)) for name in _texts(var) if name != chrom)
+
+
 def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
     chrom, start, end = (_called(var, part) for part in _PARTS)
-    texts = var.select_dtypes(["object", "string", "category"])
+    texts, width = _texts(var), _called(var, _WIDTH)
     if chrom is not None and start is not None and end is not None:
         return _nearly_all(_joined(var[chrom], var[start], var[end]))
+    if chrom is not None and start is not None and width is not None:
+        parts = (pd.to_numeric(var[name].astype(str), "coerce") for name in (start, width))
+        return _nearly_all(_joined(var[chrom], var[start], sum(parts)))
     for name in texts if chrom is not None else ():
         ends = texts[name].astype(str).str.extract(_RANGE)
         if ends[0].notna().mean() >= _NEARLY_ALL:
@@ -272,6 +292,11 @@ def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
         if _nearly_all(_parse(texts[name].head(100))) is not None:
             return _nearly_all(_parse(texts[name]))
     return None
+
+
+def _texts(var: pd.DataFrame) -> pd.DataFrame:
+    """The columns that may hold text."""
+    return var.select_dtypes(["object", "string", "category"])
 
 
 def _called(var: pd.DataFrame, part: str) -> str | None:
@@ -308,6 +333,16 @@ def _unread(names: pd.Series) -> InputError:
         expected="names like chr1:1000-2000, or columns chrom, start and end in var",
         received=", ".join(names.iloc[:3]),
         advice="name them so, chromosome, start and end in base pairs",
+    )
+
+
+def _without_ends(var: pd.DataFrame) -> InputError:
+    return InputError(
+        what="the places of the features have starts and no ends",
+        expected="columns chrom, start and end (or width) in var",
+        received="columns " + ", ".join(map(str, var)),
+        advice="add the ends: adata.var['end'] = adata.var['start'] + 500 for tiles of 500 base "
+        "pairs, as those of ArchR are unless it was given another tileSize",
     )
 
 

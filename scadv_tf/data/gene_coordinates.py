@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import logging
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.bed_lines import intervals_in, position
 from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_reference
-from scadv_tf.data.text_blocks import open_text
+from scadv_tf.data.text_blocks import ENCODING, is_gzipped, open_text
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home
 
@@ -36,8 +38,6 @@ _AROUND = (
     r"^refdata-(?:gex-|cellranger-(?:arc-|atac-)?)?"
     r"|(?:[._]p\d+)?(?:-20\d\d-[a-z])?(?:-\d+\.\d+\.\d+)?$"
 )
-# More digits are a mistake in the file: no genome has as many bases.
-_LONGEST_GENOME = 1_000_000_000_000
 _CHROMOSOMES = {"MT": "M", "Mt": "M", "mt": "M", "m": "M", "x": "X", "y": "Y"}
 # RefSeq numbers chromosomes through, in any version: NC_000001 is the first of man, NC_000067 of
 # the mouse.
@@ -53,8 +53,12 @@ _COLUMNS = ["chrom", "start", "end", "gene", "strand"]
 _GTF_ENDINGS = (".gtf", ".gff", ".gff3")
 _GTF_COLUMNS = {0: "chrom", 2: "feature", 3: "start", 4: "end", 6: "strand", 8: "attributes"}
 _GTF_ROWS_AT_ONCE = 500_000
-# Where there are no gene rows, a gene is the span of its transcripts, or of its exons.
-_GTF_FEATURES = (("gene",), ("transcript", "mRNA"), ("exon",))
+# Types of rows: of genes, in GFF also 'ncRNA_gene' or 'pseudogene'. Where there are none, a gene is
+# the span of its transcripts, or of its exons.
+_GENE = r"(?:\w+_)?(?:pseudo)?gene"
+_GTF_FEATURES = (_GENE, "transcript|mRNA", "exon")
+# FlyBase calls a transcript 'pseudogene': rows but 'gene' that are part of another are no genes.
+_PART = r"(?:^|;)\s*Parent="
 
 
 def load_genes(source: str) -> pd.DataFrame:
@@ -83,13 +87,13 @@ def load_genes(source: str) -> pd.DataFrame:
     read = _read_gtf if name.endswith(_GTF_ENDINGS) else _read_bed
     try:
         genes = read(path)
-    except (OSError, EOFError, ValueError, KeyError, OverflowError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zlib.error) as error:
         raise _malformed(path, f"{type(error).__name__}: {error}") from error
     genes = genes[(genes["gene"] != "") & (genes["end"] > genes["start"])]
     if genes.empty:
         raise _malformed(path, "no gene")
-    if (genes["start"] < 0).any() or (genes["end"] > _LONGEST_GENOME).any():
-        raise _malformed(path, "positions that are negative, or beyond any chromosome")
+    if (genes["start"] < 0).any():
+        raise _malformed(path, "a position of 0, where the first base is 1")
     genes["chrom"] = chromosomes(genes["chrom"])
     genes.loc[~genes["strand"].isin(["+", "-"]), "strand"] = "."
     too_long = genes["end"] - genes["start"] > MAX_GENE_LENGTH
@@ -166,51 +170,60 @@ def _malformed(path: Path, received: str) -> InputError:
 
 
 def _read_bed(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(
-        path, sep="\t", header=None, dtype=str, na_filter=False, quoting=csv.QUOTE_NONE,
-        skiprows=_header_lines(path),
-    )  # fmt: skip
-    if table.shape[1] < 4:
-        raise ValueError(f"{table.shape[1]} columns")
-    strand = table[5] if table.shape[1] > 5 else "."
-    ends = {"start": table[1].astype(np.int64), "end": table[2].astype(np.int64)}
-    genes = pd.DataFrame({"chrom": table[0], **ends, "gene": table[3], "strand": strand})
-    return genes[_COLUMNS]
-
-
-def _header_lines(path: Path) -> int:
-    """How many lines come before the first with a number in the second column."""
     with open_text(path) as lines:
-        for number, line in enumerate(lines):
-            fields = line.rstrip("\n").split("\t")
-            if len(fields) > 1 and fields[1].isdigit():
-                return number
-    raise ValueError("no line with a position in the second column")
+        found = [
+            (fields[0], start, end, fields[3], fields[5] if len(fields) > 5 else ".")
+            for fields, start, end in intervals_in(lines, mark="\t", columns=4, strict=False)
+        ]
+    return pd.DataFrame(found, columns=_COLUMNS)
 
 
 def _read_gtf(path: Path) -> pd.DataFrame:
-    for features in _GTF_FEATURES:
-        rows = pd.concat(_gtf_rows(path, features), ignore_index=True)
+    for types in _GTF_FEATURES:
+        rows = pd.concat(_gtf_rows(path, types))
         if len(rows):
             break
-    rows["start"] = rows["start"].astype(np.int64) - 1  # 1-based closed -> 0-based half-open
-    rows["end"] = rows["end"].astype(np.int64)
+    rows["start"] = _positions(rows["start"]) - 1  # 1-based closed -> 0-based half-open
+    rows["end"] = _positions(rows["end"])
     # In GFF, Name is that of the row, so of the gene in gene rows only.
-    of_gene = ("gene_name", "gene", "Name") if features == ("gene",) else ("gene_name", "gene")
+    of_gene = ("gene_name", "gene", "Name") if types == _GENE else ("gene_name", "gene")
     rows["gene"] = _first_attribute(rows, *of_gene, "gene_id")
     rows["gene_id"] = _first_attribute(rows, "gene_id", *of_gene)
     return rows[[*_COLUMNS, "gene_id"]]
 
 
-def _gtf_rows(path: Path, features: tuple[str, ...]) -> Iterator[pd.DataFrame]:
-    """Rows of some features, read in blocks: a GTF has millions of rows, few of them genes."""
+def _gtf_rows(path: Path, types: str) -> Iterator[pd.DataFrame]:
+    """Rows of some types, read in blocks: a GTF has millions of rows, few of them genes.
+
+    Parameters
+    ----------
+    types : a pattern of them.
+
+    Returns
+    -------
+    Tables of `_GTF_COLUMNS`, whose index are the numbers of lines.
+    """
     blocks = pd.read_csv(
         path, sep="\t", header=None, names=range(9), usecols=list(_GTF_COLUMNS), dtype=str,
         na_filter=False, quoting=csv.QUOTE_NONE, chunksize=_GTF_ROWS_AT_ONCE,
+        skip_blank_lines=False, compression="gzip" if is_gzipped(path) else None, encoding=ENCODING,
     )  # fmt: skip
     for block in blocks:
-        block = block.rename(columns=_GTF_COLUMNS)
-        yield block[block["feature"].isin(features)]
+        block = block.rename(columns=_GTF_COLUMNS).set_axis(block.index + 1)
+        named = [name for name in block["feature"].unique() if re.fullmatch(types, name)]
+        rows = block[block["feature"].isin(named)]
+        if types == _GENE:
+            rows = rows[(rows["feature"] == "gene") | ~rows["attributes"].str.contains(_PART)]
+        yield rows
+
+
+def _positions(texts: pd.Series) -> pd.Series:
+    """Base pairs; ValueError where a text is no position, with the number of its line."""
+    found = texts.map({text: position(text) for text in texts.unique()})
+    if found.isna().any():
+        line = found.isna().idxmax()
+        raise ValueError(f"line {line}: the position {one_line(texts[line])[:80]}")
+    return found.astype(np.int64)
 
 
 def _first_attribute(rows: pd.DataFrame, *keys: str) -> pd.Series:

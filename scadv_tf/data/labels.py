@@ -43,7 +43,7 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
     Parameters
     ----------
     obs : the table of cells.
-    key : a column of it; '' gives cells without labels.
+    key : a column of it, or the text of its name; '' gives cells without labels.
     modality : 'rna' or 'atac', for the error message.
 
     Raises
@@ -52,7 +52,8 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
     """
     if not key:
         return np.full(len(obs), UNLABELLED)
-    if key not in obs:
+    column = column_called(obs, key)
+    if column is None:
         raise InputError(
             what=f"the {modality.upper()} cells have no column '{key}'",
             expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
@@ -60,7 +61,13 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
             advice=f"name the column with the cell types by {_FLAGS[modality]}"
             + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
         )
-    return column_texts(obs[key])
+    return column_texts(column)
+
+
+def column_called(obs: pd.DataFrame, key: str) -> pd.Series | None:
+    """The column of this name, or whose name, such as the number 0, is this text; None without."""
+    name = key if key in obs else next((name for name in obs if str(name) == key), None)
+    return None if name is None else obs[name]
 
 
 def column_texts(column: pd.Series) -> np.ndarray:
@@ -100,7 +107,7 @@ def label_level(rna_obs: pd.DataFrame, rna_labels: np.ndarray, atac_key: str) ->
     InputError : a type has no coarse label, or several.
     """
     types = [str(name) for name in np.unique(without_unknown(rna_labels)) if name != UNLABELLED]
-    if not atac_key or atac_key not in rna_obs:
+    if not atac_key or column_called(rna_obs, atac_key) is None:
         return {name: name for name in types}
     coarse = labels_of(rna_obs, atac_key, "rna")
     level = {}

@@ -36,6 +36,7 @@ FORMAT = "mtx"
 # What a line holds of the place of its value.
 _FORMS = {"coordinate": ("row", "column"), "array": ()}
 _NUMBERS = ("integer", "unsigned-integer", "real", "double", "pattern")
+_NOT_A_NUMBER = ("nan", "NaN", "-nan", "NA")  # as C, R and Python write it
 # Programs that have cells in rows: kallisto|bustools, alevin-fry and split-pipe.
 _BY_CELL = re.compile(r"(?i)cells_x_|quants_mat|cell_metadata")
 
@@ -129,7 +130,8 @@ def mtx_entries(path: Path) -> Iterator[Entries]:
         if head.entries:
             tables = pd.read_csv(
                 file, sep=r"\s+", header=None, names=list(head.fields), dtype=head.fields,
-                comment="%", na_filter=False, chunksize=ENTRIES_AT_ONCE,
+                comment="%", keep_default_na=False, na_values={"value": _NOT_A_NUMBER},
+                chunksize=ENTRIES_AT_ONCE,
             )  # fmt: skip
             for table in tables:
                 values = table["value"].to_numpy() if "value" in table else np.ones(len(table))

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.bed_lines import intervals_in
 from scadv_tf.data.gene_activity import with_upstream
 from scadv_tf.data.gene_coordinates import chromosomes
-from scadv_tf.data.one_line import one_line
 from scadv_tf.data.text_blocks import beginning, open_text
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home
@@ -21,11 +21,8 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 5000  # base pairs
 
-_ROW = re.compile(r"(\S+)\s+(\d{1,12})\s+(\d{1,12})(?:\s|$)")
-_COMMENTS = ("#", "track", "browser")
 # Of these there are too many to be read as peaks.
 _FRAGMENT = re.compile(rb"^[^\t\n]+\t\d+\t\d+\t[^\t\n]*[ACGTN]{12}[^\t\n]*\t\d+\r?$", re.MULTILINE)
-_NUMBER = re.compile(r"\s-?\d+(?:\s|$)")
 
 
 def read_peaks(path: str) -> pd.DataFrame:
@@ -96,19 +93,14 @@ def windows_of(genes: pd.DataFrame, upstream: int, size: int = WINDOW) -> pd.Dat
 
 
 def _rows(lines: list[str], path: str) -> pd.DataFrame:
-    found, headings = [], 0
-    for number, line in enumerate(lines, start=1):
-        row = _ROW.match(line)
-        if row is not None and int(row[3]) > int(row[2]):
-            found.append(row.groups())
-        elif line.strip() and not line.startswith(_COMMENTS):
-            headings += 1
-            if found or headings > 1 or _NUMBER.search(line):
-                raise _no_bed(path, f"line {number}: {one_line(line)[:80]}")
+    try:
+        intervals = intervals_in(lines, mark=None, columns=3, strict=True)
+        found = [(chrom, start, end) for (chrom, *_), start, end in intervals]
+    except ValueError as error:
+        raise _no_bed(path, str(error)) from error
     if not found:
         raise _no_bed(path, "no interval")
-    rows = pd.DataFrame(found, columns=["chrom", "start", "end"])
-    return rows.astype({"start": np.int64, "end": np.int64})
+    return pd.DataFrame(found, columns=["chrom", "start", "end"])
 
 
 def _no_bed(path: str, received: str) -> InputError:

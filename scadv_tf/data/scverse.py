@@ -15,7 +15,7 @@ from scadv_tf.data import zarr_stores
 from scadv_tf.data.features import with_columns_of
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix, stored_matrix
-from scadv_tf.data.tables import is_group, names_of, read_table
+from scadv_tf.data.tables import element_in, is_group, names_of, read_table
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
     def others() -> dict[str, StoredMatrix]:
         found = {}
         for name in places:
-            with contextlib.suppress(ValueError):  # stored in a way that is not known
+            with contextlib.suppress(Exception):  # told when that matrix is asked for
                 found[name] = stored_matrix(group[places[name]], sizes, asked.scratch)
         return {name: matrix for name, matrix in found.items() if places[name] != chosen}
 
@@ -138,7 +138,7 @@ def _other_size(
 
 def _refuse_fragments_of_snapatac2(asked: Asked, group: h5py.Group) -> None:
     """It keeps fragments in obsm, and X has no features until it has counted them."""
-    kept = [name for name in _OF_SNAPATAC2 if name in group.get("obsm", ())]
+    kept = [name for name in _OF_SNAPATAC2 if f"obsm/{name}" in group]
     if not kept or ("X" in group and len(names_of(group["var"]))):
         return
     raise InputError(
@@ -171,14 +171,19 @@ def chosen_matrix(asked: Asked, places: Mapping[str, Place], file_format: str) -
 
 def _matrices(group: h5py.Group) -> dict[str, str]:
     """The matrices of an AnnData group: what the user calls them -> where they are."""
-    found = {name: f"layers/{name}" for name in group.get("layers", ())}
+    layers = element_in(group, "layers")
+    found = {name: f"layers/{name}" for name in layers} if is_group(layers) else {}
     found |= {"X": "X", "raw": "raw/X"}
-    return {name: place for name, place in found.items() if place in group and _holds(group[place])}
+    return {name: place for name, place in found.items() if place in group and _holds(group, place)}
 
 
-def _holds(element: h5py.Group | h5py.Dataset) -> bool:
-    """Whether anything is there: anndata 0.12.0 writes a matrix that is none, too."""
-    return element.attrs.get("encoding-type") != "null"
+def _holds(group: h5py.Group, place: str) -> bool:
+    """Whether a matrix is there: anndata 0.12.0 writes one that is none, too.
+
+    A link that leads nowhere counts as one, and is told of when that matrix is asked for.
+    """
+    element = element_in(group, place)
+    return element is None or element.attrs.get("encoding-type") != "null"
 
 
 def modality_in(parts: Collection[str], modality: str, name: str) -> str:

@@ -141,7 +141,7 @@ def are_counted(cells: Counts) -> bool:
 
 
 def _first_values(matrix: StoredMatrix) -> np.ndarray:
-    with contextlib.suppress(OSError, ValueError):  # told when that matrix is asked for
+    with contextlib.suppress(Exception):  # told when that matrix is asked for
         return next((piece for piece in matrix.values() if len(piece)), np.empty(0))
     return np.empty(0)
 
@@ -157,7 +157,7 @@ def _are_sound(values: np.ndarray) -> bool:
 def _is_sound(matrix: StoredMatrix) -> bool:
     """Whether a matrix has values other than 0, and all are finite and non-negative."""
     found = False
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Exception):
         for values in filter(len, matrix.values()):
             if not _are_sound(values):
                 return False

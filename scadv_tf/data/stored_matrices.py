@@ -152,7 +152,12 @@ def stored_matrix(
     ValueError : it is stored in another way.
     """
     if not is_group(element):
+        if len(element.shape or ()) != 2:  # an array of HDF5 may have no shape
+            raise ValueError(f"an array of the shape {element.shape} is no matrix")
         return DenseRows(element)
+    missing = [name for name in ("data", "indices", "indptr") if name not in element]
+    if missing:
+        raise ValueError(f"a group without {' and '.join(missing)} is no matrix")
     marks = element.attrs
     rows, columns = map(int, marks.get("shape", marks.get("h5sparse_shape", shape)))
     shape = rows, columns

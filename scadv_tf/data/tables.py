@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -57,9 +57,17 @@ class StoredText:
         return np.append(StoredText(self._element["categories"])[:], "")
 
 
-def is_group(element: object) -> bool:
+def is_group(element: object) -> TypeGuard[h5py.Group]:
     """Whether an element of HDF5 or zarr holds others; else it is an array."""
     return hasattr(element, "keys")
+
+
+def element_in(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """What is called so; None where nothing is, or only a link that leads nowhere."""
+    try:
+        return group[name]
+    except (KeyError, RuntimeError):  # which HDF5 raises where links go round
+        return None
 
 
 def names_of(table: h5py.Group) -> StoredText:
@@ -105,10 +113,12 @@ def is_current(table: h5py.Group) -> bool:
     return table.attrs.get("encoding-version") == "0.2.0"
 
 
-def is_column(element: h5py.Group | h5py.Dataset) -> bool:
-    """Whether an element of a current table is stored as anndata stores columns today."""
-    known = element.attrs.get("encoding-type") in _ENCODINGS
-    return known and (is_group(element) or len(element.shape) == 1)
+def has_column(table: h5py.Group, name: str) -> bool:
+    """Whether a current table has this column, stored as anndata stores columns today."""
+    element = element_in(table, name)
+    if element is None or element.attrs.get("encoding-type") not in _ENCODINGS:
+        return False
+    return is_group(element) or _is_row(element)
 
 
 def index_of(table: h5py.Group) -> str:
@@ -119,10 +129,12 @@ def index_of(table: h5py.Group) -> str:
 
 
 def _column(table: h5py.Group, name: str) -> Any:
-    """The values; None where a newer program has stored them in a way of its own."""
+    """The values; None where there is no array of them, or a newer program has its own way."""
     from anndata.io import read_elem
 
-    element, factor = table[name], f"{FACTORS}/{name}"
+    element, factor = element_in(table, name), f"{FACTORS}/{name}"
+    if element is None or not (is_group(element) or _is_row(element)):
+        return None
     if "encoding-type" in element.attrs:
         try:
             return read_elem(element)
@@ -131,11 +143,18 @@ def _column(table: h5py.Group, name: str) -> Any:
                 raise
             return None
     if is_group(element):
+        if not {"codes", "categories"}.issubset(element):
+            return None
         return _factor(element["codes"][:], element["categories"])
     values = _plain(element)
     if factor in table and getattr(values.dtype, "kind", "") in "iuf":
         return _factor(values, table[factor])
     return values
+
+
+def _is_row(array: h5py.Dataset) -> bool:
+    """Whether an array has one dimension, and holds no records; one of HDF5 may have no shape."""
+    return len(array.shape or ()) == 1 and array.dtype.kind != "V"
 
 
 def _factor(codes: np.ndarray, categories: h5py.Dataset) -> pd.Categorical:

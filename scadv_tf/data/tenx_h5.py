@@ -14,7 +14,7 @@ import pandas as pd
 from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import SparseRows
-from scadv_tf.data.tables import StoredText, is_group
+from scadv_tf.data.tables import StoredText, element_in, is_group
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
 
 def has_genomes(path: Path) -> bool:
     """Whether a file is such a one of Cell Ranger 2, or of several genomes."""
-    with contextlib.suppress(OSError), open_hdf5(path) as file:
+    # What cannot be read is told of when the cells are.
+    with contextlib.suppress(Exception), open_hdf5(path) as file:
         genomes = _genomes(file)
         if MATRIX in genomes:
             return bool(_genomes_of_features(file[MATRIX]))
@@ -93,7 +94,8 @@ def _choose_features(
 
 def _genomes(file: Mapping) -> list[str]:
     """The groups that hold a matrix with barcodes, which are called by genomes or `MATRIX`."""
-    return [name for name in file if is_group(file[name]) and "barcodes" in file[name]]
+    groups = {name: element_in(file, name) for name in file}
+    return [name for name, group in groups.items() if is_group(group) and "barcodes" in group]
 
 
 def _chosen(asked: Asked, genomes: list[str]) -> str:

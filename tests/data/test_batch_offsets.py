@@ -91,6 +91,10 @@ def test_names_of_batches_and_cells_without_one():
     np.testing.assert_array_equal(memberships(found), [[0, 1], [0, 0], [1, 0]])
 
 
+def test_the_column_may_be_called_by_a_number():
+    assert [*batches_of(pd.DataFrame({0: ["2", "1"]}), "0").categories] == ["1", "2"]
+
+
 def test_one_batch_is_none():
     assert batches_of(pd.DataFrame({"lane": ["1", "1"]}), "lane") is None
     assert batches_of(pd.DataFrame({"lane": ["1", "2"]}), "") is None

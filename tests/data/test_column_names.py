@@ -90,6 +90,12 @@ def with_a_column_that_is_gone(path):
         file["obs"].attrs["column-order"] = [*order, "gone"]
 
 
+def with_a_column_elsewhere(path):
+    with_a_column_that_is_gone(path)
+    with h5py.File(path, "r+") as file:
+        file["obs/gone"] = h5py.ExternalLink("gone.h5", "/x")
+
+
 def with_names_in(path, name):
     """Calls the index of the table of cells so."""
     with h5py.File(path, "r+") as file:
@@ -108,11 +114,13 @@ def with_names_in(path, name):
         lambda path: with_names_in(path, "batch_of_cells"),
         lambda path: with_column(path, "date", np.arange(3.0), "of-next-year"),
         lambda path: with_column(path, "wide", np.ones((3, 2))),
+        lambda path: with_column(path, "records", np.zeros(3, dtype=[("a", "i4")])),
         with_a_column_that_is_gone,
+        with_a_column_elsewhere,
     ],
     ids=[
         *("a folder", "in a folder of ours", "names as ours", "names in a folder", "other names"),
-        *("of a newer program", "a matrix", "gone"),
+        *("of a newer program", "a matrix", "records", "gone", "a broken link"),
     ],
 )
 def test_an_annotated_file_names_all_cells(adata, tmp_path, change):

@@ -243,6 +243,16 @@ def test_a_peak_that_is_there_several_times_counts_once(write, read):
     )
 
 
+def test_peaks_that_r_has_written(write):
+    """By write.table(peaks, "p.bed", row.names = FALSE)."""
+    text = '"seqnames" "start" "end"\n"chr1" 1e+05 100500\n"2" 150000.0 "2e+05"\n'
+    peaks = read_peaks(str(write(text, "p.bed")))
+    assert peaks.index.tolist() == ["chr1:100000-100500", "2:150000-200000"]
+    assert peaks["chrom"].tolist() == ["chr1", "chr2"]
+    assert peaks[["start", "end"]].to_numpy().tolist() == [[100_000, 100_500], [150_000, 200_000]]
+    assert peaks[["start", "end"]].dtypes.tolist() == [np.int64, np.int64]
+
+
 @pytest.mark.parametrize("heading", ["CB", "#cells", '"x"', "Name,type"])
 def test_what_has_no_bases_above_barcodes_is_a_heading(write, heading):
     barcodes = ["AAACGAAAGACCGTTC-1", "AAACGAAAGGGCGTTC-1"]

@@ -104,6 +104,36 @@ def test_peaks_as_genomic_ranges_of_r():
     assert peak_intervals(var).to_numpy().tolist() == [["chr9", 5, 15], ["chrX", 6, 16]]
 
 
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_peaks_from_starts_and_widths(kind):
+    places = {"seqnames": ["chr9", "chrX"], "start": [kind(5), kind(600)], "width": [kind(10)] * 2}
+    peaks = peak_intervals(pd.DataFrame(places, index=["1", "2"]))
+    assert peaks.to_numpy().tolist() == [["chr9", 5, 15], ["chrX", 600, 610]]
+
+
+STARTS = {"seqnames": ["chr9"] * 40, "idx": range(40), "start": range(0, 20_000, 500)}
+
+
+def test_starts_without_ends_are_told():
+    """As of the tiles of ArchR."""
+    var = pd.DataFrame(STARTS, index=[f"f{i}" for i in range(40)])
+    with pytest.raises(InputError, match="starts and no ends") as error:
+        peak_intervals(var)
+    assert "seqnames, idx, start" in error.value.received
+    assert "var['start'] + 500" in error.value.advice
+    ends = peak_intervals(var.assign(end=var["start"] + 500))["end"]
+    assert ends.tolist() == [*range(500, 20_001, 500)]
+
+
+@pytest.mark.parametrize("column", [None, "gene_name", "symbol_of_it"])
+def test_genes_with_starts_alone_are_genes(column):
+    genes = [f"{first}{second}{i}" for i, first in enumerate("abcdefgh") for second in "vwxyz"]
+    var = pd.DataFrame(STARTS, index=genes)
+    if column is not None:
+        var = var.assign(**{column: genes}).set_axis([str(i) for i in range(40)])
+    assert peak_intervals(var) is None
+
+
 @pytest.mark.parametrize("name", ["ranges", "iranges", "position"])
 @pytest.mark.parametrize("form", ["{}-{}", "{}..{}", " {} - {} ", "{}:{}"])
 @pytest.mark.parametrize("kind", ["object", "category"])

@@ -124,6 +124,50 @@ def test_bed(tmp_path, gzipped):
     ]
 
 
+@pytest.mark.parametrize("name", ["g.bed", "g.bed.gz", "g.gtf", "g.gtf.gz"])
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_gzip_is_told_by_the_content_whatever_the_name(tmp_path, name, gzipped):
+    bed, gtf = "chr1\t10\t20\tA\t0\t-\n", gtf_line("gene", 11, 20, 'gene_id "A";', "-")
+    text = ("\ufeff" + (gtf if "gtf" in name else bed)).encode()  # with the mark of Windows
+    (tmp_path / name).write_bytes(gzip.compress(text) if gzipped else text)
+    assert rows(load_genes(str(tmp_path / name))) == [("chr1", 10, 20, "A", "-")]
+
+
+@pytest.mark.parametrize("name", ["g.bed.gz", "g.gtf.gz"])
+def test_a_damaged_gzip_is_told(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(b"chr1\t10\t20\tA\n" * 9)[:15] + b"\xff" * 60)
+    with pytest.raises(InputError, match="no gene coordinates could be read"):
+        load_genes(str(tmp_path / name))
+
+
+def test_bed_that_r_has_written(tmp_path):
+    """By write.table(genes, "g.bed", sep = "\\t", row.names = FALSE)."""
+    text = '"seqnames"\t"start"\t"end"\t"name"\t"score"\t"strand"\n'
+    text += '"chr1"\t1e+05\t100500\t"A"\t0\t"-"\n"chr1"\t"200000"\t2.5e+05\t"B"\t0\t"+"\n'
+    (tmp_path / "g.bed").write_text(text)
+    assert rows(load_genes(str(tmp_path / "g.bed"))) == [
+        ("chr1", 100_000, 100_500, "A", "-"),
+        ("chr1", 200_000, 250_000, "B", "+"),
+    ]
+
+
+def test_gtf_with_places_as_r_writes_them(tmp_path):
+    text = gtf_line("gene", "1e+05", "150000.0", 'gene_id "A";')
+    (tmp_path / "g.gtf").write_text(text)
+    assert rows(load_genes(str(tmp_path / "g.gtf"))) == [("chr1", 99_999, 150_000, "A", "+")]
+
+
+@pytest.mark.parametrize("place", ["x", "", "-5", "1.5", "1e+99", "1e-05", "9" * 5000, "1,000"])
+@pytest.mark.parametrize("name", ["g.bed", "g.gtf"])
+def test_a_place_that_is_none_is_told_with_its_line(tmp_path, name, place):
+    sound, bad = "chr1\t10\t20\tA\n", f"chr1\t10\t{place}\tB\n"
+    if name == "g.gtf":
+        sound, bad = (gtf_line("gene", 11, end, 'gene_id "A";') for end in (20, place))
+    (tmp_path / name).write_text("# note\n" + sound + "\n" + bad + sound)
+    with pytest.raises(InputError, match="received: ValueError: line 4:"):
+        load_genes(str(tmp_path / name))
+
+
 def test_bed_without_strand(tmp_path):
     (tmp_path / "g.bed").write_text("chr1\t10\t20\tA\n")
     assert rows(load_genes(str(tmp_path / "g.bed"))) == [("chr1", 10, 20, "A", ".")]
@@ -193,6 +237,53 @@ def test_gff3(tmp_path):
     genes = load_genes(str(tmp_path / "g.gff3"))
     assert rows(genes) == [("chr1", 10, 20, "A", "+")]
     assert list(genes["gene_id"]) == ["ENSG1"]
+
+
+@pytest.mark.parametrize(
+    "types",
+    [
+        {
+            "gene": "mRNA",
+            "ncRNA_gene": "lnc_RNA",
+            "pseudogene": "pseudogenic_transcript",
+        },  # Ensembl
+        {"gene": "mRNA", "miRNA_gene": "miRNA", "processed_pseudogene": "transcript"},  # its older
+        {
+            "protein_coding_gene": "mRNA",
+            "ncRNA_gene": "ncRNA",
+            "pseudogene": "transcript",
+        },  # VEuPathDB
+        {"gene": "V_gene_segment", "pseudogene": "C_gene_segment", "tRNA_gene": "tRNA"},
+        {"gene": "pseudogene", "ncRNA_gene": "transposable_element_gene"},  # of FlyBase
+    ],
+)
+def test_genes_of_all_types_count_once_and_their_parts_do_not(tmp_path, types):
+    text, expected = "##gff-version 3\n", []
+    for number, (gene, part) in enumerate(types.items(), start=1):
+        start, name = 1000 * number, f"G{number}"
+        own = f"ID=gene:E{number};Name={name};gene_id=E{number}"
+        text += gtf_line(gene, start + 1, start + 50, own)
+        text += gtf_line(part, start - 9, start + 99, f"ID=t{number};Parent=gene:E{number};Name=x")
+        expected.append(("chr1", start, start + 50, name, "+"))
+    (tmp_path / "g.gff3").write_text(text)
+    genes = load_genes(str(tmp_path / "g.gff3"))
+    assert rows(genes) == expected
+    assert list(genes["gene_id"]) == [f"E{number}" for number in range(1, len(types) + 1)]
+
+
+def test_gff3_of_refseq(tmp_path):
+    rows_of_it = [
+        ("gene", 11, 20, "ID=gene-A;Dbxref=GeneID:1;Name=A;gbkey=Gene;gene=A"),
+        ("mRNA", 1, 99, "ID=rna-NM_1.1;Parent=gene-A;Name=NM_1.1;gene=A"),
+        ("pseudogene", 31, 40, "ID=gene-DDX11L1;Name=DDX11L1;gene=DDX11L1;pseudo=true"),
+        ("transcript", 31, 99, "ID=rna-NR_1.1;Parent=gene-DDX11L1;Name=NR_1.1;gene=DDX11L1"),
+    ]
+    lines = [gtf_line(*row, chrom="NC_000001.11") for row in rows_of_it]
+    (tmp_path / "g.gff").write_text("".join(lines))
+    assert rows(load_genes(str(tmp_path / "g.gff"))) == [
+        ("chr1", 10, 20, "A", "+"),
+        ("chr1", 30, 40, "DDX11L1", "+"),
+    ]
 
 
 @pytest.mark.parametrize("source", ["hg17", "", "no/such.bed"])

@@ -206,6 +206,16 @@ def test_categories_and_numbers_are_labels_too(rna, atac):
     assert data.types == ("B", "T1", "T2")
 
 
+def test_a_column_may_be_called_by_the_text_of_its_name(rna, atac):
+    """As pandas numbers columns that were given none; of a text and a number, the text is meant."""
+    rna.obs = rna.obs.rename(columns={"fine": 0, "broad": 1})
+    atac.obs = atac.obs.rename(columns={"broad": 1})
+    data, truth = pair(rna, atac, "0", "1", min_shared_genes=1)
+    assert data.types == ("B", "T1", "T2") and truth.level == {"B": "B", "T1": "T", "T2": "T"}
+    rna.obs["0"] = BROAD
+    assert pair(rna, atac, "0", min_shared_genes=1)[0].types == ("B", "T")
+
+
 def test_dropped_types_leave_both_modalities(rna, atac):
     atac.obs["fine"] = ["T2", "B", ""]
     peaks = sparse.csr_matrix([[1, 0], [0, 2], [3, 0]])

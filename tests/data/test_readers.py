@@ -153,6 +153,12 @@ def test_repeated_names_become_unique_and_features_remember_theirs(tmp_path, ada
     [
         (["Gene Expression", "Peaks", "Antibody Capture"], {"rna": ["A"], "atac": ["B"]}),
         (["GEX", "ATAC", "ATAC"], {"rna": ["A"], "atac": ["B", "C"]}),
+        (
+            ["Gene Expression", "Chromatin Accessibility", "Chromatin Accessibility"],
+            {"rna": ["A"], "atac": ["B", "C"]},
+        ),
+        (["RNA-seq", "ATAC-seq", "ATAC-seq"], {"rna": ["A"], "atac": ["B", "C"]}),
+        (["gene", "peak", "peak"], {"rna": ["A"], "atac": ["B", "C"]}),
         (["protein_coding"] * 3, {"rna": GENES, "atac": GENES}),
     ],
 )

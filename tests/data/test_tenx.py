@@ -76,6 +76,27 @@ def test_mtx_folder_whose_names_lie_about_gzip(write_10x_mtx, gzipped):
     assert list(rna.var_names) == ["A", "B", "C"]
 
 
+@pytest.mark.parametrize("value", ["nan", "NaN", "-nan", "NA", "inf"])
+@pytest.mark.parametrize("form", ["coordinate", "array"])
+def test_values_of_an_mtx_that_are_not_finite_are_placed(write_10x_mtx, form, value):
+    folder = write_10x_mtx([[1, 0], [0, 3]], [["1", "A"], ["2", "B"]], gzipped=False)
+    body = f"2 2 2\n1 1 1\n2 2 {value}\n" if form == "coordinate" else f"2 2\n1\n0\n0\n{value}\n"
+    (folder / "matrix.mtx").write_text(f"%%MatrixMarket matrix {form} real general\n" + body)
+    with pytest.raises(InputError, match="values that are not finite") as error:
+        read_modality(folder, "rna")
+    assert "first in cell c1-1, feature B" in error.value.received
+
+
+@pytest.mark.parametrize(
+    "body", ["2 2 2\n1 1 1\n2 2\n", "2 2 2\n1 1 1\nnan 2 1\n", "2 2 1\n1 1 x\n"]
+)
+def test_an_mtx_with_a_line_that_is_none_is_damaged(write_10x_mtx, body):
+    folder = write_10x_mtx([[1, 0], [0, 3]], [["1", "A"], ["2", "B"]], gzipped=False)
+    (folder / "matrix.mtx").write_text("%%MatrixMarket matrix coordinate real general\n" + body)
+    with pytest.raises(InputError, match="could not be read"):
+        read_modality(folder, "rna")
+
+
 @pytest.mark.parametrize("gzipped", [True, False])
 def test_mtx_folder_of_cell_ranger_2(write_10x_mtx, gzipped):
     lines = [["ENSG1", "A"], ["ENSG2", "B"], ["ENSG3", "C"]]
