@@ -19,7 +19,6 @@ KIND_COLUMN = "feature_types"
 KINDS = {
     "rna": {
         *("gene expression", "gene_expression", "geneexpression", "expression", "gex"),
-        *("gene", "genes"),
         *("rna", "rna-seq", "rnaseq", "scrna", "scrna-seq", "snrna-seq"),
     },
     "atac": {

@@ -158,7 +158,6 @@ def test_repeated_names_become_unique_and_features_remember_theirs(tmp_path, ada
             {"rna": ["A"], "atac": ["B", "C"]},
         ),
         (["RNA-seq", "ATAC-seq", "ATAC-seq"], {"rna": ["A"], "atac": ["B", "C"]}),
-        (["gene", "peak", "peak"], {"rna": ["A"], "atac": ["B", "C"]}),
         (["protein_coding"] * 3, {"rna": GENES, "atac": GENES}),
     ],
 )
