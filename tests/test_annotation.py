@@ -360,7 +360,9 @@ def test_a_readout_of_many_cells_is_that_of_some_of_them(tissue, fitted, monkeyp
     monkeypatch.setattr(annotation, "READOUT_CELLS", 250)
     monkeypatch.setattr(annotation, "encode", spy)
     found, answer = fitted(held_out)
-    assert seen[:2] == [250, 250] and max(seen) == 330  # all of them are answered
+    rna, atac = seen[:2]
+    assert 250 <= rna < 260 and atac == 250  # and ten of each type, of which a rare one has fewer
+    assert max(seen) == 330  # all of them are answered
     assert answer.voted.probabilities.shape[0] == 330
     # As many held-out cells as before: of all cells, 250 give much the same.
     assert len(held_out) < 250
