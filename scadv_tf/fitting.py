@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -241,19 +240,11 @@ class _Task:
         epochs, steps = self.config.training.epochs, self.one_pass.steps * len(self.model.phases)
         self.model.history = keras.callbacks.History()  # that of an earlier call is told already
         watch, progress = WatchesNumbers(), training_progress(epochs, steps, first)
-        predictions = AtacPredictions(
-            lambda: watch.checked(self._predict()), [*self._label_hooks(), *hooks]
-        )
-        turns = Turns(first) if self.team.endless else None
-        followed = (
-            [
-                keras.callbacks.LambdaCallback(
-                    on_epoch_end=lambda epoch, logs: turns.allow(epoch + 1)
-                )
-            ]
-            if turns
-            else []
-        )
+        every_epoch, turns = [*self._label_hooks(), *hooks], None
+        if self.team.endless:
+            turns = Turns(first)
+            every_epoch.append(turns.next_after)
+        predictions = AtacPredictions(lambda: watch.checked(self._predict()), every_epoch)
         try:
             with self.team.together():
                 self.model.fit(
@@ -265,7 +256,6 @@ class _Task:
                         PhaseSchedule(self.one_pass.steps),
                         watch,
                         predictions,
-                        *followed,
                         *callbacks,
                         keeps,
                         EpochSeconds(),
@@ -277,7 +267,7 @@ class _Task:
         finally:
             progress.on_train_end()
             if turns:
-                turns.allow(math.inf)
+                turns.end()
 
     def _go_back(self, last: Snapshot, failure: Diverged) -> int:
         """Sets the training as it was after its last good epoch, with lower learning rates.

@@ -68,8 +68,15 @@ class Turns:
         self._last: float = first
         self._changed = threading.Condition()
 
-    def allow(self, epoch: float) -> None:
-        """The epochs up to this one may be made; all of them at infinity."""
+    def next_after(self, epochs: int, *others: object) -> None:
+        """So many epochs are over: the next may be made. A hook of `AtacPredictions`."""
+        self._allow(epochs)
+
+    def end(self) -> None:
+        """None waits any more."""
+        self._allow(math.inf)
+
+    def _allow(self, epoch: float) -> None:
         with self._changed:
             self._last = epoch
             self._changed.notify_all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 
 import numpy as np
@@ -323,6 +322,6 @@ def test_where_epochs_follow_each_other_none_is_made_of_the_labels_before(cells)
             assert (next(batches)["atac_soft_label"] == number).all()
         time.sleep(0.1)  # in which a batch of the next could be made
         soft[:] = number + 1
-        turns.allow(3 + number + 1)
-    turns.allow(math.inf)  # none waits any more
+        turns.next_after(3 + number + 1)
+    turns.end()
     assert (next(batches)["atac_soft_label"] == 3).all()

@@ -56,7 +56,8 @@ def test_a_team_of_one_trains_what_one_trains(members):
 
 
 def test_two_workers_train_what_one_process_trains_though_one_is_lost_on_the_way(members):
-    """It is told of, and the training goes on from its checkpoint. Both phases have a loss."""
+    """It is told of, and the training goes on from its checkpoint, by workers of two replicas each,
+    whose batches go on from epoch to epoch. Both phases have a loss."""
     single = alone(members, *ALIKE)
     team = members()
     team.start_workers(*ALIKE, own=([], ["stop_after=2"]))
@@ -64,7 +65,7 @@ def test_two_workers_train_what_one_process_trains_though_one_is_lost_on_the_way
     assert lost == 9 and code == 2
     assert "Worker 0 has lost another worker" in output and "--resume" in output
     assert (team.folder / "training.npz").exists() and not (team.folder / "0.npz").exists()
-    team.start_workers(*ALIKE, "resume=true")
+    team.start_workers(*ALIKE, "replicas=2", "resume=true")
     for code, output in team.wait():
         assert code == 0, output
     first, second = team.results(0), team.results(1)
