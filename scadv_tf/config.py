@@ -149,10 +149,10 @@ class PreprocessingConfig(Checked):
     )
     smoothing_hops: int = option(
         2,
-        "How often that average is taken, at most once where --neighbors=0 comes to fewer than 8, "
-        "or where so few features are open that neighbours are found by chance; 0 turns the "
-        "denoising off and leaves the neighbours to the contrastive pairs, the soft labels and the "
-        "vote.",
+        "How often that average is taken; with --neighbors=0 twice at most, and once where that "
+        "comes to fewer than 8 or so few features are open that they are found by chance; 0 turns "
+        "the denoising off and leaves the neighbours to the contrastive pairs, the soft labels and "
+        "the vote.",
         minimum=0,
     )
     lsi_size: int = option(
@@ -165,7 +165,7 @@ class PreprocessingConfig(Checked):
         50,
         "Joint principal components that the encoder's first, fixed layer projects on, at most: "
         "one for each 10 cells of the smaller modality, 20 or more; 0 leaves that layer out, as in "
-        "the document.",
+        "the document, and with it --balance and --linear_share, which start from it.",
         minimum=0,
     )
 

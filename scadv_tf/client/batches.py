@@ -141,7 +141,9 @@ def batch_codes(
     """
     if names is None:
         return None
-    names = np.atleast_1d(np.asarray(names, dtype=object))
+    named = isinstance(names, pd.Series | pd.Categorical)
+    # As those of the training were read: a lane may be the number 1.
+    names = column_texts(pd.Series(names if named else np.atleast_1d(names)))
     known = _known_batches(assets, modality, "batches", f"batches of {len(names):,} cells")
     if len(names) != cells:
         raise InputError(

@@ -17,6 +17,7 @@ from scadv_tf.errors import InputError
 
 FULL, NONE = 1.0, 2.0  # how levels of 1 and of 0 are held
 PERCENT = 100.0
+ROUNDING = 1e-3  # of a full level: what lies beyond a bound by less was rounded, and is the bound
 ROWS_AT_ONCE = 1024
 
 
@@ -28,7 +29,11 @@ def largest_level(matrix: StoredMatrix, wanted: np.ndarray) -> float:
     wanted : bool [features].
     """
     parts = matrix.values() if wanted.all() else _values_of(matrix, wanted)
-    return PERCENT if any(np.any(values > 1) for values in parts) else 1.0
+    return PERCENT if any(map(_are_percent, parts)) else 1.0
+
+
+def _are_percent(values: np.ndarray) -> bool:
+    return bool(np.any(values > 1 + ROUNDING))
 
 
 def _values_of(matrix: StoredMatrix, wanted: np.ndarray) -> Iterator[np.ndarray]:
@@ -99,7 +104,9 @@ def held_levels(
     """
     found = covered_levels(levels)
     if largest is None:
-        largest = PERCENT if np.any(found.data > 1) else 1.0
+        largest = PERCENT if _are_percent(found.data) else 1.0
+    for bound, beyond in ((0, found.data < 0), (largest, found.data > largest)):
+        found.data[beyond & (np.abs(found.data - bound) <= ROUNDING * largest)] = bound
     wrong = ~((found.data >= 0) & (found.data <= largest))
     if wrong.any():
         entry = int(wrong.argmax())

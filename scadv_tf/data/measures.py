@@ -16,7 +16,14 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.levels import NONE
-from scadv_tf.data.normalization import Scale, dispersion_rank, log_normalize, moments, rank_within
+from scadv_tf.data.normalization import (
+    Scale,
+    dispersion_rank,
+    log_normalize,
+    measured_genes,
+    moments,
+    rank_within,
+)
 from scadv_tf.present import present
 
 SAME, OPPOSITE, LEARNED = 1, -1, 0
@@ -111,7 +118,8 @@ class Measure:
         """The same with what cells teach: expected levels, and the direction where not known.
 
         The direction is that of Spearman's correlation, over genes, of mean log-normalised
-        expression with the query's means: from the data alone, and no more than a likely guess.
+        expression with the query's means, of those that some cell of each has something of: from
+        the data alone, and no more than a likely guess.
 
         Parameters
         ----------
@@ -120,10 +128,11 @@ class Measure:
         found = replace(self, expected=_mean_levels(query)) if self.is_levels else self
         if self.direction != LEARNED:
             return found
-        means = np.asarray(log_normalize(rna).mean(axis=0)).ravel()
-        correlation = rank_correlation(means, found.abundance(query))
+        measured = measured_genes(rna, query)
+        means = np.asarray(log_normalize(rna).mean(axis=0)).ravel()[measured]
+        correlation = rank_correlation(means, found.abundance(query)[measured])
         direction = OPPOSITE if correlation < 0 else SAME
-        return replace(found, direction=direction, correlation=correlation, genes=query.shape[1])
+        return replace(found, direction=direction, correlation=correlation, genes=len(measured))
 
     def features_of(self, modality: str) -> str:
         """The kind of features of 'rna' or 'atac' cells, see `scadv_tf.data.features.KINDS`."""

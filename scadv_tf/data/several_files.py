@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,5 +76,9 @@ def _names(paths: Sequence[Path]) -> list[str]:
         while ending := next((e for e in _ENDINGS if name.casefold().endswith(e)), ""):
             name = name[: -len(ending)]
         names.append(name or path.name)
-    counts = pd.Series(names).groupby(names).cumcount()
-    return [f"{name}-{n + 1}" if n else name for name, n in zip(names, counts, strict=True)]
+    found: list[str] = []
+    for name in names:
+        others = (f"{name}-{number}" for number in itertools.count(2))
+        free = (other for other in others if other not in names and other not in found)
+        found.append(next(free) if name in found else name)
+    return found

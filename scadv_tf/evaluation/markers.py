@@ -185,7 +185,8 @@ def _standardised(values: sparse.csr_matrix) -> sparse.csr_matrix:
     mean, deviation = moments(values)
     scaled = values.tocsc(copy=True)
     gene = np.repeat(np.arange(values.shape[1]), np.diff(scaled.indptr))
-    scaled.data = np.minimum(scaled.data, (mean + LARGEST_VALUE * deviation)[gene])
+    bounds = (mean + side * LARGEST_VALUE * deviation for side in (-1, 1))
+    scaled.data = np.clip(scaled.data, *(bound[gene] for bound in bounds))
     scaled.data /= np.where(deviation > 0, deviation, 1)[gene]
     return scaled.tocsr()
 

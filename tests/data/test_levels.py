@@ -70,6 +70,17 @@ def test_counts_beside_the_levels_make_no_percent_of_them(tmp_path, form, kind):
     np.testing.assert_allclose(read(tmp_path / "both.h5ad"), HELD, rtol=1e-6)
 
 
+@pytest.mark.parametrize("largest", [1, 100])
+def test_a_rounding_error_makes_no_percent_and_no_refusal(tmp_path, largest):
+    """A level a little above 1, as sums over sites round it, or below 0."""
+    levels = LEVELS.copy()
+    levels[0, :2] = np.float32(-1e-7), np.nextafter(np.float32(1), np.float32(2))
+    levels *= np.float32(largest)
+    np.testing.assert_allclose(read(written(levels, tmp_path)), HELD, rtol=1e-6)
+    np.testing.assert_allclose(held_levels(levels).toarray(), HELD, rtol=1e-6)
+    assert held_levels(levels).max() == 2 and held_levels(levels).data.min() == 1
+
+
 def test_an_anndata_is_read_as_its_file(tmp_path):
     adata = anndata.AnnData(LEVELS)
     assert read(adata).tolist() == read(written(LEVELS, tmp_path)).tolist() == HELD

@@ -90,10 +90,27 @@ def test_the_direction_is_learned_from_the_means_of_genes(slope, direction):
     level = np.clip(0.5 + slope * (expression / expression.max() - 0.2), 0, 1)
     levels = held_levels((rng.binomial(9, level, (50, 400)) / 9).astype(np.float32))
     found = of(METHYLATION).learned(rna, levels)
-    assert found.direction == direction == np.sign(found.correlation) and found.genes == 400
+    assert found.direction == direction == np.sign(found.correlation)
+    assert found.genes == np.sum(rna.sum(axis=0) > 0) > 390
     assert abs(found.correlation) > 0.8 and not found.doubt()
     word = "less" if direction < 0 else "more"
     assert found.account().startswith(f"methylation: {word} counts as more expression")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_genes_that_no_cell_covers_have_no_say_in_the_direction(share):
+    """Of lowly expressed genes few sites are covered; a level of 0 would make them the lowest."""
+    rng = np.random.default_rng(2)
+    expression = np.sort(rng.gamma(1.0, 2.0, 400))
+    rna = sparse.csr_matrix(rng.poisson(expression, (60, 400)).astype(np.float32))
+    level = 0.9 - 0.5 * expression / expression.max()
+    levels = (rng.binomial(9, level, (50, 400)) / 9).astype(np.float32)
+    uncovered = int(400 * share)
+    levels[:, :uncovered] = np.nan
+    found = of(METHYLATION).learned(rna, held_levels(levels))
+    counted = np.asarray(rna.sum(axis=0)).ravel() > 0
+    assert found.direction == -1 and found.genes == counted[uncovered:].sum()
+    assert found.expected.shape == (400,)
 
 
 def test_a_direction_that_chance_would_give_is_doubted():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from scadv_tf.data import several_files
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.several_files import paths_of
 from scadv_tf.errors import InputError
@@ -80,6 +81,13 @@ def test_many_files_have_more_letters_than_the_name_of_one(source, tmp_path, fil
     if files == 25:
         data, _ = load(dataclasses.replace(source, atac=",".join(paths)))
         assert data.atac.shape[0] == 4 * files
+
+
+def test_names_that_another_file_has_are_not_given(tmp_path):
+    """The second `donor` must not be called as a third file is: its cells would be lost."""
+    paths = [tmp_path / name for name in ("a/donor.h5ad", "b/donor.h5ad", "b/donor-2.h5ad")]
+    assert several_files._names(paths) == ["donor", "donor-3", "donor-2"]
+    assert several_files._names([paths[0]] * 3) == ["donor", "donor-2", "donor-3"]
 
 
 def test_a_missing_file_of_several_is_told(source, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -16,6 +17,7 @@ from two_donors import donors, of_donors
 
 from scadv_tf import InputError
 from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.client.batches import batch_codes
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.normalization import log_normalize
@@ -162,3 +164,23 @@ def test_what_the_program_refuses(model, exported, cells_file):
         asked(model, cells_file, batch_key="lane")
     with pytest.raises(InputError, match="corrects for no batches"):
         asked(ExportedModel(exported.version), cells_file, batch_key="donor")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [1, 2, 3],
+        np.array([1, 2, 3]),
+        pd.Series([1, 2, 3], index=["a", "b", "c"]),
+        pd.Categorical([1, 2, 3]),
+        pd.Series([1.0, 2.0, 3.0]),
+        ["1", " 2", "3"],
+        np.array([b"1", b"2", b"3"], dtype=object),
+        pd.Series(["1", "2", None]),
+    ],
+    ids=str,
+)
+def test_batches_are_named_as_the_trainings_were_read(names):
+    """A lane may be the number 1, which the training calls '1'."""
+    assets = SimpleNamespace(manifest={"batches": True}, batches={"rna": ["1", "2"]})
+    assert batch_codes(names, 3, assets, "rna").tolist() == [0, 1, -1]
