@@ -75,16 +75,19 @@ class Composition:
         """Factors that bring the shares on both sides to their geometric mean.
 
         So a type that one side lacks fades on the other. Where shares differ by less than the error
-        of a guess, they stay as they are.
+        of a guess, or by so little that chance may have it, they stay as they are.
 
         Parameters
         ----------
         rna_shares, atac_shares : of the K types [K].
         rna_cells, atac_cells : of how many cells.
         """
-        atac = np.maximum(atac_shares, FEWEST_CELLS / atac_cells)
-        rna = np.maximum(rna_shares, FEWEST_CELLS / rna_cells)
-        ratio = np.log(atac / rna)
+        of_rna, of_atac = FEWEST_CELLS / rna_cells, FEWEST_CELLS / atac_cells
+        # None becomes the larger of the two for being small: few cells may be beside many.
+        rna = np.maximum(rna_shares, np.minimum(of_rna, atac_shares))
+        atac = np.maximum(atac_shares, np.minimum(of_atac, rna_shares))
+        least = min(of_rna, of_atac)  # of a type that both lack
+        ratio = np.log(np.maximum(atac, least) / np.maximum(rna, least))
         trust = (np.abs(ratio) - np.log(TRUSTED_RATIO)) / np.log(SURE_RATIO / TRUSTED_RATIO)
         half = ratio * np.clip(trust, 0, 1) / 2
         limit = np.log(LARGEST_FACTOR)

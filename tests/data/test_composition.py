@@ -121,6 +121,19 @@ def test_few_cells_do_not_tell_a_rare_type_from_an_absent_one():
     assert FEWEST_CELLS == 3
 
 
+@pytest.mark.parametrize("share", [0, 1e-5, 0.0005, 0.001, 0.005])
+def test_like_shares_stay_as_they_are_with_few_cells_beside_many(share):
+    """Three of 300 cells are more than the share; of 20,000 they are less."""
+    for sizes in ((20_000, 300), (300, 20_000)):
+        found = of([1 - share, share], [1 - share, share], *sizes)
+        np.testing.assert_allclose(found.rna_factors, 1)
+        np.testing.assert_allclose(found.atac_factors, 1)
+    # None of 300 cells is no less than .004 of 20,000; .04 is, since 12 would be expected.
+    lost = of([0.996, 0.004], [1, 0], 20_000, 300)
+    np.testing.assert_allclose(lost.rna_factors, 1)
+    np.testing.assert_allclose(of([0.96, 0.04], [1, 0], 20_000, 300).rna_factors[1], 0.5)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_more_cells_the_further_apart_shares_can_be_told(seed):
     rna, atac = np.random.default_rng(seed).dirichlet(np.full(6, 0.2), size=2)
