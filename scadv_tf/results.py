@@ -176,8 +176,9 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
     if results.truth is not None:
         label = present(answers.label)
         names = np.asarray(label.categories, dtype=object)
-        coarse, given = at_level(results.truth, names), np.bincount(label.codes) > 0
-        if np.any((coarse != names)[: len(given)][given]):
+        coarse = at_level(results.truth, names)
+        given = np.bincount(label.codes, minlength=len(names)) > 0
+        if np.any((coarse != names) & given):
             table["coarse_label"] = coarse[label.codes[rows]]
     return pd.DataFrame(table)
 

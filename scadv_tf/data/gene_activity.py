@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.bed_lines import IN_POWERS, position
-from scadv_tf.data.features import feature_names
+from scadv_tf.data.features import KIND_COLUMN, feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
 from scadv_tf.errors import InputError
 
@@ -91,7 +91,7 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     InputError : part of the names are intervals, part are not; or they name chromosomes in a way
         that is not known; or columns give starts without ends.
     """
-    if "feature_types" in var and (var["feature_types"].astype(str) == "Gene Expression").all():
+    if KIND_COLUMN in var and (var[KIND_COLUMN].astype(str) == "Gene Expression").all():
         return None  # 10x files give intervals for genes as well
     names = pd.Series(feature_names(var), index=var.index)
     peaks = _parse(names)

@@ -93,3 +93,17 @@ def readable(path: Path, file_format: str) -> Iterator[None]:
             what, advice = f"{path} could not be read", _DAMAGED
             expected = f"a complete {file_format} file"
         raise InputError(what=what, expected=expected, received=received, advice=advice) from error
+
+
+@contextlib.contextmanager
+def passed_over() -> Iterator[None]:
+    """What cannot be read, and is not asked for, is passed over; want of memory is no damage.
+
+    As in `readable`, any error may be one of HDF5, zlib or anndata.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception:
+        return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Collection, Mapping
@@ -13,6 +12,7 @@ import pandas as pd
 
 from scadv_tf.data import zarr_stores
 from scadv_tf.data.features import with_columns_of
+from scadv_tf.data.readable import passed_over
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix, stored_matrix
 from scadv_tf.data.tables import element_in, is_group, names_of, read_table
@@ -89,7 +89,7 @@ def _cells(asked: Asked, group: h5py.Group, file_format: str) -> StoredCells:
     def others() -> dict[str, StoredMatrix]:
         found = {}
         for name in places:
-            with contextlib.suppress(Exception):  # told when that matrix is asked for
+            with passed_over():
                 found[name] = stored_matrix(group[places[name]], sizes, asked.scratch)
         return {name: matrix for name, matrix in found.items() if places[name] != chosen}
 

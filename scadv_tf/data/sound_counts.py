@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from scadv_tf.data.readable import passed_over
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import StoredMatrix
 from scadv_tf.errors import InputError
@@ -141,7 +141,7 @@ def are_counted(cells: Counts) -> bool:
 
 
 def _first_values(matrix: StoredMatrix) -> np.ndarray:
-    with contextlib.suppress(Exception):  # told when that matrix is asked for
+    with passed_over():
         return next((piece for piece in matrix.values() if len(piece)), np.empty(0))
     return np.empty(0)
 
@@ -157,7 +157,7 @@ def _are_sound(values: np.ndarray) -> bool:
 def _is_sound(matrix: StoredMatrix) -> bool:
     """Whether a matrix has values other than 0, and all are finite and non-negative."""
     found = False
-    with contextlib.suppress(Exception):
+    with passed_over():
         for values in filter(len, matrix.values()):
             if not _are_sound(values):
                 return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.hdf5_files import open_hdf5
+from scadv_tf.data.readable import passed_over
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
 from scadv_tf.data.stored_matrices import SparseRows
 from scadv_tf.data.tables import StoredText, element_in, is_group
@@ -58,8 +58,7 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
 
 def has_genomes(path: Path) -> bool:
     """Whether a file is such a one of Cell Ranger 2, or of several genomes."""
-    # What cannot be read is told of when the cells are.
-    with contextlib.suppress(Exception), open_hdf5(path) as file:
+    with passed_over(), open_hdf5(path) as file:
         genomes = _genomes(file)
         if MATRIX in genomes:
             return bool(_genomes_of_features(file[MATRIX]))

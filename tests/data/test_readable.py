@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import h5py
@@ -12,7 +13,7 @@ from anndata import AnnData
 from reading import read_modality
 from scipy import sparse
 
-from scadv_tf.data.readable import readable
+from scadv_tf.data.readable import passed_over, readable
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
 
@@ -127,3 +128,11 @@ def test_an_odd_column_is_left_out_and_told(tmp_path, caplog, value, marked):
         found = read_modality(path, "rna").obs
     assert list(found.columns) == ["type"] and list(found["type"]) == ["x", "y"]
     assert "the column 'odd' of obs is stored in a way that is not known here" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError, TypeError, RuntimeError, zlib.error])
+def test_what_is_not_asked_for_is_passed_over_and_want_of_memory_is_not(error):
+    with passed_over():
+        raise error("damaged")
+    with pytest.raises(MemoryError), passed_over():
+        raise MemoryError
