@@ -7,6 +7,7 @@ no threads: one for all tests of a worker.
 from __future__ import annotations
 
 import atexit
+import functools
 import multiprocessing
 import os
 import runpy
@@ -14,22 +15,51 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 
-PROGRAM = Path(__file__).parents[1] / "train_main.py"
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["preloaded"])
+import pytest
+
+TESTS = Path(__file__).parent
+PROGRAM = TESTS.parent / "train_main.py"
+
+
+@functools.cache
+def forks() -> multiprocessing.context.ForkServerContext:
+    """Its first process has imported what is in preloaded.py."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["preloaded"])
+    with pytest.MonkeyPatch.context() as patch:
+        # Some versions of Python look for it where a new Python would, and pass over what is not
+        # found there.
+        patch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+        forkserver.ensure_running()
+    return context
+
+
+def fork(target: Callable, *given: object) -> BaseProcess:
+    """A process that calls it, in the environment that this process has now."""
+    process = forks().Process(target=_called, args=(dict(os.environ), target, *given))
+    process.start()
+    return process
+
+
+def _called(environment: dict[str, str], target: Callable, *given: object) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*given)
 
 
 class Forked:
     """A main job that runs: what `subprocess.Popen` has of it, both outputs in one pipe."""
 
     def __init__(self, folder: Path, *words: str):
-        ours, theirs = FORKS.Pipe(duplex=False)
-        self._process = FORKS.Process(target=_heard, args=(theirs, folder, PROGRAM, words))
-        self._process.start()
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        self._process = fork(_heard, theirs, folder, PROGRAM, words)
         theirs.close()
         self.pid = self._process.pid
         self.stdout = os.fdopen(os.dup(ours.fileno()), encoding="utf-8")
@@ -73,9 +103,7 @@ def finished(folder: Path, *words: str, program=PROGRAM, timeout=900) -> Complet
 
 def started(outputs: list[Path], folder: Path, *words: str, program: Path):
     """The process of a program that writes its outputs into two files."""
-    process = FORKS.Process(target=_written, args=(outputs, folder, program, words))
-    process.start()
-    return process
+    return fork(_written, outputs, folder, program, words)
 
 
 def _heard(pipe: Connection, *given) -> None:

@@ -95,7 +95,11 @@ class Discriminant:
         ----------
         draws : rows of each; without, all cells once.
         """
-        found = [_analysis(values[rows], labels[rows], types) for rows in draws]
+        from threadpoolctl import threadpool_limits
+
+        # Sums by several threads round differently, and on few columns threads only wait.
+        with threadpool_limits(1):
+            found = [_analysis(values[rows], labels[rows], types) for rows in draws]
         coefficients, offsets = map(np.array, zip(*found, strict=True))
         return cls(coefficients, offsets)
 
@@ -122,7 +126,6 @@ class Discriminant:
 def _analysis(values: np.ndarray, labels: np.ndarray, types: int) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [D, K] and offsets [K] of one."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from threadpoolctl import threadpool_limits
 
     coefficients, offsets = np.zeros((values.shape[1], types)), np.full(types, -np.inf)
     present = np.unique(labels)
@@ -130,8 +133,7 @@ def _analysis(values: np.ndarray, labels: np.ndarray, types: int) -> tuple[np.nd
     if len(present) < 2:
         return coefficients, offsets
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
-    # Sums by several threads round differently, and on few columns threads only wait.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
         model.fit(np.asarray(values, np.float64), labels)
     slopes, intercepts = model.coef_, model.intercept_

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import train
-from forked import FORKS
+from forked import fork
 
 PATIENCE = 300  # seconds: far more than a worker needs on a busy machine
 
@@ -26,8 +26,7 @@ class Members:
         """Starts ``train.py`` in a process; `config` becomes ``TF_CONFIG``."""
         output = self.folder / f"{len(self.started)}.txt"
         given = self.folder, train.settings_of(settings), json.dumps(config), output
-        process = FORKS.Process(target=train.member, args=given)
-        process.start()
+        process = fork(train.member, *given)
         self.started.append((process, output))
 
     def start_workers(self, *settings: str, own: tuple[list[str], ...] = ([], [])) -> None:
