@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf import signals
-from scadv_tf.annotate import Summary
+from scadv_tf.annotate import answer_all, begin
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings
-from scadv_tf.client.batches import batches_asked, check_modality
+from scadv_tf.client.batches import check_modality
 from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
-from scadv_tf.client.new_cells import answers_of, checked_columns
 from scadv_tf.data.anndata_cells import without_counts
-from scadv_tf.data.answers import write_into
+from scadv_tf.data.answers import CellAnswers, write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.naming import query_called
-from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
+from scadv_tf.progress import quiet_libraries, quiet_start
 from scadv_tf.settings import Checked, option
 
 if TYPE_CHECKING:
@@ -122,18 +121,13 @@ class AnnotationModel:
             open_cells(cells, modality, asked.layer, called=called, choices=choices) as source,
             signals.interruptible(),
         ):
-            columns = checked_columns(source, modality, model)
             named = modality, asked.batch_key, "batch_key"
-            batches = batches_asked(source.table, model.assets, *named)
+            summary, batches = begin(source, model, *named)
             with quiet_start():
                 model.load()
-            parts, summary = [], Summary(modality, columns, model.measure.name)
-            with CellProgress(source.cells, "annotating") as progress:
-                how = modality, asked.batch_size, batches
-                for names, answers in answers_of(source, columns, model, *how):
-                    parts.append(answers)
-                    summary.add(answers)
-                    progress.update(len(names))
+            parts: list[CellAnswers] = []
+            how = batches, asked.batch_size, lambda _, answers: parts.append(answers)
+            answer_all(source, model, summary, *how)
             if target is None:
                 target = without_counts(source.table(), source.names(0, source.cells))
             told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}
