@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING
 
 from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
+from scadv_tf.config import DataConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home, unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.naming import ATAC
-from scadv_tf.settings import Checked, option, require
+from scadv_tf.settings import Checked, option, option_of, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,11 +59,9 @@ class AnnotateConfig(Checked):
     modality: str = option("", "What the cells are: rna or atac.")
     output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
     layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
+    genome_group: str = option_of(DataConfig, "genome_group")
     barcodes: str = option("", "List of the cells among the barcodes of fragments, as in training.")
-    min_fragments: int = option(
-        1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
-    )
+    min_fragments: int = option_of(DataConfig, "min_fragments")
     batch_key: str = option(
         "",
         "Column of the cells' obs that names their donor, lane or technology, of a model that "

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf import signals
-from scadv_tf.annotate import answer_all, begin
+from scadv_tf.annotate import AnnotateConfig, answer_all, begin
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings
 from scadv_tf.client.batches import check_modality
-from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
+from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.anndata_cells import without_counts
 from scadv_tf.data.answers import CellAnswers, write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.naming import query_called
 from scadv_tf.progress import quiet_libraries, quiet_start
-from scadv_tf.settings import Checked, option
+from scadv_tf.settings import Checked, option_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 class _Asked(Checked):
     """How new cells are read."""
 
-    layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    batch_key: str = option("", "Column of the cells' obs that names their batches.")
-    batch_size: int = option(CELLS_AT_ONCE, "Cells to look at at a time.", minimum=1)
+    layer: str = option_of(AnnotateConfig, "layer")
+    batch_key: str = option_of(AnnotateConfig, "batch_key")
+    batch_size: int = option_of(AnnotateConfig, "batch_size")
 
 
 class AnnotationModel:
@@ -80,7 +80,7 @@ class AnnotationModel:
         *,
         layer: str = "",
         batch_key: str = "",
-        batch_size: int = CELLS_AT_ONCE,
+        batch_size: int = AnnotateConfig.batch_size,
         copy: bool = False,
     ) -> AnnData:
         """Labels and embeds cells, each by itself, as ``scadv annotate`` does.

@@ -15,6 +15,7 @@ from scadv_tf.client.assets import OF_BATCHES, Assets
 from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.labels import column_texts
 from scadv_tf.data.sound_counts import LARGEST_COUNT, all_sound, each_sound
+from scadv_tf.data.stored_matrices import first_entry
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -276,12 +277,10 @@ def counts_of(adata: AnnData, layer: str | None) -> Matrix:
 def _check_counts(rows: sparse.csr_matrix, start: int) -> None:
     if all_sound(rows.data):
         return
-    entry = int(np.argmin(each_sound(rows.data)))
-    row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
+    row, column, value = first_entry(rows, ~each_sound(rows.data))
     raise InputError(
         what=f"a count is negative, above {LARGEST_COUNT:g} or not a number",
         expected="raw counts, or other values of 0 or more",
-        received=f"{rows.data[entry]:.3g} in cell {start + row}, column {rows.indices[entry]} "
-        "(counted from 0)",
+        received=f"{value:.3g} in cell {start + row}, column {column} (counted from 0)",
         advice="give raw counts, not scaled or corrected values; layer=... takes them from a layer",
     )

@@ -85,14 +85,16 @@ def _summary(values: Sequence[float]) -> dict[str, float | None]:
 
 def finished(rows: Iterable[Mapping], system: str) -> list[Mapping]:
     """Return the rows of a system that ended without an error, in the order of their seeds."""
-    found = (row for row in rows if row["system"] == system and row.get("error") is None)
-    return sorted(found, key=lambda row: row["seed"])
+    return [row for row in _of_system(rows, system) if row.get("error") is None]
 
 
 def failed(rows: Iterable[Mapping], system: str) -> list[Mapping]:
     """Return the rows of a system that ended with an error, in the order of their seeds."""
-    found = (row for row in rows if row["system"] == system and row.get("error") is not None)
-    return sorted(found, key=lambda row: row["seed"])
+    return [row for row in _of_system(rows, system) if row.get("error") is not None]
+
+
+def _of_system(rows: Iterable[Mapping], system: str) -> list[Mapping]:
+    return sorted((row for row in rows if row["system"] == system), key=lambda row: row["seed"])
 
 
 def values_of(rows: Iterable[Mapping], system: str, score: str) -> list[float]:
