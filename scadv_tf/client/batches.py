@@ -186,7 +186,7 @@ def _known_batches(assets: Assets, modality: str, option: str, received: str) ->
 def model_batches(
     counts: Matrix, peaks: Matrix | None, assets: Assets, size: int
 ) -> Iterator[Batch]:
-    """Cells whose columns are the model's, so many at a time; see `batches_of`.
+    """Cells whose columns are the model's, so many at a time; see `parts_of`.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def model_batches(
     if not counts.shape[0]:
         raise _misfit("cells", "at least one", 0)
     if peaks is None:
-        return zip(batches_of(counts, size), itertools.repeat(None), strict=False)
+        return zip(parts_of(counts, size), itertools.repeat(None), strict=False)
     if not assets.peaks:
         raise InputError(
             what="the model's peaks are not known",
@@ -213,7 +213,7 @@ def model_batches(
     _check_width(peaks, "peaks", assets.peaks)
     if peaks.shape[0] != counts.shape[0]:
         raise _misfit("cells", f"{counts.shape[0]:,}", peaks.shape[0])
-    return zip(batches_of(counts, size), batches_of(peaks, size), strict=True)
+    return zip(parts_of(counts, size), parts_of(peaks, size), strict=True)
 
 
 def _check_width(matrix: Matrix, kind: str, width: int) -> None:
@@ -230,7 +230,7 @@ def _misfit(kind: str, expected: str, received: int) -> InputError:
     )
 
 
-def batches_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
+def parts_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
     """Rows of a matrix (dense, sparse, or in a file), so many at a time; float32 CSR.
 
     Raises

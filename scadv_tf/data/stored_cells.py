@@ -99,7 +99,7 @@ class Asked:
 
     @property
     def features(self) -> str:
-        """The kind of features that are wanted, see `scadv_tf.data.features.KINDS`."""
+        """The kind of features that are wanted, see `scadv_tf.data.features.KIND_NAMES`."""
         return self.choices.measure.features_of(self.modality)
 
     @property
