@@ -17,18 +17,19 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
+from scadv_tf.config import DataConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home, unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.naming import ATAC
-from scadv_tf.settings import Checked, option, require
+from scadv_tf.settings import Checked, option, option_of, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,11 +59,9 @@ class AnnotateConfig(Checked):
     modality: str = option("", "What the cells are: rna or atac.")
     output: str = option("", "File to write, .h5ad or .csv; an older one is replaced.")
     layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    genome_group: str = option("", "Genome to read of a 10x .h5 that holds several, such as hg19.")
+    genome_group: str = option_of(DataConfig, "genome_group")
     barcodes: str = option("", "List of the cells among the barcodes of fragments, as in training.")
-    min_fragments: int = option(
-        1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1
-    )
+    min_fragments: int = option_of(DataConfig, "min_fragments")
     batch_key: str = option(
         "",
         "Column of the cells' obs that names their donor, lane or technology, of a model that "
@@ -174,10 +173,8 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     """
     start = time.perf_counter()
     output = _checked_output(config)
-    from scadv_tf.client.batches import batches_asked
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.client.input_columns import counting_of
-    from scadv_tf.client.new_cells import checked_columns
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
     from scadv_tf.naming import query_called
@@ -199,46 +196,69 @@ def annotate_file(config: AnnotateConfig) -> Summary:
         ) as source,
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
-        columns = checked_columns(source, config.modality, model)
         asked = config.modality, config.batch_key, "--batch_key"
-        batches = batches_asked(source.table, model.assets, *asked)
+        summary, batches = begin(source, model, *asked)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()
         ready = time.perf_counter()
         part = scratch / output.name
         with _told_of_the_disk(output):
-            summary = _annotate(source, columns, model, config, part, batches)
+            with _opened(part, source, model, config.modality) as file:
+                answer_all(source, model, summary, batches, config.batch_size, file.write)
+                file.note("diagnosis", summary.diagnosis().to_uns())
             os.replace(part, output)
     summary.start, summary.seconds = ready - start, time.perf_counter() - ready
     logger.info("output: %s", output)
     return summary
 
 
-def _annotate(
+def begin(
+    source: CellFile, model: ExportedModel, modality: str, batch_key: str, flag: str
+) -> tuple[Summary, np.ndarray | None]:
+    """A summary of no cells yet, and the batch of each cell as from `batches_asked`.
+
+    Parameters
+    ----------
+    source : open.
+    batch_key, flag : column of the batches, '' for none, and what asks for it.
+
+    Raises
+    ------
+    InputError : the model cannot answer for such cells.
+    """
+    from scadv_tf.client.batches import batches_asked
+    from scadv_tf.client.new_cells import checked_columns
+
+    columns = checked_columns(source, modality, model)
+    batches = batches_asked(source.table, model.assets, modality, batch_key, flag)
+    return Summary(modality, columns, model.measure.name), batches
+
+
+def answer_all(
     source: CellFile,
-    columns: InputColumns,
     model: ExportedModel,
-    config: AnnotateConfig,
-    path: Path,
+    summary: Summary,
     batches: np.ndarray | None,
-) -> Summary:
+    at_once: int,
+    take: Callable[[np.ndarray, CellAnswers], object],
+) -> None:
+    """Asks a model about all cells, `at_once` at a time, and counts its answers.
+
+    Parameters
+    ----------
+    summary, batches : as from `begin`.
+    take : gets the names of some cells and the answers for them.
+    """
     from scadv_tf.client.new_cells import answers_of
     from scadv_tf.progress import CellProgress
 
-    summary = Summary(config.modality, columns, model.measure.name)
-    with (
-        _opened(path, source, model, config.modality) as file,
-        CellProgress(source.cells, "annotating") as progress,
-    ):
-        asked = config.modality, config.batch_size, batches
-        parts = answers_of(source, columns, model, *asked)
-        for cells, answers in parts:
-            file.write(cells, answers)
+    asked = summary.modality, at_once, batches
+    with CellProgress(source.cells, "annotating") as progress:
+        for names, answers in answers_of(source, summary.columns, model, *asked):
+            take(names, answers)
             summary.add(answers)
-            progress.update(len(cells))
-        file.note("diagnosis", summary.diagnosis().to_uns())
-    return summary
+            progress.update(len(names))
 
 
 def _opened(

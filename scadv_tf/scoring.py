@@ -131,6 +131,7 @@ def score(
     truth: AtacTruth | None,
     seed: int,
     unknown: np.ndarray | None = None,
+    without_data: int = 0,
 ) -> dict:
     """All scores of one system, whatever it can give.
 
@@ -144,6 +145,7 @@ def score(
     truth : None where the labels of the ATAC cells are not known.
     seed : of the subsamples.
     unknown : bool [A], ATAC cells that resemble no known type; None for a system without.
+    without_data : number of further ATAC cells, which have no data, and are unknown for that.
 
     Returns
     -------
@@ -161,7 +163,8 @@ def score(
             if space is not None:
                 metrics[name] = silhouette(space, known, seed)
     if unknown is not None:
-        metrics["unknown_share"] = float(unknown.mean())
+        cells = len(unknown) + without_data
+        metrics["unknown_share"] = (int(unknown.sum()) + without_data) / cells
     if latent is not None:
         modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
         types = np.concatenate([data.known_rna_types(), routes[HEADLINE]]) if routes else None

@@ -30,6 +30,12 @@ def option(
     return dataclasses.field(default=default, metadata=metadata | marks)
 
 
+def option_of(section: type[DataclassInstance], name: str) -> Any:
+    """The same field as another section has."""
+    field = section.__dataclass_fields__[name]
+    return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
 class Checked:
     """Checks each field against the bounds and choices in its metadata."""
 

@@ -236,13 +236,11 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
         if not data.types:
             metrics = score({}, None, *spaces, data, truth, seed)
         else:
-            routes, given = answers.routes, (*spaces, data, truth, seed, answers.unknown)
-            metrics = score(routes, answers.probabilities, *given)
+            without_data = len(trained.everything.atac_cells) - len(data.atac_cells)
+            given = *spaces, data, truth, seed, answers.unknown, without_data
+            metrics = score(answers.routes, answers.probabilities, *given)
             shares = type_shares(answers, present(data.rna_labels))
-            metrics |= {"type_shares": shares, "agreement": agreement(routes)}
-            # Cells without data are unknown, too.
-            known = int(np.sum(~present(answers.unknown)))
-            metrics["unknown_share"] = 1 - known / len(trained.everything.atac_cells)
+            metrics |= {"type_shares": shares, "agreement": agreement(answers.routes)}
     with stages.stage("diagnose", "Looking for marker genes"):
         found = diagnosis_of(trained, annotation, metrics, seed)
         metrics["diagnosis"] = found.to_dict()

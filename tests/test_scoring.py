@@ -40,9 +40,9 @@ SPACE = np.array([[0, 0], [0, 1], [9, 9], [9, 8], [1, 0], [1, 1], [8, 9], [8, 8]
 
 
 def scores(
-    probabilities=PROBABILITIES, latent=SPACE, umap=SPACE, truth=TRUTH, unknown=UNKNOWN
+    probabilities=PROBABILITIES, latent=SPACE, umap=SPACE, truth=TRUTH, unknown=UNKNOWN, **more
 ) -> dict:
-    return score(ROUTES, probabilities, latent, umap, DATA, truth, 0, unknown)
+    return score(ROUTES, probabilities, latent, umap, DATA, truth, 0, unknown, **more)
 
 
 def test_every_route_is_scored_at_the_level_of_the_known_labels():
@@ -99,6 +99,13 @@ def test_the_unknown_cells_and_the_accuracy_of_the_others_by_hand(unknown, share
     assert found["unknown_share"] == share
     assert found["accuracy_of_known"] == (accuracy and pytest.approx(accuracy))
     assert found["label_transfer"] == scores()["label_transfer"]  # a score of all cells, as ever
+
+
+def test_cells_without_data_are_unknown_and_change_no_other_score():
+    unknown = np.array([False, True, False, False])
+    found, without = scores(unknown=unknown, without_data=6), scores(unknown=unknown)
+    assert found.pop("unknown_share") == 7 / 10 and without.pop("unknown_share") == 1 / 4
+    assert found == without
 
 
 def test_a_system_that_calls_nothing_unknown_is_not_scored_for_it():

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf import signals
-from scadv_tf.annotate import Summary
+from scadv_tf.annotate import AnnotateConfig, answer_all, begin
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings
-from scadv_tf.client.batches import batches_asked, check_modality
-from scadv_tf.client.exported import CELLS_AT_ONCE, ExportedModel
-from scadv_tf.client.new_cells import answers_of, checked_columns
+from scadv_tf.client.batches import check_modality
+from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.anndata_cells import without_counts
-from scadv_tf.data.answers import write_into
+from scadv_tf.data.answers import CellAnswers, write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.naming import query_called
-from scadv_tf.progress import CellProgress, quiet_libraries, quiet_start
-from scadv_tf.settings import Checked, option
+from scadv_tf.progress import quiet_libraries, quiet_start
+from scadv_tf.settings import Checked, option_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +40,9 @@ if TYPE_CHECKING:
 class _Asked(Checked):
     """How new cells are read."""
 
-    layer: str = option("", "Where the counts are: raw, or a layer; default: X.")
-    batch_key: str = option("", "Column of the cells' obs that names their batches.")
-    batch_size: int = option(CELLS_AT_ONCE, "Cells to look at at a time.", minimum=1)
+    layer: str = option_of(AnnotateConfig, "layer")
+    batch_key: str = option_of(AnnotateConfig, "batch_key")
+    batch_size: int = option_of(AnnotateConfig, "batch_size")
 
 
 class AnnotationModel:
@@ -81,7 +80,7 @@ class AnnotationModel:
         *,
         layer: str = "",
         batch_key: str = "",
-        batch_size: int = CELLS_AT_ONCE,
+        batch_size: int = AnnotateConfig.batch_size,
         copy: bool = False,
     ) -> AnnData:
         """Labels and embeds cells, each by itself, as ``scadv annotate`` does.
@@ -122,18 +121,13 @@ class AnnotationModel:
             open_cells(cells, modality, asked.layer, called=called, choices=choices) as source,
             signals.interruptible(),
         ):
-            columns = checked_columns(source, modality, model)
             named = modality, asked.batch_key, "batch_key"
-            batches = batches_asked(source.table, model.assets, *named)
+            summary, batches = begin(source, model, *named)
             with quiet_start():
                 model.load()
-            parts, summary = [], Summary(modality, columns, model.measure.name)
-            with CellProgress(source.cells, "annotating") as progress:
-                how = modality, asked.batch_size, batches
-                for names, answers in answers_of(source, columns, model, *how):
-                    parts.append(answers)
-                    summary.add(answers)
-                    progress.update(len(names))
+            parts: list[CellAnswers] = []
+            how = batches, asked.batch_size, lambda _, answers: parts.append(answers)
+            answer_all(source, model, summary, *how)
             if target is None:
                 target = without_counts(source.table(), source.names(0, source.cells))
             told = {"modality": modality, "diagnosis": summary.diagnosis().to_uns()}

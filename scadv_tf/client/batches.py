@@ -15,6 +15,7 @@ from scadv_tf.client.assets import OF_BATCHES, Assets
 from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.labels import column_texts
 from scadv_tf.data.sound_counts import LARGEST_COUNT, all_sound, each_sound
+from scadv_tf.data.stored_matrices import first_entry
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -185,7 +186,7 @@ def _known_batches(assets: Assets, modality: str, option: str, received: str) ->
 def model_batches(
     counts: Matrix, peaks: Matrix | None, assets: Assets, size: int
 ) -> Iterator[Batch]:
-    """Cells whose columns are the model's, so many at a time; see `batches_of`.
+    """Cells whose columns are the model's, so many at a time; see `parts_of`.
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ def model_batches(
     if not counts.shape[0]:
         raise _misfit("cells", "at least one", 0)
     if peaks is None:
-        return zip(batches_of(counts, size), itertools.repeat(None), strict=False)
+        return zip(parts_of(counts, size), itertools.repeat(None), strict=False)
     if not assets.peaks:
         raise InputError(
             what="the model's peaks are not known",
@@ -212,7 +213,7 @@ def model_batches(
     _check_width(peaks, "peaks", assets.peaks)
     if peaks.shape[0] != counts.shape[0]:
         raise _misfit("cells", f"{counts.shape[0]:,}", peaks.shape[0])
-    return zip(batches_of(counts, size), batches_of(peaks, size), strict=True)
+    return zip(parts_of(counts, size), parts_of(peaks, size), strict=True)
 
 
 def _check_width(matrix: Matrix, kind: str, width: int) -> None:
@@ -229,7 +230,7 @@ def _misfit(kind: str, expected: str, received: int) -> InputError:
     )
 
 
-def batches_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
+def parts_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
     """Rows of a matrix (dense, sparse, or in a file), so many at a time; float32 CSR.
 
     Raises
@@ -276,12 +277,10 @@ def counts_of(adata: AnnData, layer: str | None) -> Matrix:
 def _check_counts(rows: sparse.csr_matrix, start: int) -> None:
     if all_sound(rows.data):
         return
-    entry = int(np.argmin(each_sound(rows.data)))
-    row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
+    row, column, value = first_entry(rows, ~each_sound(rows.data))
     raise InputError(
         what=f"a count is negative, above {LARGEST_COUNT:g} or not a number",
         expected="raw counts, or other values of 0 or more",
-        received=f"{rows.data[entry]:.3g} in cell {start + row}, column {rows.indices[entry]} "
-        "(counted from 0)",
+        received=f"{value:.3g} in cell {start + row}, column {column} (counted from 0)",
         advice="give raw counts, not scaled or corrected values; layer=... takes them from a layer",
     )

@@ -21,12 +21,12 @@ from scadv_tf.client.batches import (
     batch_codes,
     batch_inputs,
     batches_asked,
-    batches_of,
     check_modality,
     check_signature,
     counts_of,
     dense_inputs,
     model_batches,
+    parts_of,
     sparse_inputs,
 )
 from scadv_tf.client.failures import explained, missing_extra
@@ -148,7 +148,7 @@ class Client:
         counts = counts_of(adata, layer)
         if modality == "atac" and self.assets.measure.is_levels:
             counts = held_levels(counts, name="the AnnData")
-        rows = batches_of(counts, self.batch_size)
+        rows = parts_of(counts, self.batch_size)
         columns = input_columns(adata.var, modality, self.assets)
         batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
         codes = batch_codes(names, adata.n_obs, self.assets, modality)

@@ -101,7 +101,9 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
     return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how, better)
 
 
-def counting_of(model: Assets, barcodes: str = "", min_fragments: int = 1000) -> Counting:
+def counting_of(
+    model: Assets, barcodes: str = "", min_fragments: int = Counting.min_fragments
+) -> Counting:
     """How fragments become counts for a model: in the peaks, or windows, of its training.
 
     Parameters

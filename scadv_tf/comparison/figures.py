@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.comparison.summary import NO_SCORE
 from scadv_tf.evaluation.heat_map import new_heat_map, number
 from scadv_tf.evaluation.style import (
     INK,
@@ -101,7 +102,7 @@ def score_bars(
 
 def _draw_bar(ax: Axes, place: int, values: np.ndarray, color: str) -> None:
     if not len(values):
-        ax.text(0, place, " no value", va="center", color=GREY, fontsize=9)
+        ax.text(0, place, f" {NO_SCORE}", va="center", color=GREY, fontsize=9)
         return
     mean = values.mean()
     ax.barh(place, mean, height=0.62, color=color)

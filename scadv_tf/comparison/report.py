@@ -9,15 +9,14 @@ from pathlib import Path
 
 from scadv_tf.comparison.summary import (
     COLUMNS,
+    MACRO_F1,
     Column,
-    best_systems,
     failed,
     routes_of,
+    standings,
     summarize,
 )
-from scadv_tf.comparison.table import estimate_texts
 from scadv_tf.evaluation.html_parts import (
-    Estimate,
     bullets,
     figure,
     page,
@@ -128,7 +127,7 @@ def _table_of_systems(rows: Sequence[Mapping], systems: Sequence[str]) -> str:
 
 
 def _has_truth(summary: Mapping[str, Mapping]) -> bool:
-    return any(found["label_transfer.macro_f1"]["mean"] is not None for found in summary.values())
+    return any(found[MACRO_F1]["mean"] is not None for found in summary.values())
 
 
 def _table_of_routes(rows: Sequence[Mapping], systems: Sequence[str]) -> str:
@@ -153,17 +152,9 @@ def _estimates(
     done: Mapping[str, str] | None = None,
 ) -> str:
     """Render a row a system and a column a score, after the number of seeds where given."""
-    best = {
-        column.score: best_systems(summary, column.score, column.goal, column.decimals)
-        for column in columns
-    }
     rows = [
-        [system, *([done[system]] if done else [])]
-        + [
-            Estimate(*estimate_texts(found[column.score], column), system in best[column.score])
-            for column in columns
-        ]
-        for system, found in summary.items()
+        [system, *([done[system]] if done else []), *found]
+        for system, found in standings(summary, columns).items()
     ]
     heads = ["System", *(["Seeds"] if done else []), *(column.head for column in columns)]
     return table(heads, rows, caption)

@@ -10,7 +10,7 @@ import numpy as np
 from scadv_tf.comparison.figures import ladder, per_type_f1, score_bars
 from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.comparison.store import Row
-from scadv_tf.comparison.summary import finished, values_of
+from scadv_tf.comparison.summary import MACRO_F1, WEIGHTED_F1, finished, values_of
 from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.evaluation.figures import learning_curves
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 STEPS = ("ce", "ce_nce", "ce_nce_adv", "ce_nce_adv_cyc", "ce_nce_adv_cyc_ict", "scadv")
-F1_SCORES = (f"{HEADLINE}.macro_f1", f"{HEADLINE}.weighted_f1")
+F1_SCORES = (MACRO_F1, WEIGHTED_F1)
 BARS = (*F1_SCORES, "silhouette_umap", "modality_mixing")
 CAPTIONS = {
     "ladder": "What each loss adds, in the order of the steps",
@@ -144,7 +144,7 @@ def _curves(systems: list[str], rows: list[Row]) -> Figure | None:
         return None
     curves = {name: curves[name] for name in systems if name in curves}
     contents = [row.content for row in rows]
-    scores = {name: values_of(contents, name, F1_SCORES[0]) for name in systems}
+    scores = {name: values_of(contents, name, MACRO_F1) for name in systems}
     flat = {
         name: float(np.mean(values))
         for name, values in scores.items()

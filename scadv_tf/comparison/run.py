@@ -62,10 +62,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     with made_folder(folder), one_run(folder), query_called(query):
         # The report says 'done': it goes first and comes last.
         (folder / REPORT).unlink(missing_ok=True)
-        rows = run_rows(data, truth, chosen, seeds, folder)
-        once = first_seed_only(chosen, data)
-        content = content_of(rows, name, config, chosen, once)
-        write_json(folder / "comparison.json", content)
+        rows, content = run_rows(data, truth, chosen, seeds, folder)
         report = write_comparison(folder, content, rows, data, truth)
     for line in comparison_table(content["rows"], content["systems"]):
         print(line)
@@ -119,12 +116,16 @@ def run_rows(
     chosen: ComparisonConfig,
     seeds: list[RunConfig],
     folder: Path,
-) -> list[Row]:
+) -> tuple[list[Row], dict]:
     """Runs or takes up each row; ``comparison.json`` is written anew after each.
 
     Parameters
     ----------
     seeds : the configuration at each seed.
+
+    Returns
+    -------
+    The rows in the order in which they ran, and the content of ``comparison.json``.
     """
     store, runner, digest = (
         RowStore(folder / "rows"),
@@ -137,15 +138,16 @@ def run_rows(
         for system, config in plan:
             store.forget(system, config.training.seed)
     rows: list[Row] = []
+    content: dict = {}
     for place, (system, config) in enumerate(plan, start=1):
         seed = config.training.seed
         logger.info("[%d/%d] %s, seed %d …", place, len(plan), system, seed)
         row, is_kept = run_row(system, config, store, runner, digest)
         logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
         rows.append(row)
-        content = content_of(rows, dataset_name(config.data), seeds[0], chosen, once)
+        content = content_of(rows, seeds[0], chosen, once)
         write_json(folder / "comparison.json", content)
-    return rows
+    return rows, content
 
 
 def run_row(
@@ -185,16 +187,22 @@ def _in_short(content: dict) -> str:
 
 
 def content_of(
-    rows: list[Row], dataset: str, config: RunConfig, chosen: ComparisonConfig, once: list[str]
+    rows: list[Row], config: RunConfig, chosen: ComparisonConfig, once: list[str]
 ) -> dict:
-    """What ``comparison.json`` holds: rows by system and seed, and means over the seeds."""
+    """What ``comparison.json`` holds: rows by system and seed, and means over the seeds.
+
+    Parameters
+    ----------
+    config : at the first seed.
+    once : systems that run at that one only.
+    """
     order = {system: place for place, system in enumerate(chosen.systems)}
     found = sorted(
         (row.content for row in rows), key=lambda row: (order[row["system"]], row["seed"])
     )
     first = config.training.seed
     return {
-        "dataset": dataset,
+        "dataset": dataset_name(config.data),
         "systems": list(chosen.systems),
         "definitions": {system: SYSTEMS[system].sentence for system in chosen.systems},
         "seeds": list(range(first, first + chosen.seeds)),

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from scadv_tf.data.answers import HEADLINE
+from scadv_tf.evaluation.html_parts import Estimate
+
 
 @dataclass(frozen=True)
 class Column:
@@ -32,16 +35,18 @@ class Column:
     goal: float | None = 1.0
 
 
+MACRO_F1, WEIGHTED_F1 = f"{HEADLINE}.macro_f1", f"{HEADLINE}.weighted_f1"
 COLUMNS = (
-    Column("label_transfer.macro_f1", "Macro F1"),
-    Column("label_transfer.weighted_f1", "Weighted F1"),
-    Column("label_transfer.accuracy", "Accuracy"),
+    Column(MACRO_F1, "Macro F1"),
+    Column(WEIGHTED_F1, "Weighted F1"),
+    Column(f"{HEADLINE}.accuracy", "Accuracy"),
     Column("silhouette_umap", "Silhouette"),
     Column("modality_mixing", "Mixing"),
     Column("calibration_error", "Calibration", goal=0.0),
     Column("seconds.total", "Seconds", 1, None),
     Column("peak_memory_mb", "Memory, MB", 0, None),
 )
+NO_SCORE = "no value"
 SUMMARIZED = tuple(column.score for column in COLUMNS)
 
 
@@ -80,14 +85,16 @@ def _summary(values: Sequence[float]) -> dict[str, float | None]:
 
 def finished(rows: Iterable[Mapping], system: str) -> list[Mapping]:
     """Return the rows of a system that ended without an error, in the order of their seeds."""
-    found = (row for row in rows if row["system"] == system and row.get("error") is None)
-    return sorted(found, key=lambda row: row["seed"])
+    return [row for row in _of_system(rows, system) if row.get("error") is None]
 
 
 def failed(rows: Iterable[Mapping], system: str) -> list[Mapping]:
     """Return the rows of a system that ended with an error, in the order of their seeds."""
-    found = (row for row in rows if row["system"] == system and row.get("error") is not None)
-    return sorted(found, key=lambda row: row["seed"])
+    return [row for row in _of_system(rows, system) if row.get("error") is not None]
+
+
+def _of_system(rows: Iterable[Mapping], system: str) -> list[Mapping]:
+    return sorted((row for row in rows if row["system"] == system), key=lambda row: row["seed"])
 
 
 def values_of(rows: Iterable[Mapping], system: str, score: str) -> list[float]:
@@ -109,15 +116,33 @@ def routes_of(rows: Iterable[Mapping]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def best_systems(
-    summary: Mapping[str, Mapping], score: str, goal: float | None, decimals: int
-) -> set[str]:
-    """Return the systems whose mean, as it is shown, lies nearest to the goal.
+def standings(
+    summary: Mapping[str, Mapping], columns: Sequence[Column]
+) -> dict[str, list[Estimate]]:
+    """System -> its score in each column as tables show it; a single seed has no spread.
+
+    Parameters
+    ----------
+    summary : as from `summarize`, of the columns' scores.
+    """
+    best = {column.score: best_systems(summary, column) for column in columns}
+    return {
+        system: [
+            Estimate(*_texts(found[column.score], column), system in best[column.score])
+            for column in columns
+        ]
+        for system, found in summary.items()
+    }
+
+
+def best_systems(summary: Mapping[str, Mapping], column: Column) -> set[str]:
+    """Return the systems whose mean, as it is shown, lies nearest to the column's goal.
 
     Systems that tie at the shown decimals are all best. Without a goal, or with fewer than two
     systems to compare, none is.
     """
-    means = {system: found[score]["mean"] for system, found in summary.items()}
+    means = {system: found[column.score]["mean"] for system, found in summary.items()}
+    goal, decimals = column.goal, column.decimals
     gaps = {
         system: round(abs(round(mean, decimals) - goal), decimals)
         for system, mean in means.items()
@@ -126,3 +151,13 @@ def best_systems(
     if len(gaps) < 2:
         return set()
     return {system for system, gap in gaps.items() if gap == min(gaps.values())}
+
+
+def _texts(found: Mapping, column: Column) -> tuple[str, str]:
+    if found["mean"] is None:
+        return NO_SCORE, ""
+    mean, spread = (
+        "" if number is None else f"{number:,.{column.decimals}f}"
+        for number in (found["mean"], found["std"])
+    )
+    return mean, spread

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scadv_tf.comparison.summary import (
     COLUMNS,
-    Column,
-    best_systems,
     failed,
     finished,
+    standings,
     summarize,
 )
+from scadv_tf.evaluation.html_parts import Estimate
 
-NO_SCORE = "no value"
 GAP = "  "
 
 
@@ -53,41 +52,20 @@ def comparison_table(rows: Iterable[Mapping], systems: Sequence[str]) -> list[st
 def _cells(rows: Sequence[Mapping], systems: Sequence[str]) -> dict[str, list[str]]:
     """Return each system's texts: the seeds and a text a column, or the seeds and why it failed."""
     summary = summarize(rows, systems)
-    best = {
-        column.score: best_systems(summary, column.score, column.goal, column.decimals)
-        for column in COLUMNS
-    }
     cells = {}
-    for system in systems:
+    for system, found in standings(summary, COLUMNS).items():
         errors = failed(rows, system)
         seeds = f"{summary[system]['rows']}/{summary[system]['rows'] + len(errors)}"
         if errors and not summary[system]["rows"]:
             cells[system] = [seeds, f"failed: {first_line(errors[0]['error'])}"]
         else:
-            cells[system] = [seeds] + [
-                _cell(summary[system][column.score], column, system in best[column.score])
-                for column in COLUMNS
-            ]
+            cells[system] = [seeds, *map(_cell, found)]
     return cells
 
 
-def _cell(found: Mapping, column: Column, is_best: bool) -> str:
+def _cell(found: Estimate) -> str:
     """Return the text of one number; a space in place of the mark keeps the digits aligned."""
-    if found["mean"] is None:
-        return NO_SCORE + " "
-    text, spread = estimate_texts(found, column)
-    return text + (f" ±{spread}" if spread else "") + ("*" if is_best else " ")
-
-
-def estimate_texts(found: Mapping, column: Column) -> tuple[str, str]:
-    """Return mean and standard deviation as text; the second is '' for a single seed."""
-    if found["mean"] is None:
-        return NO_SCORE, ""
-    mean, spread = (
-        "" if number is None else f"{number:,.{column.decimals}f}"
-        for number in (found["mean"], found["std"])
-    )
-    return mean, spread
+    return found.text + (f" ±{found.spread}" if found.spread else "") + ("*" if found.best else " ")
 
 
 def first_line(error: str) -> str:

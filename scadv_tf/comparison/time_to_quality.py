@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from scadv_tf.comparison.summary import finished, values_of
-
-MACRO_F1 = "label_transfer.macro_f1"
+from scadv_tf.comparison.summary import MACRO_F1, finished, values_of
 
 
 def time_to_exceed(rows: Iterable[Mapping], systems: Sequence[str], rival: str) -> dict[str, dict]:

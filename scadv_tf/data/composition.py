@@ -46,7 +46,7 @@ FAR_SURER, AS_CLOSE = 0.75, 0.9
 # Equal weights went the wrong way if the mean ATAC cell is so much liker to what another beginning
 # ends with, and by so many deviations of chance; of ends that are as like as the likest, to so
 # much, the surest counts: how far to go the mean does not tell.
-FAR_LIKER, DEVIATIONS, AS_LIKE = 0.1, 3, 0.05
+LIKER_END, LIKER_END_DEVIATIONS, AS_LIKE = 0.1, 3, 0.05
 # Guessed shares are off by so much where both sides are alike; from twice that they count in full.
 TRUSTED_RATIO, SURE_RATIO = 1.5, 3.0
 
@@ -179,14 +179,14 @@ def balanced(
     for branch in branches(features_of(equal)[0], rna_labels):
         lacking = np.where(np.isin(rna_labels, branch), 1 / LARGEST_FACTOR, 1.0)
         ends.append(settled(equal | {"rna": _with_mean_one(lacking)}))
-    best = _best(found, ends, DEVIATIONS * profile.by_chance)
+    best = _best(found, ends, LIKER_END_DEVIATIONS * profile.by_chance)
     return best.composition, best.weights
 
 
 def _best(found: _Settled, ends: list[_Settled], by_chance: float) -> _Settled:
     """What equal weights end with, or which of the other ends counts."""
     likest = max((end.likeness for end in ends), default=found.likeness)
-    if likest > found.likeness + max(FAR_LIKER, by_chance):
+    if likest > found.likeness + max(LIKER_END, by_chance):
         better = [end for end in ends if end.likeness > likest - AS_LIKE]
     else:
         better = [

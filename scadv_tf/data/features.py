@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 ORIGINAL_NAME = "scadv_original_name"  # a column of the reader, and none of a file
 # What the column of kinds says, in 10x files and in those derived from them.
 KIND_COLUMN = "feature_types"
-KINDS = {
+KIND_NAMES = {
     "rna": {
         *("gene expression", "gene_expression", "geneexpression", "expression", "gex"),
         *("rna", "rna-seq", "rnaseq", "scrna", "scrna-seq", "snrna-seq"),
@@ -73,7 +73,7 @@ def features_of(var: pd.DataFrame, kind: str, path: Path, strict: bool) -> np.nd
 
     Parameters
     ----------
-    kind : one of `KINDS`.
+    kind : one of `KIND_NAMES`.
     strict : whether 'Gene Expression' is what the machine saw, as in 10x files; elsewhere gene
         activity may have kept that column of the table that it was made with.
 
@@ -85,15 +85,15 @@ def features_of(var: pd.DataFrame, kind: str, path: Path, strict: bool) -> np.nd
     if KIND_COLUMN not in var:
         return everything
     kinds = var[KIND_COLUMN].astype(str).str.strip().str.casefold()
-    known = set().union(*KINDS.values(), _OTHER_KINDS)
-    wanted = kinds.isin(KINDS[kind]).to_numpy()
+    known = set().union(*KIND_NAMES.values(), _OTHER_KINDS)
+    wanted = kinds.isin(KIND_NAMES[kind]).to_numpy()
     if wanted.all() or not kinds.isin(known).any():  # other files keep biotypes in this column
         return everything
     if wanted.any():
         logger.info("%s: %d of %d features are %s", path.name, wanted.sum(), len(wanted), kind)
         return wanted
     made_of_genes = kind in ("atac", "methylation") and not strict
-    if made_of_genes and kinds.isin(KINDS["rna"]).all():
+    if made_of_genes and kinds.isin(KIND_NAMES["rna"]).all():
         return everything
     raise InputError(
         what=f"{path.name} holds no {_CALLED.get(kind, kind)} features",

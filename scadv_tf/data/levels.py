@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix
+from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix, first_entry
 from scadv_tf.errors import InputError
 
 FULL, NONE = 1.0, 2.0  # how levels of 1 and of 0 are held
@@ -109,13 +109,12 @@ def held_levels(
         found.data[beyond & (np.abs(found.data - bound) <= ROUNDING * largest)] = bound
     wrong = ~((found.data >= 0) & (found.data <= largest))
     if wrong.any():
-        entry = int(wrong.argmax())
-        cell = int(np.searchsorted(found.indptr, entry, side="right")) - 1
+        cell, gene, value = first_entry(found, wrong)
         raise InputError(
             what=f"{name} has values that are no levels",
             expected="shares from 0 to 1, or percent, and NaN where nothing was covered",
-            received=f"{found.data[entry]:.3g}, the first in row {cell}, column "
-            f"{found.indices[entry]} of those read together (counted from 0)",
+            received=f"{value:.3g}, the first in row {cell}, column {gene} of those read together "
+            "(counted from 0)",
             advice="give levels of the bodies of genes, methylated sites over covered ones; not "
             "counts of sites, and not normalised or scaled values",
         )

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
@@ -46,15 +47,21 @@ def draws(labels: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def type_means(features: np.ndarray, labels: np.ndarray, types: int) -> np.ndarray:
-    """Mean features [K, D] of the cells [N, D] of each type; 0 of one without cells.
+def type_means(
+    features: np.ndarray | sparse.csr_matrix, labels: np.ndarray, types: int
+) -> np.ndarray:
+    """Mean features [K, D], an array, of the cells [N, D] of each type; 0 of one without cells.
 
     Parameters
     ----------
     labels : type codes [N].
     """
     members = np.eye(types)[labels]
-    return members.T @ features / np.maximum(members.sum(axis=0), 1)[:, None]
+    if sparse.issparse(features):  # then what is stored alone is added up
+        sums = (sparse.csr_matrix(members.T) @ features).toarray()
+    else:
+        sums = members.T @ features
+    return sums / np.maximum(members.sum(axis=0), 1)[:, None]
 
 
 def mean_entropy(probabilities: np.ndarray) -> float:

@@ -51,7 +51,7 @@ class MeanProfile:
         """
         from scipy.stats import rankdata
 
-        means = np.asarray(type_means(rna, rna_labels, types), dtype=np.float64)
+        means = type_means(rna, rna_labels, types)
         mean = means[np.unique(rna_labels)].mean(axis=0)
         common = _standardised(rankdata(mean))
         ranks = _standardised(rankdata(activity))

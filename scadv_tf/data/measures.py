@@ -135,7 +135,7 @@ class Measure:
         return replace(found, direction=direction, correlation=correlation, genes=len(measured))
 
     def features_of(self, modality: str) -> str:
-        """The kind of features of 'rna' or 'atac' cells, see `scadv_tf.data.features.KINDS`."""
+        """Kind of features of 'rna' or 'atac' cells, see `scadv_tf.data.features.KIND_NAMES`."""
         return "rna" if modality == "rna" else self.of_kind.features
 
     def of_genes(self, columns: np.ndarray) -> Measure:

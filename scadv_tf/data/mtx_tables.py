@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.features import KIND_COLUMN
 from scadv_tf.data.text_blocks import ENCODING, is_gzipped, open_text
 
 _HEADING = re.compile(
@@ -87,12 +88,12 @@ def features_of(table: pd.DataFrame, size: int) -> pd.DataFrame:
     if _are_intervals(table):
         chrom, start, end = (table[name] for name in table.columns[:3])
         names = chrom + ":" + start + "-" + end
-        return pd.DataFrame({"feature_types": "Peaks"}, index=names.to_numpy(dtype=object))
+        return pd.DataFrame({KIND_COLUMN: "Peaks"}, index=names.to_numpy(dtype=object))
     second = table.columns[min(1, table.shape[1] - 1)]
     if headed:
         column = _first_called(table, _GENE, second)
         return table.drop(columns=column).set_axis(pd.Index(table[column], dtype=object))
-    of_10x = {"gene_ids": 0, "feature_types": 2}
+    of_10x = {"gene_ids": 0, KIND_COLUMN: 2}
     found = {name: table[n].to_numpy() for name, n in of_10x.items() if n in table}
     return pd.DataFrame(found, index=pd.Index(table[second], dtype=object))
 

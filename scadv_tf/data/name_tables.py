@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from scadv_tf.data.text_blocks import GZIP
+
 logger = logging.getLogger(__name__)
 
 _MARKS = "\t,; "
-_GZIP = b"\x1f\x8b"
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _QUOTED = r"^'(.*)'$"
 _BRACKETS = re.compile(r"\s*(?:[\w.]*\()?[\[{(]")
@@ -63,7 +64,7 @@ def _check_widths(rows: list[list[str]]) -> None:
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    if content.startswith(_GZIP):
+    if content.startswith(GZIP):
         try:
             content = gzip.decompress(content)
         except zlib.error as error:

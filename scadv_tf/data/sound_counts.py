@@ -12,7 +12,7 @@ from scipy import sparse
 
 from scadv_tf.data.readable import passed_over
 from scadv_tf.data.stored_cells import Asked, StoredCells
-from scadv_tf.data.stored_matrices import StoredMatrix
+from scadv_tf.data.stored_matrices import StoredMatrix, first_entry
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,10 +52,8 @@ def bad_value(
 
     Of negative ones it also tells which other matrices of the file have none.
     """
-    entry = int(np.argmin(each_sound(matrix.data)))
-    row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
-    value = matrix.data[entry]
-    place = f"in cell {cells[row]}, feature {features[matrix.indices[entry]]}"
+    row, column, value = first_entry(matrix, ~each_sound(matrix.data))
+    place = f"in cell {cells[row]}, feature {features[column]}"
     name = asked.path.name
     if not np.isfinite(value):
         return InputError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from scadv_tf.config import DataConfig
 from scadv_tf.data.measures import Measure
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Counting:
 
     intervals: Callable[[], pd.DataFrame] | None = None
     barcodes: str = ""
-    min_fragments: int = 1000
+    min_fragments: int = DataConfig.min_fragments
     given: tuple[str, ...] = ()
     drop_empty: bool = False
     genes: Callable[[], pd.DataFrame] | None = None
@@ -98,7 +99,7 @@ class Asked:
 
     @property
     def features(self) -> str:
-        """The kind of features that are wanted, see `scadv_tf.data.features.KINDS`."""
+        """The kind of features that are wanted, see `scadv_tf.data.features.KIND_NAMES`."""
         return self.choices.measure.features_of(self.modality)
 
     @property

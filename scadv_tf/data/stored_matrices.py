@@ -203,3 +203,10 @@ def _pointers(group: h5py.Group, start: int, stop: int | None) -> np.ndarray:
     if not rising or pointers[0] < 0 or pointers[-1] > group["data"].shape[0]:
         raise ValueError("the pointers to the rows are damaged: they do not rise within the data")
     return pointers
+
+
+def first_entry(matrix: sparse.csr_matrix, wanted: np.ndarray) -> tuple[int, int, float]:
+    """Row, column and value of the first entry that is wanted; bool, one for each entry."""
+    entry = int(wanted.argmax())
+    row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+    return row, int(matrix.indices[entry]), matrix.data[entry]

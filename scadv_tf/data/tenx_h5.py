@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.features import KIND_COLUMN
 from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.data.readable import passed_over
 from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
@@ -34,7 +35,7 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
         return None
     if MATRIX in genomes:
         group, names = file[MATRIX], "features/name"
-        columns = {"gene_ids": "features/id", "feature_types": "features/feature_type"}
+        columns = {"gene_ids": "features/id", KIND_COLUMN: "features/feature_type"}
         columns |= {"interval": "features/interval"}
     elif genomes:
         group = file[_chosen(asked, genomes)]
@@ -86,9 +87,9 @@ def _choose_features(
         )  # fmt: skip
     elif chosen not in genomes:
         raise _not_chosen(asked, genomes, "features of several genomes")
-    elif "feature_types" in var:
+    elif KIND_COLUMN in var:
         others = (of_features != chosen) & (of_features != "")
-        var["feature_types"] = var["feature_types"].where(~others, "of another genome")
+        var[KIND_COLUMN] = var[KIND_COLUMN].where(~others, "of another genome")
 
 
 def _genomes(file: Mapping) -> list[str]:

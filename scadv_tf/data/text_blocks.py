@@ -18,7 +18,7 @@ BLOCK_BYTES = 1 << 20  # of text: the tables that it becomes stay in the cache o
 ENCODING = "utf-8-sig"  # Windows puts a mark at the beginning
 _PIECE_BYTES = 1 << 18  # of the file
 _BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"  # how such a file begins
 _WITH_HEADER = 31  # to zlib: the data have the header and the checksum of gzip
 
 
@@ -43,7 +43,7 @@ def blocks_of_lines(path: Path) -> Iterator[bytes]:
 def is_gzipped(path: Path) -> bool:
     """Whether a file is, whatever it is called."""
     with open(path, "rb") as file:
-        return file.read(2) == _GZIP
+        return file.read(2) == GZIP
 
 
 def open_text(path: Path) -> TextIO:

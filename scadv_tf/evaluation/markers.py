@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.linear_guess import type_means
 from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
@@ -149,9 +150,7 @@ def _contrast(values: sparse.csr_matrix, labels: np.ndarray, types: int) -> np.n
     0 for a type without cells. All other types weigh the same, whatever their numbers of cells.
     """
     cells = np.bincount(labels, minlength=types)
-    shares = sparse.csr_matrix((1 / cells[labels], (labels, np.arange(len(labels)))))
-    means = np.zeros((values.shape[1], types))
-    means[:, : shares.shape[0]] = (shares @ values).toarray().T
+    means = type_means(values, labels, types).T
     present = np.flatnonzero(cells)
     others = (means[:, present].sum(axis=1, keepdims=True) - means) / max(1, len(present) - 1)
     deviation = moments(values)[1][:, None]

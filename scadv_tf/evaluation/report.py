@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from scadv_tf.data.answers import HEADLINE
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.html_parts import (
     NO_VALUE,
@@ -30,7 +31,7 @@ from scadv_tf.naming import ATAC, named
 
 CONTENT, FIGURES = "report.json", "figures"  # what a page is made of, in the folder of a run
 ROUTES = {
-    "label_transfer": "Label transfer (headline)",
+    HEADLINE: "Label transfer (headline)",
     "classifier": "Classifier of the network",
     "svm": "SVM on the latent space",
     "knn": "k nearest neighbours on the latent space",
@@ -212,7 +213,7 @@ def _cells(cells: Mapping) -> str:
 
 def _cards(scores: Mapping, transferred: bool) -> str:
     """Render the numbers that most readers look for, as large figures."""
-    headline = scores.get("label_transfer") or {}
+    headline = scores.get(HEADLINE) or {}
     values = {
         "Modality mixing": scores.get("modality_mixing"),
         "UMAP silhouette": scores.get("silhouette_umap"),
@@ -256,7 +257,7 @@ def _scores(scores: Mapping, transferred: bool) -> str:
             for route, row in known.items()
         ),
         "Agreement with the known labels of the ATAC cells, which training never sees.",
-        places.index("label_transfer") if "label_transfer" in places else -1,
+        places.index(HEADLINE) if HEADLINE in places else -1,
     )
     if not routes and transferred:
         routes = (
@@ -271,7 +272,7 @@ def _scores(scores: Mapping, transferred: bool) -> str:
             if name in scores and (transferred or name not in OF_LABELS)
         ),
     )
-    return section("Scores", routes + others + _per_type(scores.get("label_transfer")))
+    return section("Scores", routes + others + _per_type(scores.get(HEADLINE)))
 
 
 def _rounded(value: float | None) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from scadv_tf.data.linear_guess import type_means
 from scadv_tf.data.normalization import moments
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 
@@ -87,10 +88,8 @@ def _counts(codes: np.ndarray, types: int) -> np.ndarray:
 
 def _means(values: sparse.csr_matrix, codes: np.ndarray, types: int) -> np.ndarray:
     """Of each type [K, G], less the mean of all genes; 0 without cells. Codes below 0 are left."""
-    cells = np.flatnonzero(codes >= 0)
-    ones = np.ones(len(cells)), (codes[cells], cells)
-    sums = (sparse.csr_matrix(ones, shape=(types, len(codes))) @ values).toarray()
-    means = sums / np.maximum(_counts(codes, types), 1)[:, None]
+    known = codes >= 0
+    means = type_means(values[known], codes[known], types)
     return means - means.mean(axis=1, keepdims=True)  # depth raises all genes
 
 
@@ -113,11 +112,10 @@ def _states(
     """
     genes = values.shape[1]
     known = np.append(between, np.full((1, genes), genes**-0.5), axis=0)
-    members = sparse.csr_matrix((np.ones(len(labels)), (labels, np.arange(len(labels)))))
-    sizes = np.maximum(np.asarray(members.sum(axis=1)), 1)
+    types = labels.max() + 1
 
     def within(columns: np.ndarray) -> np.ndarray:
-        return columns - ((members @ columns) / sizes)[labels]
+        return columns - type_means(columns, labels, types)[labels]
 
     def beside(columns: np.ndarray) -> np.ndarray:
         return columns - known.T @ (known @ columns)

@@ -89,7 +89,11 @@ def fit_affine_maps(
 def moved(
     latent: np.ndarray, shares: np.ndarray, matrices: np.ndarray, offsets: np.ndarray
 ) -> np.ndarray:
-    """Cells [N, Z] after their maps: ``sum_k q_k (z M_k + b_k)``, float32."""
+    """Cells [N, Z] after their maps: ``sum_k q_k (z M_k + b_k)``, float32.
+
+    A group at a time, where `LatentAlignment` takes all groups of a batch at once: of all training
+    cells that would be too much memory.
+    """
     found = np.zeros_like(latent, dtype=np.float32)
     for share, matrix, offset in zip(shares.T, matrices, offsets, strict=True):
         found += share[:, None] * (latent @ matrix + offset)

@@ -56,7 +56,7 @@ def compare(cells, stand_in, tmp_path):
         config = RunConfig(data=DataConfig(dataset="synthetic"), **sections)
         stand_in.asked.clear()
         seeds = [at_seed(config, 5 + i) for i in range(chosen.seeds)]
-        rows = run_rows(*cells, chosen, seeds, tmp_path)
+        rows, _ = run_rows(*cells, chosen, seeds, tmp_path)
         return list(stand_in.asked), rows
 
     return run

@@ -85,4 +85,5 @@ def test_routes_are_those_with_scores():
 )
 def test_the_best_is_nearest_to_the_goal(means, goal, expected):
     found = {system: {"score": {"mean": mean}} for system, mean in means.items()}
-    assert summary.best_systems(found, "score", goal, 3) == expected
+    column = summary.Column("score", "Score", goal=goal)
+    assert summary.best_systems(found, column) == expected

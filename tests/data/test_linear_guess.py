@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import softmax
 
 from scadv_tf.data import linear_guess
@@ -209,7 +210,8 @@ def test_cells_on_disk_and_in_blocks_get_the_same_guess(tmp_path, monkeypatch):
 def test_means_of_types_by_hand():
     features, labels = np.array([[1.0, 0.0], [3.0, 4.0], [5.0, 6.0]]), np.array([0, 0, 2])
     expected = [[2, 2], [0, 0], [5, 6], [0, 0]]
-    np.testing.assert_array_equal(type_means(features, labels, 4), expected)
+    for given in (features, sparse.csr_matrix(features)):
+        np.testing.assert_array_equal(type_means(given, labels, 4), expected)
 
 
 def test_mean_entropy_by_hand():
