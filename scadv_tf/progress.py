@@ -80,7 +80,8 @@ def quiet_start() -> Iterator[None]:
     garbage is looked for among the many objects that such an import makes to last.
     """
     hush_libraries()
-    sys.stderr.flush()
+    if sys.stderr:  # None in processes without a console
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         saved, collects = os.dup(2), gc.isenabled()
         gc.disable()
