@@ -105,6 +105,32 @@ def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
     assert [path.name for path in done.parent.iterdir()] == ["metrics.json"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "name", "given"),
+    [
+        ("rna", "integrated.h5ad", "{}"),
+        ("atac", "integrated.h5ad", "other.h5ad, {}"),
+        ("atac_labels", "predictions.csv", "{}"),
+    ],
+)
+@pytest.mark.parametrize("linked", [True, False])
+def test_no_result_takes_the_place_of_an_input(tmp_path, setting, name, given, linked):
+    """Such as a result of a former run, or one that another program has called so."""
+    folder, link = tmp_path / "run", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    path = folder / name
+    path.write_bytes(b"of the user")
+    (tmp_path / "other.h5ad").touch()
+    config = RunConfig.of(
+        output_dir=str(link if linked else folder),
+        **{"rna": "rna.h5ad", "atac": "atac.h5ad", setting: given.format(path)},
+    )
+    with pytest.raises(InputError, match=rf"place of an input(.|\n)*--{setting}=.*{name}"):
+        run(config)
+    assert path.read_bytes() == b"of the user" and [*folder.iterdir()] == [path]
+
+
 def test_versions_that_are_used_up_are_told_before_any_work(tmp_path):
     (tmp_path / "model" / str(2**63 - 1)).mkdir(parents=True)
     output = OutputConfig(output_dir=str(tmp_path / "run"), export_dir=str(tmp_path / "model"))
