@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,7 +170,21 @@ def read_and_tell(
 
 
 def start_tensorflow(config: RunConfig, stages: Stages) -> Team:
-    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains."""
+    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains.
+
+    Raises
+    ------
+    InputError : a notebook has imported Keras, and it works by another library.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.config.backend() != "tensorflow":
+        raise InputError(
+            what="Keras works by another library than TensorFlow in this process.",
+            expected="tensorflow",
+            received=f"{keras.config.backend()}, since Keras was imported",
+            advice="Restart the notebook, and before anything imports Keras set "
+            "os.environ['KERAS_BACKEND'] = 'tensorflow'.",
+        )
     with stages.stage("start", "Starting TensorFlow"), quiet_start():
         from scadv_tf import fitting  # noqa: F401 (for its imports, which take seconds)
         from scadv_tf.team import team_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from scadv_tf import training
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
+from scadv_tf.progress import Stages
 from scadv_tf.training import dataset_name, read, run
 
 
@@ -93,6 +95,13 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         run(config)
     assert seen == [False, False] and not done.exists()
+
+
+def test_keras_by_another_library_is_told(monkeypatch):
+    other = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(InputError, match=r"another library(.|\n)*received: torch"):
+        training.start_tensorflow(RunConfig(), Stages())
 
 
 def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
