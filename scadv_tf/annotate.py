@@ -26,7 +26,7 @@ from scadv_tf import console, signals
 from scadv_tf import flags as scadv_flags
 from scadv_tf.config import DataConfig
 from scadv_tf.errors import InputError
-from scadv_tf.files import at_home, unwritable
+from scadv_tf.files import at_home, same_file, unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.naming import ATAC
 from scadv_tf.settings import Checked, option, option_of, require
@@ -278,18 +278,18 @@ def _opened(
 
 def _checked_output(config: AnnotateConfig) -> Path:
     """The path of the output; made sure of before any work."""
-    output, source = at_home(config.output), at_home(config.input)
+    output = at_home(config.output)
     require(
         output.suffix.casefold() in OUTPUTS,
         "The format of the output is not known.",
         f"--output=FILE that ends in {' or '.join(OUTPUTS)}",
         f"--output={config.output}",
     )
-    same = output.exists() and source.exists() and os.path.samefile(output, source)
+    same = any(same_file(output, given) for given in (config.input, config.barcodes) if given)
     if same or output.is_dir():
         raise InputError(
             what="The output is the input." if same else "The output is a folder.",
-            expected="--output=FILE, another file than the input",
+            expected="--output=FILE, another file than an input",
             received=f"--output={config.output}",
             advice="Give another --output.",
         )

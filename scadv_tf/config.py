@@ -499,6 +499,27 @@ class RunConfig:
             names = LossConfig.weight_names(needs_labels=True)
             weights: dict[str, Any] = dict.fromkeys(names, 0.0)
             object.__setattr__(self, "loss", dataclasses.replace(self.loss, **weights))
+        self._check_text()
+
+    def _check_text(self) -> None:
+        """Results tell all settings as text, and TensorFlow takes paths so: told before any work.
+
+        Raises
+        ------
+        InputError : a text, such as the path of a folder that an old system named, is no Unicode.
+        """
+        settings = {n: v for part in self.to_dict().values() for n, v in part.items()}
+        for name, value in settings.items():
+            texts = value if isinstance(value, tuple) else (value,)
+            try:
+                "".join(map(str, texts)).encode()
+            except UnicodeEncodeError:
+                raise InputError(
+                    what=f"The setting {name} is no text in UTF-8.",
+                    expected="names of files and folders, and other text, in UTF-8",
+                    received=f"{name}={value!r}",
+                    advice="Rename it, or make a link to it: ln -s NAME new_name",
+                ) from None
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Sections as plain dictionaries, ready for JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ def run_app(main: Callable[[], None]) -> None:
     So it does where disk or memory do not suffice. A signal that asks it to end makes the exit
     code 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
     """
+    _open_streams()
     signals.heed(folders.give_up)
     hush_libraries()
     # umap-learn would import TensorFlow for this form of it, which no program here uses.
@@ -43,9 +45,32 @@ def _parsed(words: list[str]) -> list[str]:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
             sys.exit(0)
-        # Who reads it, such as `head`, has seen enough; Python would try again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_printing()
         sys.exit(0)
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed, as daemons and `ssh` commands are started, lead nowhere.
+
+    Else the next files would get their numbers, and what libraries print would go into these.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest that is free
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
+def _nobody_reads() -> bool:
+    """Whether who read the standard output, such as `head`, has seen enough and is gone."""
+    output = select.poll()
+    output.register(1, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
+
+
+def _stop_printing() -> None:
+    """Nothing goes to the standard output any more: Python would try again at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(main: Callable[[], None], unknown: list[str]) -> int:
@@ -59,6 +84,7 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
                 advice="Put -- before each name and = before each value; see --help.",
             )
         main()
+        sys.stdout.flush()
         signals.answer()
     except InputError as error:
         return _refused(error)
@@ -67,6 +93,9 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
     except Exception as error:
         if stop := signals.asked():
             return _stopped(stop)
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            _stop_printing()
+            return 0
         told = outage(error)
         if told is None:
             raise
@@ -77,13 +106,19 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
 
 def _stopped(stop: signals.Stopped) -> int:
     signals.answer()
-    print(f"stopped by {stop}", *getattr(stop, "__notes__", ()), sep="\n", file=sys.stderr)
+    _tell(f"stopped by {stop}", *getattr(stop, "__notes__", ()))
     return stop.exit_code
 
 
 def _refused(error: InputError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    _tell(f"error: {error}")
     return BAD_INPUT
+
+
+def _tell(*lines: str) -> None:
+    """To the standard error; where nobody reads that either, the exit code says it alone."""
+    with contextlib.suppress(OSError):
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def _configure_logging(verbosity: int) -> None:

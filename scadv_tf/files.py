@@ -32,6 +32,11 @@ def is_there(path: str | Path) -> bool:
     return False
 
 
+def same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether both are there and are one and the same, whatever links lead to it."""
+    return is_there(one) and is_there(other) and os.path.samefile(at_home(one), at_home(other))
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Lend a path to write to, and give the file its own name once it is whole.

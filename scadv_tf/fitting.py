@@ -41,6 +41,7 @@ from scadv_tf.models.callbacks import (
 from scadv_tf.models.confidence import held_out_rows
 from scadv_tf.models.divergence import Diverged, WatchesNumbers
 from scadv_tf.models.phases import PhaseSchedule
+from scadv_tf.models.precision import single_precision
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.present import present
 from scadv_tf.progress import training_progress
@@ -94,6 +95,7 @@ def build_model(
     return model
 
 
+@single_precision()
 def new_model(genes: int, types: int, projection_size: int, steps: int, config: RunConfig) -> ScAdv:
     """A compiled model, fresh.
 
@@ -120,6 +122,7 @@ def new_model(genes: int, types: int, projection_size: int, steps: int, config: 
     return model
 
 
+@single_precision()
 def fit(
     cells: TrainingCells,
     rna_labels: np.ndarray | None,

@@ -10,6 +10,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # HDF5 and TensorFlow tell of a full disk by these words alone.
 _FULL_WORDS = ("no space left", "disk quota exceeded", "file too large")
 
+# What a library says that the limits of the process leave no room to load, or to start a thread.
+_MEMORY_WORDS = ("failed to map segment", "cannot allocate memory", "can't start new thread")
+
 
 def outage(error: Exception) -> InputError | None:
     """The error in four parts if the machine is to blame, or a number beyond it; else None."""
@@ -22,12 +25,14 @@ def outage(error: Exception) -> InputError | None:
             "space where the results, the export and temporary files go",
             "Make space, or give another --output_dir, --export_dir, --output or TMPDIR.",
         )
-    if isinstance(error, MemoryError) or exhausted:
+    text = str(error).casefold()
+    if isinstance(error, MemoryError) or exhausted or any(words in text for words in _MEMORY_WORDS):
         return _told(
             error,
             "There is not enough memory.",
-            "memory for the cells that are held and for a batch",
-            "Lower --memory_cells or --batch_size, or take a machine with more memory.",
+            "memory for libraries, for the cells that are held and for a batch",
+            "Lower --memory_cells or --batch_size, or take a machine with more memory, or a job "
+            "with higher limits.",
         )
     if isinstance(error, OverflowError):
         return _told(

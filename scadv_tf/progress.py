@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_BACKEND = "KERAS_BACKEND"
+
 # What is logged, at --verbosity=1, when a training gets there.
 MODEL_BUILT, FIRST_STEP = "the model is built", "the first step is done"
 
@@ -77,12 +79,16 @@ def quiet_start() -> Iterator[None]:
 
     TensorFlow tells of processors and missing graphics cards there before its log level counts.
     If the body fails, what was kept back is shown, but not if a signal ends it. Meanwhile no
-    garbage is looked for among the many objects that such an import makes to last.
+    garbage is looked for among the many objects that such an import makes to last, and Keras, if it
+    is imported, works by TensorFlow, whatever the environment or a keras.json says.
     """
     hush_libraries()
-    sys.stderr.flush()
+    if sys.stderr:  # None in processes without a console
+        sys.stderr.flush()
     with tempfile.TemporaryFile() as kept:
         saved, collects = os.dup(2), gc.isenabled()
+        backend = os.environ.get(_BACKEND)
+        os.environ[_BACKEND] = "tensorflow"
         gc.disable()
         os.dup2(kept.fileno(), 2)
         try:
@@ -94,6 +100,9 @@ def quiet_start() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            del os.environ[_BACKEND]
+            if backend is not None:
+                os.environ[_BACKEND] = backend
             if collects:
                 gc.enable()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,18 +28,27 @@ from scadv_tf.data.datasets import (
 )
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.data.several_files import paths_of
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
-from scadv_tf.files import at_home, unwritable
+from scadv_tf.files import at_home, same_file, unwritable
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
 from scadv_tf.present import present
 from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
-from scadv_tf.results import METRICS, Results, versions, warnings_of, write_json, write_results
+from scadv_tf.results import (
+    FILES,
+    METRICS,
+    Results,
+    versions,
+    warnings_of,
+    write_json,
+    write_results,
+)
 from scadv_tf.scoring import (
     ROUTES,
     agreement,
@@ -83,6 +93,7 @@ def run(config: RunConfig) -> dict:
     chief = alone or cluster_place().index == 0  # fails early
     for path in (folder, export_dir):
         check_writable(path)
+    _check_inputs_stay(config.data, folder)
     next_version(export_dir)
     with contextlib.ExitStack() as stack:
         for path in (folder, export_dir) if chief else (folder,):
@@ -159,7 +170,21 @@ def read_and_tell(
 
 
 def start_tensorflow(config: RunConfig, stages: Stages) -> Team:
-    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains."""
+    """Imports TensorFlow and all that needs it, with no word of theirs; returns who trains.
+
+    Raises
+    ------
+    InputError : a notebook has imported Keras, and it works by another library.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.config.backend() != "tensorflow":
+        raise InputError(
+            what="Keras works by another library than TensorFlow in this process.",
+            expected="tensorflow",
+            received=f"{keras.config.backend()}, since Keras was imported",
+            advice="Restart the notebook, and before anything imports Keras set "
+            "os.environ['KERAS_BACKEND'] = 'tensorflow'.",
+        )
     with stages.stage("start", "Starting TensorFlow"), quiet_start():
         from scadv_tf import fitting  # noqa: F401 (for its imports, which take seconds)
         from scadv_tf.team import team_of
@@ -385,6 +410,25 @@ def check_writable(folder: Path) -> None:
     """
     if why := unwritable(folder):
         raise _not_writable(folder, why)
+
+
+def _check_inputs_stay(data: DataConfig, folder: Path) -> None:
+    """Fails if the results would take the place of an input, such as those of a former run.
+
+    Raises
+    ------
+    InputError : an input has the path of a result.
+    """
+    results = [folder / name for name in FILES]
+    for setting, given in vars(data).items():
+        for path in paths_of(given) if given and isinstance(given, str) else ():
+            if any(same_file(path, result) for result in results):
+                raise InputError(
+                    what="The results would take the place of an input.",
+                    expected="inputs that are called otherwise than the results, or lie elsewhere",
+                    received=f"--{setting}={given}, in the folder of the results, {folder}",
+                    advice="Give another --output_dir.",
+                )
 
 
 def _not_writable(folder: Path, why: str) -> InputError:

@@ -130,6 +130,48 @@ def test_a_report_is_written_anew_as_it_was(run_folder):
     assert page.read_bytes() != before
 
 
+NO_STREAMS = """
+import os, sys
+from pathlib import Path
+from scadv_tf import console
+from scadv_tf.progress import quiet_start
+def main():
+    with open("result", "w") as result, quiet_start():
+        os.write(1, b"of a library"), os.write(2, b"of a library")
+        print("for people"), print("for people", file=sys.stderr)
+        result.write("alone")
+console.run_app(main)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_without_standard_streams_works_and_writes_its_results_alone(tmp_path, closed):
+    """So `ssh`, cron and daemons start one; its files would get the numbers of the streams."""
+    words = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, NO_STREAMS]
+    done = subprocess.run(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0
+    assert (tmp_path / "result").read_text() == "alone"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("joined", [True, False], ids=["2>&1", ""])
+def test_who_reads_a_part_of_the_answer_is_told_of_no_failure(run_folder, unbuffered, joined):
+    """As `scadv report DIR | head -1`."""
+    heard, said = os.pipe()
+    os.close(heard)
+    (run_folder / "report.html").unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "scadv_tf.report", f"--output_dir={run_folder}"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+        stdout=said, stderr=subprocess.STDOUT if joined else subprocess.PIPE,
+    )  # fmt: skip
+    os.close(said)
+    assert (done.returncode, done.stderr or b"") == (0, b"")
+    assert (run_folder / "report.html").exists()
+
+
 def test_a_report_holds_no_file_from_elsewhere(run_folder):
     secret = run_folder.parent / "secret.png"
     secret.write_bytes(b"secret")

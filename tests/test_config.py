@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_settings_that_are_not_known_are_named(values, named):
 def test_a_bad_value_in_a_file_is_refused():
     with pytest.raises(InputError, match="epochs is out of range"):
         RunConfig.from_json('{"training": {"epochs": 0}}')
+
+
+@pytest.mark.parametrize("setting", ["output_dir", "rna", "drop_types"])
+def test_text_that_no_result_could_tell_is_refused(setting):
+    """Names of files need not be UTF-8: Python holds other bytes as surrogates."""
+
+    def settings(text):
+        return {setting: (text,) if setting == "drop_types" else text}
+
+    RunConfig.of(**settings("M\u00fcller \u65e5"))
+    with pytest.raises(InputError, match=f"setting {setting} is no text in UTF-8") as error:
+        RunConfig.of(**settings(os.fsdecode(b"M\xfcller")))
+    assert str(error.value).encode()
 
 
 def test_settings_cannot_be_changed():

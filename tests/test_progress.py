@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
+import scadv_tf
 from scadv_tf.progress import (
     CellProgress,
     Stages,
@@ -140,3 +143,24 @@ def test_the_time_left_of_a_resumed_training_is_told_by_its_own_epochs(monkeypat
     progress.on_train_end()
     told = [line.split(":")[0] for line in caplog.messages if "left" in line]
     assert told == [f"  epoch {done}/10, {2 * (10 - done)} s left" for done in range(5, 11)]
+
+
+@pytest.mark.slow
+def test_keras_works_by_tensorflow_whatever_the_environment_says(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "torch"}')
+    program = """
+import os, sys
+from scadv_tf.progress import quiet_start
+with quiet_start():
+    import keras
+print(keras.config.backend(), os.environ.get("KERAS_BACKEND"))
+"""
+    root = str(Path(scadv_tf.__file__).parents[1])
+    for more, after in (({}, "None"), ({"KERAS_BACKEND": "torch"}, "torch")):
+        inherited = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+        environment = inherited | {"HOME": str(tmp_path), "PYTHONPATH": root} | more
+        said = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        assert said.stdout.split() == ["tensorflow", after], said.stderr

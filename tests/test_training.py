@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from scadv_tf import training
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
+from scadv_tf.progress import Stages
 from scadv_tf.training import dataset_name, read, run
 
 
@@ -95,6 +97,13 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
     assert seen == [False, False] and not done.exists()
 
 
+def test_keras_by_another_library_is_told(monkeypatch):
+    other = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(InputError, match=r"another library(.|\n)*received: torch"):
+        training.start_tensorflow(RunConfig(), Stages())
+
+
 def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
     done = tmp_path / "run" / "metrics.json"
     done.parent.mkdir()
@@ -103,6 +112,32 @@ def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         run(RunConfig(data=data, output=OutputConfig(output_dir=str(done.parent))))
     assert [path.name for path in done.parent.iterdir()] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "given"),
+    [
+        ("rna", "integrated.h5ad", "{}"),
+        ("atac", "integrated.h5ad", "other.h5ad, {}"),
+        ("atac_labels", "predictions.csv", "{}"),
+    ],
+)
+@pytest.mark.parametrize("linked", [True, False])
+def test_no_result_takes_the_place_of_an_input(tmp_path, setting, name, given, linked):
+    """Such as a result of a former run, or one that another program has called so."""
+    folder, link = tmp_path / "run", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    path = folder / name
+    path.write_bytes(b"of the user")
+    (tmp_path / "other.h5ad").touch()
+    config = RunConfig.of(
+        output_dir=str(link if linked else folder),
+        **{"rna": "rna.h5ad", "atac": "atac.h5ad", setting: given.format(path)},
+    )
+    with pytest.raises(InputError, match=rf"place of an input(.|\n)*--{setting}=.*{name}"):
+        run(config)
+    assert path.read_bytes() == b"of the user" and [*folder.iterdir()] == [path]
 
 
 def test_versions_that_are_used_up_are_told_before_any_work(tmp_path):

@@ -49,7 +49,7 @@ from scadv_tf.data.several_files import COLUMN, paths_of, together
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.data.tenx_h5 import has_genomes
 from scadv_tf.errors import InputError
-from scadv_tf.files import at_home, is_there
+from scadv_tf.files import at_home, is_there, same_file
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.settings import option
 
@@ -66,6 +66,7 @@ LabelledPair = tuple[PairedData, AtacTruth | None]
 Given = Mapping[str, "AnnData | MuData"]
 # Settings that name files beside those of the cells.
 BESIDE = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
+CELLS_COMPARED = 1000  # whose counts say whether two modalities are the same
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,8 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     _batches_of(rna.obs, source, "rna")
     atac, better = _modality(source, "atac", source.atac_layer, given)
+    if not given and same_file(source.rna, source.atac):
+        _check_apart(source, rna, atac)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         if _take_columns(atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key):
@@ -185,6 +188,22 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     _batches_of(atac.obs, source, "atac")
     labels_of(atac.obs, source.atac_label_key, "atac")
     return assemble(rna, atac, source, beside=given.get("atac_peaks"), better=better)
+
+
+def _check_apart(
+    source: DatasetSource, rna: AnnData | StoredModality, atac: AnnData | StoredModality
+) -> None:
+    """Refuses a file of one modality for both: its other has other features, or other counts."""
+    same = rna.var.index.equals(atac.var.index) and rna.n_obs == atac.n_obs
+    names = ", ".join(map(str, rna.var.index[:3]))
+    if same and not (rna.X[:CELLS_COMPARED] != atac.X[:CELLS_COMPARED]).nnz:
+        raise InputError(
+            what="RNA and ATAC are the same counts of one and the same file",
+            expected="two files, or one that holds both modalities, or two layers of one",
+            received=f"--rna={source.rna} --atac={source.atac}: {names}",
+            advice="give the file of the other modality; where one holds both, "
+            "var['feature_types'] (Gene Expression, Peaks) tells its features apart",
+        )
 
 
 def _take_columns(

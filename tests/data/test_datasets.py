@@ -70,9 +70,11 @@ def test_peaks_beside_gene_activity_follow_the_order_of_its_cells(files):
     np.testing.assert_array_equal(data.peaks.toarray(), [[3, 0, 0, 0], [1, 2, 4, 8]])
 
 
-def test_peaks_beside_gene_activity_must_have_its_cells(files):
+def test_peaks_beside_gene_activity_must_have_its_cells(tmp_path, files, adata):
+    others = tmp_path / "others.h5ad"
+    adata(np.ones((20, 2)), ["A", "B"]).write_h5ad(others)
     with pytest.raises(InputError, match="20 of 20 ATAC cells are not in --atac_peaks"):
-        load(source(rna=files["rna"], atac=files["rna"], atac_peaks=files["peaks"]))
+        load(source(rna=files["rna"], atac=str(others), atac_peaks=files["peaks"]))
     with pytest.raises(InputError, match="are not peaks"):
         load(source(rna=files["rna"], atac=files["activity"], atac_peaks=files["activity"]))
 
@@ -276,6 +278,22 @@ def test_both_modalities_from_one_h5mu(tmp_path, files, adata):
     path = str(tmp_path / "both.h5mu")
     data, truth = load(source(rna=path, atac=path, genes=files["genes"]))
     assert data.types == ("x", "y") and truth.labels.tolist() == LABELS
+
+
+@pytest.mark.parametrize("memory_cells", [30_000, 4])
+def test_a_file_of_one_modality_is_not_both(tmp_path, files, adata, memory_cells):
+    """But two layers of one file may be, such as counts and gene activity of the same cells."""
+    link = tmp_path / "link.h5ad"
+    link.symlink_to(files["rna"])
+    given = {"genes": "", "memory_cells": memory_cells, "scratch": str(tmp_path)}
+    with pytest.raises(InputError, match=r"same counts(.|\n)*--atac=.*link.h5ad: A, B"):
+        load(source(rna=files["rna"], atac=str(link), **given))
+    both = adata(np.arange(40).reshape(20, 2), ["A", "B"], cell_type=LABELS)
+    both.layers["activity"] = both.X * 2
+    both.write_h5ad(tmp_path / "both.h5ad")
+    path = str(tmp_path / "both.h5ad")
+    data, _ = load(source(rna=path, atac=path, atac_layer="activity", **given))
+    np.testing.assert_array_equal(data.atac[:].toarray(), data.rna[:].toarray() * 2)
 
 
 def test_both_modalities_from_one_10x_file(write_10x_h5, files):

@@ -470,6 +470,15 @@ def test_the_output_is_not_the_input(exported, simulated, tmp_path, link):
     with pytest.raises(InputError, match="output is the input"):
         annotate_file(AnnotateConfig(str(exported.version), str(path), "rna", str(target)))
     assert path.read_bytes() == before
+    cells = tmp_path / "cells.csv"
+    cells.write_text("AAAC-1\n")
+    with pytest.raises(InputError, match="output is the input"):
+        annotate_file(
+            AnnotateConfig(
+                str(exported.version), str(path), "atac", str(cells), barcodes=str(cells)
+            )
+        )
+    assert cells.read_text() == "AAAC-1\n"
 
 
 @pytest.mark.parametrize(
