@@ -9,11 +9,14 @@ What a few cells say of their type hangs on which cells these are. So the guess 
 each of RNA cells drawn anew from those that there are (bagging, Breiman 1996), and is as sure as
 these agree. A draw leaves a third of the cells out: what it says of them tells how far it is to be
 believed, which a temperature sees to.
+
+Nor does a draw tell that two types which differ in RNA by chance alone, as halves of a cluster do,
+are one: ATAC cells differ from RNA cells in some direction, and all would be of the half that lies
+there. So near relatives are drawn together, as far as chance may hold them apart.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,7 +109,8 @@ class Discriminant:
 
         # Sums by several threads round differently, and on few columns threads only wait.
         with threadpool_limits(1):
-            found = [_analysis(values[rows], labels[rows], types) for rows in draws]
+            mixture = _mixture_of(values, labels)
+            found = [_analysis(values[rows], labels[rows], types, mixture) for rows in draws]
         coefficients, offsets = map(np.array, zip(*found, strict=True))
         return cls(coefficients, offsets)
 
@@ -130,25 +134,79 @@ class Discriminant:
         return Discriminant(self.coefficients / temperature, self.offsets / temperature)
 
 
-def _analysis(values: np.ndarray, labels: np.ndarray, types: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [D, K] and offsets [K] of one."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+def _analysis(
+    values: np.ndarray, labels: np.ndarray, types: int, mixture: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients [D, K] and offsets [K] of one; `mixture` as from `_mixture_of` all cells."""
+    from scipy.linalg import solve_triangular
 
     coefficients, offsets = np.zeros((values.shape[1], types)), np.full(types, -np.inf)
-    present = np.unique(labels)
-    offsets[present] = 0
-    if len(present) < 2:
-        return coefficients, offsets
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
-        model.fit(np.asarray(values, np.float64), labels)
-    slopes, intercepts = model.coef_, model.intercept_
-    if len(present) == 2:  # scikit-learn keeps the difference of the two
-        slopes = np.vstack([-slopes, slopes]) / 2
-        intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    coefficients[:, present], offsets[present] = slopes.T, intercepts
+    present, codes, cells = np.unique(labels, return_inverse=True, return_counts=True)
+    offsets[present] = np.log(cells / len(labels))
+    means, apart = _apart(values, codes)
+    if len(present) > 1 and apart.any():
+        root = _root(apart)
+        means = solve_triangular(root, (mixture @ means).T, lower=True)
+        coefficients[:, present] = solve_triangular(root, means, lower=True, trans="T")
+        offsets[present] -= np.square(means).sum(axis=0) / 2
     return coefficients, offsets
+
+
+def _mixture_of(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`steady_mixture` of the means of the types that have cells."""
+    from scipy.linalg import solve_triangular
+
+    present, codes, cells = np.unique(labels, return_inverse=True, return_counts=True)
+    means, apart = _apart(values, codes)
+    if len(present) < 2 or not apart.any():
+        return np.eye(len(present))
+    root = _root(apart)
+    whitened, within = (solve_triangular(root, each.T, lower=True).T for each in (means, apart))
+    return steady_mixture(whitened, cells, np.square(within).sum() / (len(labels) - len(present)))
+
+
+def _apart(values: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the types [K, D], and how far cells are from them [N, D]."""
+    values = np.asarray(values, np.float64)
+    means = type_means(values, codes, codes.max() + 1)
+    return means, values - means[codes]
+
+
+def _root(apart: np.ndarray) -> np.ndarray:
+    """The lower triangle whose square is the shrunk covariance within types [D, D]."""
+    covariance = apart.T @ apart / len(apart)
+    sphere = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return np.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
+
+
+def steady_mixture(means: np.ndarray, cells: np.ndarray, noise: float) -> np.ndarray:
+    """What of each type's mean goes into each [K, K], that none is told by chance; rows sum to 1.
+
+    Halves of one type differ by chance, and a cell is not of the one for being on its side. So at
+    each fork of the types' tree the difference between both branches is multiplied by the part of
+    its square that chance does not explain (James and Stein 1961): 0 where it may be all of it.
+
+    Parameters
+    ----------
+    means : [K, D], in units of the variation within types.
+    cells : how many cells each is the mean of [K].
+    noise : expected square of a cell's distance from its type's mean.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    forks = [(int(a), int(b)) for a, b, *_ in linkage(means, "average")]
+    nodes, sizes = list(np.eye(len(means))), list(cells)
+    for a, b in forks:
+        sizes.append(sizes[a] + sizes[b])
+        nodes.append((sizes[a] * nodes[a] + sizes[b] * nodes[b]) / sizes[-1])
+    found = nodes.copy()
+    for parent, (a, b) in reversed(list(enumerate(forks, start=len(means)))):
+        by_chance = noise * (1 / sizes[a] + 1 / sizes[b])
+        square = np.square((nodes[a] - nodes[b]) @ means).sum()
+        part = 1 - by_chance / square if square > by_chance else 0.0
+        for child in (a, b):
+            found[child] = found[parent] + part * (nodes[child] - nodes[parent])
+    return np.array(found[: len(means)])
 
 
 @dataclass(frozen=True, eq=False)

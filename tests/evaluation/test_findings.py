@@ -217,6 +217,18 @@ def test_called_types_that_differ_as_cells_of_one_type_do(between, level):
     assert len(few) == 1 and "There are only" in few[0].text  # too few to tell more
 
 
+def test_few_genes_tell_neither_names_nor_types():
+    """Most of them are markers of some type: rightly named ones look like shuffled ones."""
+    bad = {"coactivity": -1.0, "abundance": 0.0, "between": -0.5, "likeness": -0.9}
+    (found,) = of_markers(check(genes=199, **bad))
+    assert found.level == AMBER and found.text.startswith("Only 199 genes are measured in both")
+    assert [f.level for f in of_markers(check(genes=200, **bad))] == [RED, RED, RED]
+    bare = of_markers(check(genes=199, auroc=(0.9, 0.4)))  # what was called so is looked at yet
+    assert [f.level for f in bare] == [AMBER, AMBER] and "In the ATAC cells called B" in bare[
+        1
+    ].text
+
+
 def test_both_checks_may_fail():
     assert [f.level for f in of_markers(check(coactivity=3.9, between=0.7))] == [RED, RED]
     assert [f.level for f in of_markers(check(coactivity=3.9, between=0.84))] == [RED, AMBER]
