@@ -395,6 +395,7 @@ def test_a_part_of_a_type_counts_as_its_type(pair):
     assert set(truth.level) == set(data.types)
     assert truth.coarsen(after).tolist() == [LEVEL[name] for name in before]
     assert not shifts.orphans(data, truth)[truth.labels == "T"].any()
+    assert bench_shift.account_of(pair[0].types, data, truth)["types_gone"] == []
 
 
 def test_a_type_keeps_a_fifth_of_its_counts_and_all_others_theirs(pair):

@@ -16,6 +16,7 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 
 DOUBLETS, AMBIENT, MISLABELLED, SHALLOW = 0.3, 0.5, 0.2, 0.2
 PARTS = 4
+PART = ", part "  # between a type and the number of its part
 
 
 def of_odd(data: PairedData, truth: AtacTruth) -> list[Shift]:
@@ -87,7 +88,7 @@ def split_types(data: PairedData, truth: AtacTruth, rng: np.random.Generator, pa
 
     ATAC cells keep their labels, and those of a part's type are right for it.
     """
-    names = [f"{name}, part {part + 1}" for name in data.types for part in range(parts)]
+    names = [f"{name}{PART}{part + 1}" for name in data.types for part in range(parts)]
     level = dict(zip(names, np.repeat(truth.coarsen(data.types), parts).tolist(), strict=True))
     drawn = data.rna_labels * parts + rng.integers(0, parts, len(data.rna_labels))
     types, labels = np.unique(np.array(names)[drawn], return_inverse=True)
@@ -95,6 +96,11 @@ def split_types(data: PairedData, truth: AtacTruth, rng: np.random.Generator, pa
         data, types=tuple(types.tolist()), rna_labels=labels.astype(np.int32)
     )
     return data, AtacTruth(truth.labels, {name: level[name] for name in data.types})
+
+
+def type_of(name: str) -> str:
+    """The type that a part is of; any other name as it is."""
+    return name.partition(PART)[0]
 
 
 def thin_atac_type(
