@@ -81,6 +81,16 @@ def test_bench_shift_prints_a_line_a_row_and_takes_up_what_is_finished(tmp_path)
     assert lines_of("bench_shift.py", *given) == found
 
 
+def test_bench_shift_has_other_rows_in_place_of_the_grid_and_parts_count_as_their_type(tmp_path):
+    given = ["--odd", "--lineages", "--rows=rna_split,atac_only", "--systems=guess", "--seeds=1"]
+    found = lines_of("bench_shift.py", *given, "--noapart", f"--output_dir={tmp_path}")
+    names = list(dict.fromkeys(line["row"] for line in found))
+    assert names[-1] == "rna_split_4" and {name[:10] for name in names[:-1]} == {"atac_only:"}
+    split = found[-2]
+    # Of parts of a type that are drawn at random, a quarter can be named rightly.
+    assert split["accuracy"] > 0.5 and split["types_gone"] == []
+
+
 def test_bench_modalities_prints_a_line_a_system_and_the_means():
     found = lines_of("bench_modalities.py", "--modalities=protein", "--systems=guess", job=[])
     assert [(line["modality"], line.get("system")) for line in found] == [

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scadv_tf.comparison.fingerprint import digest_of
 from scadv_tf.comparison.systems import ComparisonConfig
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
@@ -22,6 +23,7 @@ from scadv_tf.training import read
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
 import bench_shift  # noqa: E402
+import odd_samples  # noqa: E402
 import shift_table  # noqa: E402
 import shifts  # noqa: E402
 
@@ -303,6 +305,127 @@ def test_rows_are_chosen_by_the_beginning_of_their_names(pair):
     with pytest.raises(InputError, match="--rows names") as caught:
         bench_shift.chosen_shifts(grid, ["none", "cells_7"])
     assert caught.value.received == "--rows=cells_7"
+
+
+def cells_like(before, after) -> np.ndarray:
+    """Which cells have the same counts before and after, bool [cells]."""
+    return (before.toarray() == after.toarray()).all(axis=1)
+
+
+def unchanged(before, after, *names: str) -> bool:
+    """Whether all but the named fields are the very same objects."""
+    fields = {field.name for field in dataclasses.fields(before)} - set(names)
+    return all(getattr(before, name) is getattr(after, name) for name in fields)
+
+
+def test_doublets_are_the_sum_of_two_cells_in_genes_and_peaks_alike(pair):
+    data, truth = odd_samples.mix_in_doublets(*pair, rng(), 0.3)
+    assert truth is pair[1] and unchanged(pair[0], data, "atac", "peaks")
+    mixed = np.flatnonzero(~cells_like(pair[0].atac, data.atac))
+    assert len(mixed) == 54  # of 180
+    # The first gene and the first peak tell which cell was added: its row and one.
+    added = (data.atac - pair[0].atac).toarray()[mixed]
+    second = added[:, 0].astype(int) - 1
+    assert (second != mixed).all() and len(set(second)) > 40
+    np.testing.assert_array_equal(added, pair[0].atac.toarray()[second])
+    peaks = (data.peaks - pair[0].peaks).toarray()
+    np.testing.assert_array_equal(peaks[mixed], pair[0].peaks.toarray()[second])
+    assert not np.delete(peaks, mixed, axis=0).any()
+
+
+def test_activity_of_odd_cells_is_the_sum_of_their_peaks(tissue):
+    links = shifts.activity_links(tissue[0])
+    for function in (odd_samples.mix_in_doublets, odd_samples.blur):
+        data, _ = function(*tissue, rng(), 0.5)
+        assert (data.atac != tissue[0].atac).nnz > 0
+        assert (data.peaks @ links != data.atac).nnz == 0
+
+
+def test_half_of_the_counts_fall_on_features_of_the_mean_profile(pair):
+    data, truth = odd_samples.blur(*pair, rng(), 0.5)
+    assert truth is pair[1] and unchanged(pair[0], data, "atac", "peaks")
+    for name in ("atac", "peaks"):
+        before, after = getattr(pair[0], name).toarray(), getattr(data, name).toarray()
+        np.testing.assert_array_equal(after.sum(axis=1), before.sum(axis=1))
+        assert after.dtype == np.float32 and np.array_equal(after, after.round())
+        assert after.sum(axis=0) == pytest.approx(before.sum(axis=0), rel=0.15)
+    # A cell of one gene keeps half of its counts there, and what is drawn of it anew: 3 of 4 genes
+    # have an eighth of all counts each, the fourth has five.
+    counts = np.zeros((8, 4), np.float32)
+    counts[np.arange(8), [0, 1, 2, 3, 3, 3, 3, 3]] = 4000
+    blank = AtacTruth(np.full(8, ""), {})
+    lone = dataclasses.replace(pair[0], atac=sparse.csr_matrix(counts), peaks=None)
+    found = odd_samples.blur(lone, blank, rng(), 0.5)[0].atac.toarray()
+    eighth = 4000 / 16
+    expected = np.tile([eighth, eighth, eighth, 5 * eighth], (8, 1)) + counts / 2
+    np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(1000))
+
+
+def test_what_is_no_count_moves_as_a_whole(pair):
+    values = sparse.csr_matrix(np.random.default_rng(0).random((50, 400)).astype(np.float32))
+    data = dataclasses.replace(pair[0], atac=values, peaks=None)
+    found = odd_samples.blur(data, pair[1], rng(), 0.5)[0].atac
+    np.testing.assert_allclose(found.sum(axis=1), values.sum(axis=1), rtol=1e-5)
+    # Half of them stay where they were, alone or beside one that came.
+    stayed = np.mean(found.toarray() >= values.toarray() - 1e-6)
+    assert 0.5 < stayed < 0.8
+
+
+def test_a_fifth_of_the_rna_labels_are_of_other_types(pair):
+    data, truth = odd_samples.mislabel(*pair, rng(), 0.2)
+    assert truth.labels.tolist() == pair[1].labels.tolist() and truth.level == LEVEL
+    before, after = (np.array(d.types)[d.rna_labels] for d in (pair[0], data))
+    assert np.sum(before != after) == 38  # of 190
+    # Of 80 CD4 cells some 16 are named anew, each other type as likely.
+    assert set(after[(before == "CD4") & (after != "CD4")]) == {"B", "CD8", "Mono", "NK"}
+    assert data.rna_labels.dtype == np.int32 and data.types == pair[0].types
+    for name in ("rna", "atac", "peaks"):
+        assert (getattr(data, name) != getattr(pair[0], name)).nnz == 0
+
+
+def test_a_part_of_a_type_counts_as_its_type(pair):
+    data, truth = odd_samples.split_types(*pair, rng(), 4)
+    assert unchanged(pair[0], data, "types", "rna_labels") and truth.labels is pair[1].labels
+    before, after = (np.array(d.types)[d.rna_labels] for d in (pair[0], data))
+    assert all(part.startswith(f"{name}, part ") for name, part in zip(before, after, strict=True))
+    parts = numbers([name.split(",")[0] for name in np.unique(after)])
+    assert parts.pop("NK") <= 3 and parts == {"B": 4, "CD4": 4, "CD8": 4, "Mono": 4}
+    assert all(10 <= numbers(after)[f"CD4, part {k}"] <= 30 for k in (1, 2, 3, 4))
+    assert list(data.types) == sorted(data.types) and data.rna_labels.dtype == np.int32
+    assert set(truth.level) == set(data.types)
+    assert truth.coarsen(after).tolist() == [LEVEL[name] for name in before]
+    assert not shifts.orphans(data, truth)[truth.labels == "T"].any()
+    assert bench_shift.account_of(pair[0].types, data, truth)["types_gone"] == []
+
+
+def test_a_type_keeps_a_fifth_of_its_counts_and_all_others_theirs(pair):
+    data, truth = odd_samples.thin_atac_type(*pair, rng(), "Mono", 0.2)
+    assert truth is pair[1] and unchanged(pair[0], data, "atac", "peaks")
+    rna, truth = odd_samples.thin_rna_type(*pair, rng(), "T", 0.2)
+    assert truth is pair[1] and unchanged(pair[0], rna, "rna")
+    in_rna = np.array([LEVEL[name] for name in pair[0].rna_obs["cell_type"]])
+    for found, name, of_type in (
+        (data, "atac", truth.labels == "Mono"),
+        (data, "peaks", truth.labels == "Mono"),
+        (rna, "rna", in_rna == "T"),
+    ):
+        before, after = getattr(pair[0], name), getattr(found, name)
+        assert cells_like(before[~of_type], after[~of_type]).all()
+        assert (after[of_type].toarray() <= before[of_type].toarray()).all()
+        assert after[of_type].sum() == pytest.approx(0.2 * before[of_type].sum(), rel=0.1)
+
+
+def test_odd_rows_are_drawn_by_name_and_seed_and_change_the_data(pair):
+    found = odd_samples.of_odd(*pair)
+    kinds, types = ("atac_depth", "rna_depth"), ("T", "Mono", "B")
+    assert [shift.name for shift in found] == [
+        "atac_doublets_30%", "atac_ambient_50%", "rna_labels_20%", "rna_split_4",
+        *(f"{kind}:{name}" for kind in kinds for name in types),
+    ]  # fmt: skip
+    whole = shifts.without_orphans(*pair)
+    for shift in found:
+        same = [digest_of(*shift.apply(*pair, seed)) for seed in (0, 0, 1)]
+        assert same[0] == same[1] and len({*same, digest_of(*whole)}) == 3
 
 
 def row(name: str, system: str, seed: int, macro_f1: float, error: float | None = None) -> dict:

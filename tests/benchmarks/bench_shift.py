@@ -11,8 +11,11 @@ a sample. Macro F1 is the mean over the labels that ATAC has in that row.
 A line a perturbation, system and seed, then one with the means of that perturbation. In
 --output_dir (default: runs/<dataset>_shift) `shift.json` holds every score, `table.md` the means,
 the worst case and the mean over the perturbations; finished rows are kept in `rows/`, so the same
-command goes on where it was. --rows takes a part of the grid, by names or beginnings of names;
---lineages takes samples that lack a whole lineage, or are of one alone, in place of the grid.
+command goes on where it was. --rows takes a part of the grid, by names or beginnings of names. In
+place of the grid --lineages takes samples that lack a whole lineage, or are of one alone, and --odd
+those of `odd_samples.py`, odd in other ways than composition: doublets, ambient counts, wrong RNA
+labels, RNA types in parts, and depth that goes with the type.
+
 Takes all flags of train_main.py. Each system runs in a process of its own, which costs some seconds
 a row, or with --noapart in this one, by which no answer changes; the preparation is made once a
 perturbation and seed, and counted for each system.
@@ -107,12 +110,14 @@ def rows_of(shift, data, truth, seeds: list, chosen: ComparisonConfig, folder: P
 
 
 def account_of(all_types: tuple[str, ...], data, truth) -> dict:
-    """What is left of the cells and the RNA types."""
+    """What is left of the cells and the RNA types, a type in parts being left."""
+    from odd_samples import type_of
+
     return {
         "rna_cells": len(data.rna_cells),
         "atac_cells": len(data.atac_cells),
         "atac_cells_scored": int(np.sum(truth.labels != "")),
-        "types_gone": sorted(set(all_types) - set(data.types)),
+        "types_gone": sorted(set(all_types) - {*data.types, *map(type_of, data.types)}),
     }
 
 
@@ -162,6 +167,7 @@ def content_of(rows: list[dict], dataset: str, config, chosen: ComparisonConfig)
 def main() -> None:
     """Runs the grid and prints its lines; files are written anew after each perturbation."""
     config, chosen = scadv_flags.to_config(), scadv_flags.to_section(ComparisonConfig)
+    from odd_samples import of_odd
     from shift_table import line_of, mean_line_of
     from shifts import grid, of_lineages
 
@@ -174,7 +180,8 @@ def main() -> None:
     data, truth = read(config)
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     rows = []
-    found = (of_lineages if flags.FLAGS.lineages else grid)(data, truth)
+    asked = [of_lineages] * flags.FLAGS.lineages + [of_odd] * flags.FLAGS.odd
+    found = [shift for group in asked or [grid] for shift in group(data, truth)]
     for shift in chosen_shifts(found, flags.FLAGS.rows):
         for content in rows_of(shift, data, truth, seeds, chosen, folder):
             rows.append(content)
@@ -201,6 +208,7 @@ if __name__ == "__main__":
     scadv_flags.define(more=[ComparisonConfig], help_of=HELP)
     flags.DEFINE_list("rows", [], "Names of perturbations, or beginnings of names; default: all.")
     flags.DEFINE_bool("lineages", False, "Whole lineages missing or alone, in place of the grid.")
+    flags.DEFINE_bool("odd", False, "Doublets, ambient counts, wrong labels …, not the grid.")
     flags.DEFINE_bool("apart", True, "Run each system in a process of its own.")
     flags.DEFINE_bool("novel", False, "Keep ATAC cells of types that RNA lacks; they never count.")
     console.run_app(main)

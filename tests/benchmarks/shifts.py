@@ -2,7 +2,7 @@
 
 Pure functions of (PairedData, AtacTruth, rng) that return both anew. Types are named at the level
 of the known ATAC labels. Cells stay in their order. `grid` names them all but those of whole
-lineages, which `of_lineages` does.
+lineages, which `of_lineages` does, and those of `odd_samples.py`.
 
 The account of what was matched (``matching``) stays that of the whole data.
 """
@@ -10,7 +10,6 @@ The account of what was matched (``matching``) stays that of the whole data.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,11 +41,12 @@ class Shift:
 
     Attributes
     ----------
-    function : (data, truth, rng) -> (data, truth).
+    function : (data, truth, rng, *settings) -> (data, truth).
     """
 
     name: str
-    function: Callable[[PairedData, AtacTruth, np.random.Generator], Pair]
+    function: Callable[..., Pair]
+    settings: tuple = ()
 
     def apply(self, data: PairedData, truth: AtacTruth, seed: int) -> Pair:
         """The perturbed data; what is drawn depends on the name and the seed alone.
@@ -56,7 +56,8 @@ class Shift:
         InputError : fewer than two RNA types are left, or no ATAC cell with a label that counts.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
-        return _checked(self.name, *without_orphans(*self.function(data, truth, rng)))
+        changed = self.function(data, truth, rng, *self.settings)
+        return _checked(self.name, *without_orphans(*changed))
 
 
 def grid(data: PairedData, truth: AtacTruth) -> list[Shift]:
@@ -69,7 +70,7 @@ def grid(data: PairedData, truth: AtacTruth) -> list[Shift]:
     found = [Shift("none", lambda data, truth, rng: (data, truth))]
 
     def add(name: str, function: Callable, *settings) -> None:
-        found.append(Shift(name, functools.partial(_with, function, settings)))
+        found.append(Shift(name, function, settings))
 
     for name in names[:LARGEST]:
         add(f"atac_{CUT:.0%}:{name}", cut_atac, (name,), CUT)
@@ -95,7 +96,7 @@ def of_lineages(data: PairedData, truth: AtacTruth) -> list[Shift]:
     found = []
 
     def add(name: str, function: Callable, *settings) -> None:
-        found.append(Shift(name, functools.partial(_with, function, settings)))
+        found.append(Shift(name, function, settings))
 
     known = largest_types(data, truth)
     alone = {(name,): name for name in known[:LARGEST]} if len(known) > 1 else {}
@@ -136,10 +137,6 @@ def lineages(data: PairedData, truth: AtacTruth) -> list[tuple[str, ...]]:
 def _by_size(labels: np.ndarray, cells: np.ndarray) -> tuple[str, ...]:
     names = dict.fromkeys(labels.tolist())
     return tuple(sorted(names, key=lambda name: -cells[labels == name].sum()))
-
-
-def _with(function: Callable, settings: tuple, data: PairedData, truth: AtacTruth, rng) -> Pair:
-    return function(data, truth, rng, *settings)
 
 
 def largest_types(data: PairedData, truth: AtacTruth) -> list[str]:
@@ -246,26 +243,43 @@ def sample_cells(data: PairedData, truth: AtacTruth, rng: np.random.Generator, c
 
 
 def thin(data: PairedData, truth: AtacTruth, rng: np.random.Generator, share: float) -> Pair:
-    """A shallower sequencing: each count of both modalities is kept with this probability.
+    """A shallower sequencing: each count of both modalities is kept with this probability."""
+    rna = thinned(data.rna, share, rng)
+    data = with_atac(data, lambda counts: thinned(counts, share, rng))
+    return dataclasses.replace(data, rna=rna), truth
 
-    Gene activity that is the sum of the peaks is summed anew from the thinned peaks; any other is
-    thinned by itself.
+
+def with_atac(
+    data: PairedData, function: Callable[[sparse.csr_matrix], sparse.csr_matrix]
+) -> PairedData:
+    """Other counts of the same ATAC cells: what a function makes of those there are.
+
+    Gene activity that is the sum of the peaks is summed anew from the changed peaks; any other is
+    changed by itself.
     """
     links = activity_links(data)
-    rna = thinned(data.rna, share, rng)
-    peaks = None if data.peaks is None else thinned(data.peaks, share, rng)
+    peaks = None if data.peaks is None else function(data.peaks)
     if links is None:
-        atac = thinned(data.atac, share, rng)
+        atac = function(data.atac)
     else:
         atac = sparse.csr_matrix(peaks @ links, dtype=np.float32)
         atac.sort_indices()
-    return dataclasses.replace(data, rna=rna, atac=atac, peaks=peaks), truth
+    return dataclasses.replace(data, atac=atac, peaks=peaks)
 
 
-def thinned(counts: sparse.csr_matrix, share: float, rng: np.random.Generator) -> sparse.csr_matrix:
-    """Each count kept with this probability; where they are no integers, each value as a whole."""
+def thinned(
+    counts: sparse.csr_matrix, share: float | np.ndarray, rng: np.random.Generator
+) -> sparse.csr_matrix:
+    """Each count kept with this probability; where they are no integers, each value as a whole.
+
+    Parameters
+    ----------
+    share : of all cells, or of each [cells].
+    """
     values = counts.data
-    if np.array_equal(values, np.rint(values)):
+    if np.ndim(share):
+        share = np.repeat(share, np.diff(counts.indptr))
+    if is_counts(counts):
         kept = rng.binomial(values.astype(np.int64), share)
     else:
         kept = np.where(rng.random(len(values)) < share, values, 0)
@@ -273,6 +287,11 @@ def thinned(counts: sparse.csr_matrix, share: float, rng: np.random.Generator) -
     found = sparse.csr_matrix(parts, shape=counts.shape)
     found.eliminate_zeros()
     return found
+
+
+def is_counts(counts: sparse.csr_matrix) -> bool:
+    """Whether all values are integers."""
+    return np.array_equal(counts.data, np.rint(counts.data))
 
 
 def activity_links(data: PairedData) -> sparse.csr_matrix | None:
