@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.config import RunConfig
-from scadv_tf.data.answers import DIGITS, HEADLINE
+from scadv_tf.data.answers import DIGITS
 from scadv_tf.data.datasets import CUSTOM
 from scadv_tf.data.emptiness import spread
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated

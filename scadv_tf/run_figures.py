@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.evaluation import figures
 from scadv_tf.evaluation.collapse import RATE_FACTOR
 from scadv_tf.evaluation.marker_figures import marker_dots

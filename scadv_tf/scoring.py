@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scadv_tf.config import RunConfig
-from scadv_tf.data.answers import HEADLINE, CellAnswers
+from scadv_tf.data.answers import CellAnswers
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.rows import Rows
 from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer

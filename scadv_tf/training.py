@@ -16,7 +16,6 @@ from scadv_tf.client.exported import next_version
 from scadv_tf.cluster import cluster_place
 from scadv_tf.config import DataConfig, RunConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.batch_differences import batch_warnings
 from scadv_tf.data.datasets import (
     CUSTOM,
@@ -26,6 +25,7 @@ from scadv_tf.data.datasets import (
     available,
     load_dataset,
 )
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.several_files import paths_of

@@ -49,7 +49,7 @@ def of_any_seed(*shape_and_config):
 
 def test_bench_settings_prints_a_line_a_run_and_a_summary_a_variation(monkeypatch):
     monkeypatch.setattr("scadv_tf.fitting.new_model", of_any_seed)
-    only_labels = "contrastive=0 interpolation=0 centroid=0"
+    only_labels = "centroid=0 align_latent=false"
     job = [*TINY, "--variable_genes=500"]  # the same number at each seed
     given = "--seeds=2", "--vary=", f"--vary={only_labels}"
     found = lines_of("bench_settings.py", *given, job=job)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.baselines.transfer import Transfer, joint_components, latent_routes
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.labelled_cells import check_lengths

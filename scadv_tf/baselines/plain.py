@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from scadv_tf.baselines.transfer import Transfer, joint_components
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.rows import Rows
 from scadv_tf.data.training_cells import TrainingCells

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.baselines.transfer import Transfer, latent_routes
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.measures import SAME
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.errors import InputError

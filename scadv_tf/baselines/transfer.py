@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.label_transfer import knn_transfer, svm_transfer
 

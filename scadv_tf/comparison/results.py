@@ -11,7 +11,7 @@ from scadv_tf.comparison.figures import ladder, per_type_f1, score_bars
 from scadv_tf.comparison.report import ComparisonContent, write_comparison_report
 from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.summary import MACRO_F1, WEIGHTED_F1, finished, values_of
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.evaluation.figures import learning_curves
 from scadv_tf.evaluation.style import call_query, save, series_colors

@@ -15,7 +15,7 @@ from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import PreprocessingConfig, RunConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.rows import Rows
 from scadv_tf.data.training_cells import TrainingCells

@@ -15,8 +15,8 @@ from scadv_tf.comparison.systems import SYSTEMS, ComparisonConfig, settings_of
 from scadv_tf.comparison.table import comparison_table
 from scadv_tf.comparison.time_to_quality import time_lines, time_to_exceed
 from scadv_tf.config import RunConfig
-from scadv_tf.data.answers import HEADLINE
 from scadv_tf.data.cell_blocks import TAUGHT_CELLS
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.errors import InputError

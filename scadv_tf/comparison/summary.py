@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 from scadv_tf.evaluation.html_parts import Estimate
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.emptiness import spread_fields
-from scadv_tf.data.labels import UNKNOWN
+from scadv_tf.data.labels import HEADLINE, UNKNOWN
 from scadv_tf.data.rows import Rows
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Column: TypeAlias = np.ndarray | pd.Categorical
 
-HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 PREFIX = "scadv_"  # of columns in a table of cells that has others too
 LATENT = "X_scadv"  # the latent vectors' place in obsm
 UMAP = "X_scadv_umap"  # that of the UMAP in an AnnData of the user's, who may have an X_umap

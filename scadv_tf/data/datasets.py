@@ -177,8 +177,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     _batches_of(rna.obs, source, "rna")
     atac, better = _modality(source, "atac", source.atac_layer, given)
-    if not given and same_file(source.rna, source.atac):
-        _check_apart(source, rna, atac)
+    alike = not given and same_file(source.rna, source.atac) and _same_counts(rna, atac)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
         if _take_columns(atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key):
@@ -187,23 +186,20 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
     _batches_of(atac.obs, source, "atac")
     labels_of(atac.obs, source.atac_label_key, "atac")
-    return assemble(rna, atac, source, beside=given.get("atac_peaks"), better=better)
-
-
-def _check_apart(
-    source: DatasetSource, rna: AnnData | StoredModality, atac: AnnData | StoredModality
-) -> None:
-    """Refuses a file of one modality for both: its other has other features, or other counts."""
-    same = rna.var.index.equals(atac.var.index) and rna.n_obs == atac.n_obs
-    names = ", ".join(map(str, rna.var.index[:3]))
-    if same and not (rna.X[:CELLS_COMPARED] != atac.X[:CELLS_COMPARED]).nnz:
-        raise InputError(
-            what="RNA and ATAC are the same counts of one and the same file",
-            expected="two files, or one that holds both modalities, or two layers of one",
-            received=f"--rna={source.rna} --atac={source.atac}: {names}",
-            advice="give the file of the other modality; where one holds both, "
-            "var['feature_types'] (Gene Expression, Peaks) tells its features apart",
+    data, truth = assemble(rna, atac, source, beside=given.get("atac_peaks"), better=better)
+    if alike:
+        data.matching.warnings.append(
+            "--rna and --atac are the same counts of one file, so its labels are given back: give "
+            "the file of the other modality, or a layer of it. Where a file holds both, "
+            "var['feature_types'] (Gene Expression, Peaks) tells its features apart."
         )
+    return data, truth
+
+
+def _same_counts(rna: AnnData | StoredModality, atac: AnnData | StoredModality) -> bool:
+    """Whether one modality was read as both: the other has other features, or other counts."""
+    same = rna.var.index.equals(atac.var.index) and rna.n_obs == atac.n_obs
+    return same and not (rna.X[:CELLS_COMPARED] != atac.X[:CELLS_COMPARED]).nnz
 
 
 def _take_columns(

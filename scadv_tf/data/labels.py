@@ -17,6 +17,7 @@ UNLABELLED = ""
 # What a result calls a cell that resembles no type. As the label of a cell, in upper or lower case,
 # it says the same: it names no type.
 UNKNOWN = "unknown"
+HEADLINE = "label_transfer"  # the route whose labels are the answer's own
 # How a missing label looks after another tool has turned the column into text, in any case.
 _MISSING = ("", "na", "n/a", "nan", "<na>", "none", "null", "nat", "n.a.", "#n/a", "#na")
 _QUOTED = re.compile(r"""b?(["'])(.*)\1""")  # b'T cell', "T cell"

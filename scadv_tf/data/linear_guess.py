@@ -19,14 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import Rows, blocks
 from scadv_tf.data.temperature import most_probable_temperature
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # Of the covariance: the more, the more the mean of a type alone decides. From .2 to .5 the scores
 # on all data sets are alike.
@@ -59,6 +62,8 @@ def type_means(
     ----------
     labels : type codes [N].
     """
+    from scipy import sparse
+
     members = np.eye(types)[labels]
     if sparse.issparse(features):  # then what is stored alone is added up
         sums = (sparse.csr_matrix(members.T) @ features).toarray()

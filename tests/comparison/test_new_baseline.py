@@ -14,7 +14,7 @@ from scadv_tf.comparison.contestant import given_to, run_system
 from scadv_tf.comparison.systems import ComparisonConfig, settings_of
 from scadv_tf.config import RunConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.answers import HEADLINE
+from scadv_tf.data.labels import HEADLINE
 
 
 def nearest_center(cells, rna_types, seed):
