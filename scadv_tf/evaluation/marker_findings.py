@@ -40,9 +40,9 @@ UNRELATED_DIFFERENCES, WEAK_DIFFERENCES = 0.8, 0.85
 # Where markers go together as clearly as this, differences alone are no reason for red: up to 13
 # deviations where no type is shared.
 STRONG_MARKERS = 15.0
-# From here on they speak for markers that are too weak to tell: 0.97 and more of real pairs with
+# From here on they speak for markers that are too weak to tell: 0.945 and more of real pairs with
 # markers at chance, 0.88 and less where no type is shared.
-SURE_DIFFERENCES = 0.95
+SURE_DIFFERENCES = 0.94
 # The mean of all ATAC cells is by so much liker to a single type than to the types that they were
 # called: up to 0.07 on real pairs, their perturbations and such that lack a lineage, 0.14 and more
 # of most samples of sorted cells whose labels are nearly all wrong. Of few genes it may be by

@@ -192,8 +192,8 @@ def test_markers_that_go_together_are_fine():
         ({"coactivity": 3.9, "abundance": 0.07}, 100, RED, "Either the gene names do not fit"),
         ({"coactivity": 3.9}, 499, AMBER, "too few to tell"),
         ({"coactivity": 3.9, "cells": (91, 9)}, 1000, AMBER, "nearly all cells were called T"),
-        ({"coactivity": 3.9, "between": 0.95}, 1000, AMBER, "as RNA types do (by 95%)"),
-        ({"coactivity": 3.9, "between": 0.94}, 1000, RED, "none of the RNA types, or all of one"),
+        ({"coactivity": 3.9, "between": 0.94}, 1000, AMBER, "as RNA types do (by 94%)"),
+        ({"coactivity": 3.9, "between": 0.93}, 1000, RED, "none of the RNA types, or all of one"),
     ],
 )
 def test_markers_that_do_not_go_together(changes, cells, level, part):
