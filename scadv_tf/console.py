@@ -16,7 +16,7 @@ from scadv_tf import folders, signals
 from scadv_tf.errors import BAD_INPUT, InputError
 from scadv_tf.flags import parsed
 from scadv_tf.outages import outage
-from scadv_tf.progress import hush_libraries
+from scadv_tf.progress import end_at_once, hush_libraries
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def run_app(main: Callable[[], None]) -> None:
     _open_streams()
     signals.heed(folders.give_up)
     hush_libraries()
+    end_at_once()
     # umap-learn would import TensorFlow for this form of it, which no program here uses.
     sys.modules.setdefault("umap.parametric_umap", None)  # type: ignore[arg-type]
     flags.FLAGS.set_default("verbosity", 0)

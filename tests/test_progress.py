@@ -146,21 +146,49 @@ def test_the_time_left_of_a_resumed_training_is_told_by_its_own_epochs(monkeypat
 
 
 @pytest.mark.slow
-def test_keras_works_by_tensorflow_whatever_the_environment_says(tmp_path):
+def test_keras_works_by_tensorflow_whatever_file_and_environment_say(tmp_path):
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"backend": "torch"}')
-    program = """
-import os, sys
+    said = fresh_process(
+        """
+import os
 from scadv_tf.progress import quiet_start
 with quiet_start():
     import keras
-print(keras.config.backend(), os.environ.get("KERAS_BACKEND"))
+print(keras.config.backend(), os.environ["KERAS_BACKEND"])
+""",
+        HOME=str(tmp_path),
+        KERAS_BACKEND="torch",
+    )
+    assert said.stdout.split() == ["tensorflow", "torch"], said.stderr
+
+
+def test_where_no_backend_was_asked_for_none_is_afterwards(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    with quiet_start():
+        assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert "KERAS_BACKEND" not in os.environ
+
+
+def test_a_program_looks_for_no_garbage_at_its_end():
+    program = """
+import gc
+class Left:
+    def __del__(self):
+        print("found")
+left = Left()
+left.itself = left
 """
+    assert fresh_process(program).stdout == "found\n"
+    ends = "from scadv_tf.progress import end_at_once\nend_at_once()\n"
+    assert fresh_process(ends + program + "del left").stdout == ""
+
+
+def fresh_process(program: str, **environment: str) -> subprocess.CompletedProcess:
     root = str(Path(scadv_tf.__file__).parents[1])
-    for more, after in (({}, "None"), ({"KERAS_BACKEND": "torch"}, "torch")):
-        inherited = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-        environment = inherited | {"HOME": str(tmp_path), "PYTHONPATH": root} | more
-        said = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-        )
-        assert said.stdout.split() == ["tensorflow", after], said.stderr
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": root} | environment,
+        capture_output=True,
+        text=True,
+    )

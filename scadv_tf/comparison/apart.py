@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from scadv_tf import signals
 from scadv_tf.errors import InputError
-from scadv_tf.progress import peak_memory_mb, peak_memory_of_children_mb, quiet_start
+from scadv_tf.progress import (
+    end_at_once,
+    peak_memory_mb,
+    peak_memory_of_children_mb,
+    quiet_start,
+)
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -112,6 +117,7 @@ def _serve(connection: Connection) -> None:
     """In the new process: import, receive, call, answer."""
     # So that what the function cleans up at its end, it also cleans up when it is told to end.
     signals.heed()
+    end_at_once()
     try:
         _quiet_libraries()
         with quiet_start():
