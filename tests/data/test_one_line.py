@@ -31,6 +31,16 @@ def test_a_letter_and_its_mark_are_one_sign(adata):
         assert data.types == ("B", "T") and len(data.atac_cells) == 1
 
 
+@pytest.mark.parametrize("unseen", ["\u00ad", "\u200b", "\u2060", "\ufeff"])
+def test_names_that_look_alike_are_alike(adata, unseen):
+    genes = ["A", "B"]
+    rna = adata([[1, 2]] * 4, genes, cell_type=[f"{unseen}T cell", "T cell", f"T{unseen} cell", "B"])
+    atac = adata([[1, 2]] * 2, [f"A{unseen}", "B"], cell_type=["T cell", "B"])
+    data, truth = pair(rna, atac, "cell_type", min_shared_genes=1)
+    assert data.types == ("B", "T cell") and data.genes.tolist() == genes
+    assert one_line("Z\u200c\u200d") == "Z\u200c\u200d"  # these join letters, or part them
+
+
 @pytest.mark.parametrize("between", BREAKS)
 def test_types_and_genes_of_a_training_are_of_one_line(adata, between):
     genes = [f"A{between}1", "B", "C"]
