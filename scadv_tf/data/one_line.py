@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-# Soft hyphen, zero-width space, word joiner, byte order mark: web pages and spreadsheets leave them.
+# Soft hyphen, zero-width space, word joiner, byte order mark: spreadsheets and pages leave them.
 _INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x2060, 0xFEFF))
 
 

@@ -34,7 +34,8 @@ def test_a_letter_and_its_mark_are_one_sign(adata):
 @pytest.mark.parametrize("unseen", ["\u00ad", "\u200b", "\u2060", "\ufeff"])
 def test_names_that_look_alike_are_alike(adata, unseen):
     genes = ["A", "B"]
-    rna = adata([[1, 2]] * 4, genes, cell_type=[f"{unseen}T cell", "T cell", f"T{unseen} cell", "B"])
+    labels = [f"{unseen}T cell", "T cell", f"T{unseen} cell", "B"]
+    rna = adata([[1, 2]] * 4, genes, cell_type=labels)
     atac = adata([[1, 2]] * 2, [f"A{unseen}", "B"], cell_type=["T cell", "B"])
     data, truth = pair(rna, atac, "cell_type", min_shared_genes=1)
     assert data.types == ("B", "T cell") and data.genes.tolist() == genes
