@@ -197,7 +197,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         asked = config.modality, config.batch_key, "--batch_key"
-        summary, batches = begin(source, model, *asked)
+        summary, batches = summary_and_batches(source, model, *asked)
         logger.info("Starting TensorFlow …")
         with quiet_start():
             model.load()
@@ -213,7 +213,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     return summary
 
 
-def begin(
+def summary_and_batches(
     source: CellFile, model: ExportedModel, modality: str, batch_key: str, flag: str
 ) -> tuple[Summary, np.ndarray | None]:
     """A summary of no cells yet, and the batch of each cell as from `batches_asked`.
@@ -247,7 +247,7 @@ def answer_all(
 
     Parameters
     ----------
-    summary, batches : as from `begin`.
+    summary, batches : as from `summary_and_batches`.
     take : gets the names of some cells and the answers for them.
     """
     from scadv_tf.client.new_cells import answers_of

@@ -44,7 +44,7 @@ class Snapshot:
     @classmethod
     def of(cls, model: ScAdv, beside: Tables) -> Snapshot:
         """A copy of the model as it is now, its optimizers and other tables."""
-        found = _variables(model) | beside
+        found = {name: variable.numpy() for name, variable in _variables(model).items()} | beside
         return cls({name: np.array(values) for name, values in found.items()})
 
     def restore(self, model: ScAdv) -> Tables:

@@ -24,7 +24,7 @@ from scadv_tf.checkpoints import (
     history_table,
 )
 from scadv_tf.config import RunConfig, TrainingConfig
-from scadv_tf.data.datasets import BESIDE
+from scadv_tf.data.datasets import INPUTS
 from scadv_tf.data.pipeline import Pass, Turns, training_batches
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
@@ -394,7 +394,7 @@ def _identity(cells: TrainingCells, rna_labels: np.ndarray, types: int, config: 
     left_out = "strategy", "divergence_retries"
     settings["training"] = {k: v for k, v in settings["training"].items() if k not in left_out}
     # Files may lie elsewhere on another machine, and what is done afterwards may be another.
-    places = "rna", "atac", "data_dir", *BESIDE
+    places = "data_dir", *INPUTS
     settings["data"] = {k: v for k, v in settings["data"].items() if k not in places}
     settings["evaluation"] = {"linear_share": config.evaluation.linear_share}
     sizes = [types, *(cells.cells(name) for name in MODALITIES)]
@@ -410,7 +410,7 @@ def _without_replicas(model: ScAdv) -> ScAdv:
     """The same model, of variables of its own: to be asked and exported."""
     plain = ScAdv.from_config(model.get_config())
     for variable, trained in zip(plain.weights, model.weights, strict=True):
-        variable.assign(np.asarray(trained))
+        variable.assign(trained.numpy())
     return plain
 
 

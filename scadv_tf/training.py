@@ -19,6 +19,7 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.batch_differences import batch_warnings
 from scadv_tf.data.datasets import (
     CUSTOM,
+    INPUTS,
     DatasetSource,
     Given,
     LabelledPair,
@@ -420,8 +421,9 @@ def _check_inputs_stay(data: DataConfig, folder: Path) -> None:
     InputError : an input has the path of a result.
     """
     results = [folder / name for name in FILES]
-    for setting, given in vars(data).items():
-        for path in paths_of(given) if given and isinstance(given, str) else ():
+    for setting in INPUTS:
+        given = getattr(data, setting)
+        for path in paths_of(given) if given else ():
             if any(same_file(path, result) for result in results):
                 raise InputError(
                     what="The results would take the place of an input.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf import signals
-from scadv_tf.annotate import AnnotateConfig, answer_all, begin
+from scadv_tf.annotate import AnnotateConfig, answer_all, summary_and_batches
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings
 from scadv_tf.client.batches import check_modality
@@ -122,7 +122,7 @@ class AnnotationModel:
             signals.interruptible(),
         ):
             named = modality, asked.batch_key, "batch_key"
-            summary, batches = begin(source, model, *named)
+            summary, batches = summary_and_batches(source, model, *named)
             with quiet_start():
                 model.load()
             parts: list[CellAnswers] = []

@@ -66,6 +66,7 @@ LabelledPair = tuple[PairedData, AtacTruth | None]
 Given = Mapping[str, "AnnData | MuData"]
 # Settings that name files beside those of the cells.
 BESIDE = ("atac_peaks", "rna_labels", "atac_labels", "genes", "peaks", "barcodes")
+INPUTS = ("rna", "atac", *BESIDE)  # the settings that are paths of files
 CELLS_COMPARED = 1000  # whose counts say whether two modalities are the same
 
 
@@ -160,7 +161,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     InputError : a file, a column or the gene coordinates are missing, or the data are unfit.
     """
     given = given or {}
-    for name in ("rna", "atac", *BESIDE):
+    for name in INPUTS:
         if name not in given:
             path = getattr(source, name)
             for each in paths_of(path) if name == "atac" else [path]:

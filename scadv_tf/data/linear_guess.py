@@ -139,21 +139,57 @@ class Discriminant:
         return Discriminant(self.coefficients / temperature, self.offsets / temperature)
 
 
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """How cells of known types lie.
+
+    Attributes
+    ----------
+    types : codes of those that have cells [K'].
+    cells : how many each has [K'].
+    means : [K', D].
+    apart : how far each cell is from its type's mean [R, D].
+    """
+
+    types: np.ndarray
+    cells: np.ndarray
+    means: np.ndarray
+    apart: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, labels: np.ndarray) -> _Spread:
+        """Of cells [R, D] of types [R]."""
+        values = np.asarray(values, np.float64)
+        types, codes, cells = np.unique(labels, return_inverse=True, return_counts=True)
+        means = type_means(values, codes, len(types))
+        return cls(types, cells, means, values - means[codes])
+
+    def root(self) -> np.ndarray | None:
+        """The lower triangle whose square is the shrunk covariance within types [D, D].
+
+        None where nothing tells types apart: of a single one, or of cells that are all alike.
+        """
+        if len(self.types) < 2 or not self.apart.any():
+            return None
+        covariance = self.apart.T @ self.apart / len(self.apart)
+        sphere = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        return np.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
+
+
 def _analysis(
     values: np.ndarray, labels: np.ndarray, types: int, mixture: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [D, K] and offsets [K] of one; `mixture` as from `_mixture_of` all cells."""
     from scipy.linalg import solve_triangular
 
+    spread = _Spread.of(values, labels)
     coefficients, offsets = np.zeros((values.shape[1], types)), np.full(types, -np.inf)
-    present, codes, cells = np.unique(labels, return_inverse=True, return_counts=True)
-    offsets[present] = np.log(cells / len(labels))
-    means, apart = _apart(values, codes)
-    if len(present) > 1 and apart.any():
-        root = _root(apart)
-        means = solve_triangular(root, (mixture @ means).T, lower=True)
-        coefficients[:, present] = solve_triangular(root, means, lower=True, trans="T")
-        offsets[present] -= np.square(means).sum(axis=0) / 2
+    offsets[spread.types] = np.log(spread.cells / len(labels))
+    root = spread.root()
+    if root is not None:
+        means = solve_triangular(root, (mixture @ spread.means).T, lower=True)
+        coefficients[:, spread.types] = solve_triangular(root, means, lower=True, trans="T")
+        offsets[spread.types] -= np.square(means).sum(axis=0) / 2
     return coefficients, offsets
 
 
@@ -161,27 +197,15 @@ def _mixture_of(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """`steady_mixture` of the means of the types that have cells."""
     from scipy.linalg import solve_triangular
 
-    present, codes, cells = np.unique(labels, return_inverse=True, return_counts=True)
-    means, apart = _apart(values, codes)
-    if len(present) < 2 or not apart.any():
-        return np.eye(len(present))
-    root = _root(apart)
-    whitened, within = (solve_triangular(root, each.T, lower=True).T for each in (means, apart))
-    return steady_mixture(whitened, cells, np.square(within).sum() / (len(labels) - len(present)))
-
-
-def _apart(values: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the types [K, D], and how far cells are from them [N, D]."""
-    values = np.asarray(values, np.float64)
-    means = type_means(values, codes, codes.max() + 1)
-    return means, values - means[codes]
-
-
-def _root(apart: np.ndarray) -> np.ndarray:
-    """The lower triangle whose square is the shrunk covariance within types [D, D]."""
-    covariance = apart.T @ apart / len(apart)
-    sphere = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return np.linalg.cholesky((1 - SHRINKAGE) * covariance + SHRINKAGE * sphere)
+    spread = _Spread.of(values, labels)
+    root = spread.root()
+    if root is None:
+        return np.eye(len(spread.types))
+    means, apart = (
+        solve_triangular(root, each.T, lower=True).T for each in (spread.means, spread.apart)
+    )
+    noise = np.square(apart).sum() / (len(labels) - len(means))
+    return steady_mixture(means, spread.cells, noise)
 
 
 def steady_mixture(means: np.ndarray, cells: np.ndarray, noise: float) -> np.ndarray:

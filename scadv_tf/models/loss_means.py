@@ -52,7 +52,7 @@ class LossMeans(keras.metrics.Metric):
         Reading it waits for the steps that the device has to do. Where each number is finite and
         only their sum is not, all are named.
         """
-        step, *numbers = keras.ops.convert_to_numpy(self.first_bad).tolist()
+        step, *numbers = self.first_bad.numpy().tolist()
         if not step:
             return None
         named = dict(zip((*self.names, GRADIENT), numbers, strict=True))
