@@ -109,7 +109,7 @@ def reading(monkeypatch):
         raise Reached
 
     monkeypatch.setattr(training, "start_tensorflow", reached)
-    monkeypatch.setattr(models, "begin", reached)
+    monkeypatch.setattr(models, "summary_and_batches", reached)
 
 
 def of_many_genes(first: int, name: str) -> anndata.AnnData:
