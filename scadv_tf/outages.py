@@ -1,4 +1,4 @@
-"""What the machine refuses, told as bad input is: no space, no memory, a number too large."""
+"""What the machine or its settings refuse, told as bad input is: no space, no memory, a warning."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ def outage(error: Exception) -> InputError | None:
             "A number is too large.",
             "numbers of at most 64 bits in the flags and in the input",
             "Look for a huge number in the flags and in the input.",
+        )
+    if isinstance(error, Warning):
+        return _told(
+            error,
+            "A warning was taken for an error.",
+            "warnings that end nothing: libraries warn of what only they can mend",
+            "Unset PYTHONWARNINGS, or leave out -W error.",
         )
     if isinstance(error, OSError):
         return _told(

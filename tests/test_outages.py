@@ -30,9 +30,10 @@ class ResourceExhaustedError(Exception):
         (OverflowError("int too large to convert"), "number is too large"),
         (PermissionError(errno.EACCES, "Permission denied", "run"), "cannot be read or written"),
         (OSError(errno.ENAMETOOLONG, "File name too long"), "cannot be read or written"),
+        (DeprecationWarning("np.bool is deprecated"), "taken for an error"),
     ],
 )
-def test_the_machine_is_to_blame(error, what):
+def test_the_machine_or_its_settings_are_to_blame(error, what):
     told = outage(error)
     assert what in told.what and type(error).__name__ in told.received
     assert is_full_disk(error) == ("disk is full" in told.what)
