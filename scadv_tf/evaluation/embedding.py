@@ -86,14 +86,15 @@ def _settings(cells: int, seed: int, neighbors: int) -> dict:
 
 def _fit(latent: np.ndarray, seed: int, neighbors: int) -> np.ndarray:
     """Lay out all cells. Exact neighbours spare the 30 s that umap-learn's search compiles for."""
-    from umap import UMAP
-
-    _keep_compiled()
     settings = _settings(len(latent), seed, neighbors)
     knn = _cosine_neighbors(latent, settings["n_neighbors"])
     with warnings.catch_warnings():
-        # umap-learn tells of its single thread, of precomputed neighbours and of tiny sets.
+        # umap-learn tells of a form of it that is not used here, of its single thread, of
+        # precomputed neighbours and of tiny sets.
         warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        _keep_compiled()
         model = UMAP(**settings, precomputed_knn=knn, force_approximation_algorithm=True)
         return model.fit_transform(latent).astype(np.float32)
 
