@@ -99,7 +99,7 @@ def test_a_matrix_that_is_asked_for_by_a_broken_link_is_told(tmp_path):
     AnnData(np.ones((2, 1))).write_h5ad(path)
     with h5py.File(path, "a") as file:
         put("X", h5py.ExternalLink("gone.h5", "/x"))(file)
-    with pytest.raises(InputError, match="could not be read(?s:.*)can't open file"):
+    with pytest.raises(InputError, match=r"could not be read(?s:.*)open (external )?file"):
         read_modality(path, "rna")
 
 
