@@ -42,6 +42,7 @@ class Stopped(KeyboardInterrupt):
 
 _asked: list[Stopped] = []
 _answered = threading.Event()
+_undisturbed = threading.Event()
 
 
 def asked() -> Stopped | None:
@@ -51,13 +52,24 @@ def asked() -> Stopped | None:
 
 def due() -> None:
     """Raises `Stopped` if a signal has asked for it: called between steps of what takes long."""
-    if _asked and not _answered.is_set() and not _cleans_up():
+    if _asked and not (_answered.is_set() or _undisturbed.is_set() or _cleans_up()):
         raise _asked[0]
 
 
 def answer() -> None:
     """The program ends by itself from here on: nothing is raised any more."""
     _answered.set()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Nothing is raised within it, but at its end: for moments in which others wait for us."""
+    _undisturbed.set()
+    try:
+        yield
+    finally:
+        _undisturbed.clear()
+    due()
 
 
 @contextlib.contextmanager

@@ -108,7 +108,8 @@ def _start_unheeding(process: SpawnProcess) -> None:
     resource_tracker.ensure_running()  # its start would let the signal through again
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
+        with signals.undisturbed():  # or it would wait in vain for what it starts from
+            process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
