@@ -32,7 +32,7 @@ from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.several_files import paths_of
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_markers
+from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_cells
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
 from scadv_tf.files import at_home, same_file, unwritable
@@ -285,10 +285,12 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
             "confidence": answers.confidence,
             "unknown": answers.unknown,
         }
+    markers, depths = sampled_cells(data, called, seed)
     seen = Evidence(
         metrics,
         data.matching.to_dict(),
-        markers=sampled_markers(data, called, seed),
+        markers=markers,
+        depths=depths,
         empty=empty_cells(trained.everything, data),
         **labels,
     )

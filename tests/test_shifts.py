@@ -415,9 +415,21 @@ def test_a_type_keeps_a_fifth_of_its_counts_and_all_others_theirs(pair):
         assert after[of_type].sum() == pytest.approx(0.2 * before[of_type].sum(), rel=0.1)
 
 
+def test_rna_cells_of_other_types_come_to_the_depth_of_the_thinned(pair):
+    data, truth = odd_samples.thin_rna_evenly(*pair, rng(), "T", 0.2)
+    assert truth is pair[1] and cells_like(data.atac, pair[0].atac).all()
+    of_type = truth.coarsen(data.types)[data.rna_labels] == "T"
+    depth, before = (np.asarray(each.rna.sum(axis=1)).ravel() for each in (data, pair[0]))
+    assert (depth <= before).all()
+    typical = np.median(0.2 * before[of_type])
+    assert np.median(before[~of_type]) > 3 * typical  # before, types differed
+    for cells in (of_type, ~of_type):
+        assert np.median(depth[cells]) == pytest.approx(typical, rel=0.2)
+
+
 def test_odd_rows_are_drawn_by_name_and_seed_and_change_the_data(pair):
     found = odd_samples.of_odd(*pair)
-    kinds, types = ("atac_depth", "rna_depth"), ("T", "Mono", "B")
+    kinds, types = ("atac_depth", "rna_depth", "rna_evened"), ("T", "Mono", "B")
     assert [shift.name for shift in found] == [
         "atac_doublets_30%", "atac_ambient_50%", "rna_labels_20%", "rna_split_4",
         *(f"{kind}:{name}" for kind in kinds for name in types),

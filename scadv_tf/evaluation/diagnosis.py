@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.genome_fit import BetterGenome
+from scadv_tf.evaluation.depth import DepthByType
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding, by_level
 from scadv_tf.evaluation.findings import (
     LOW_CONFIDENCE,
@@ -183,8 +184,10 @@ def usable_cells(predicted: Labels, confidence: np.ndarray, unknown: np.ndarray)
     return counts.sort_values("cells", ascending=False, kind="stable").rename_axis(None)
 
 
-def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> MarkerCheck:
-    """`check_markers` of some random cells, each type in its own share.
+def sampled_cells(
+    data: PairedData, called: np.ndarray | None, seed: int
+) -> tuple[MarkerCheck, dict[str, DepthByType]]:
+    """Markers and depths of some random cells, each type in its own share, as `Evidence` has them.
 
     Parameters
     ----------
@@ -194,8 +197,14 @@ def sampled_markers(data: PairedData, called: np.ndarray | None, seed: int) -> M
     labels = data.rna_labels
     nothing = [np.zeros(len(names), dtype=int) for names in (data.rna_cells, data.atac_cells)]
     by = [nothing[0] if labels is None else labels, nothing[1] if called is None else called]
-    rna, atac = (stratified_sample(codes, SAMPLED_CELLS, seed) for codes in by)
-    check = partial(check_markers, data.rna[rna], data.atac[atac], data.genes, measure=data.measure)
+    chosen = [stratified_sample(codes, SAMPLED_CELLS, seed) for codes in by]
+    rna, atac = data.rna[chosen[0]], data.atac[chosen[1]]
+    check = partial(check_markers, rna, atac, data.genes, measure=data.measure)
     if called is None or labels is None:
-        return check()
-    return check(data.types, labels[rna], called[atac], seed)
+        return check(), {}
+    given, called = labels[chosen[0]], called[chosen[1]]
+    depths = {
+        "RNA": DepthByType.of(rna, data.types, given),
+        ATAC: DepthByType.of(atac, data.types, called),
+    }
+    return check(data.types, given, called, seed), depths

@@ -155,7 +155,7 @@ def perturbations(data, truth) -> dict:
 def guessed(data, truth, config) -> dict:
     """The diagnosis and the accuracy of the linear guess."""
     from scadv_tf.data import preprocessing
-    from scadv_tf.evaluation.diagnosis import diagnose, empty_cells, sampled_markers
+    from scadv_tf.evaluation.diagnosis import diagnose, empty_cells, sampled_cells
     from scadv_tf.evaluation.findings import Evidence
 
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
@@ -171,7 +171,7 @@ def guessed(data, truth, config) -> dict:
         labels,
         probabilities.max(axis=1),
         np.zeros(len(called), dtype=bool),
-        sampled_markers(kept, called, config.training.seed),
+        *sampled_cells(kept, called, config.training.seed),
         empty_cells(data, kept),
     )
     found = diagnose(seen).to_dict()

@@ -22,7 +22,8 @@ PART = ", part "  # between a type and the number of its part
 def of_odd(data: PairedData, truth: AtacTruth) -> list[Shift]:
     """Doublets, ambient counts, wrong RNA labels, RNA types in parts, and depth by type.
 
-    Depth is that of each of the three largest types, in one modality.
+    Depth is that of each of the three largest types, in one modality; of RNA also with the other
+    types brought to that depth, as the diagnosis advises.
     """
     found = [
         Shift(f"atac_doublets_{DOUBLETS:.0%}", mix_in_doublets, (DOUBLETS,)),
@@ -32,7 +33,8 @@ def of_odd(data: PairedData, truth: AtacTruth) -> list[Shift]:
     ]
     names = largest_types(data, truth)[:LARGEST]
     found += [Shift(f"atac_depth:{name}", thin_atac_type, (name, SHALLOW)) for name in names]
-    found += [Shift(f"rna_depth:{name}", thin_rna_type, (name, SHALLOW)) for name in names]
+    for kind, function in (("rna_depth", thin_rna_type), ("rna_evened", thin_rna_evenly)):
+        found += [Shift(f"{kind}:{name}", function, (name, SHALLOW)) for name in names]
     return found
 
 
@@ -117,6 +119,17 @@ def thin_rna_type(
     """The RNA cells of one type keep each count with this probability; all others stay."""
     of_type = truth.coarsen(data.types)[data.rna_labels] == name
     kept = np.where(of_type, share, 1.0)
+    return dataclasses.replace(data, rna=thinned(data.rna, kept, rng)), truth
+
+
+def thin_rna_evenly(
+    data: PairedData, truth: AtacTruth, rng: np.random.Generator, name: str, share: float
+) -> Pair:
+    """The same, and no RNA cell keeps more counts than a typical one of that type."""
+    data, truth = thin_rna_type(data, truth, rng, name, share)
+    depth = np.asarray(data.rna.sum(axis=1)).ravel()
+    typical = np.median(depth[truth.coarsen(data.types)[data.rna_labels] == name])
+    kept = np.minimum(1, typical / np.maximum(depth, 1))
     return dataclasses.replace(data, rna=thinned(data.rna, kept, rng)), truth
 
 

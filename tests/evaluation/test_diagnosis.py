@@ -20,7 +20,7 @@ from scadv_tf.evaluation.diagnosis import (
     diagnose_new_cells,
     empty_cells,
     line_of,
-    sampled_markers,
+    sampled_cells,
     usable_cells,
 )
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding
@@ -62,7 +62,7 @@ def found():
     given = counts, counts, genes, ("a/b", "c"), np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
     markers = check_markers(*given)
     empty = {"rna": (0, 4), "atac": (1, 5)}
-    return diagnose(Evidence({}, {}, LABELS, LABELS, CONFIDENCE, UNKNOWN, markers, empty))
+    return diagnose(Evidence({}, {}, LABELS, LABELS, CONFIDENCE, UNKNOWN, markers, empty=empty))
 
 
 def test_it_is_strict_json_and_comes_back_from_a_file(found, tmp_path):
@@ -109,8 +109,10 @@ def test_of_many_cells_some_are_looked_at():
         rna=counts, atac=counts, genes=np.array([f"g{i}" for i in range(6)]), types=("x", "y"),
         rna_labels=labels, rna_cells=range(cells), atac_cells=range(cells), measure=Measure(),
     )  # fmt: skip
-    found = sampled_markers(data, labels, seed=0)
+    found, depths = sampled_cells(data, labels, seed=0)
     assert found.by_type["cells"].sum() == SAMPLED_CELLS
     assert found.by_type["auroc"].min() > 0.9
+    assert [depth.cells.sum() for depth in depths.values()] == [SAMPLED_CELLS] * 2
     data.rna_labels = None
-    assert sampled_markers(data, None, seed=0).coactivity is None
+    unlabelled, nothing = sampled_cells(data, None, seed=0)
+    assert unlabelled.coactivity is None and nothing == {}
