@@ -177,8 +177,8 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     from scadv_tf.client.input_columns import counting_of
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
+    from scadv_tf.libraries import quiet_start
     from scadv_tf.naming import query_called
-    from scadv_tf.progress import quiet_start
 
     model = ExportedModel(config.model)
     logger.info("model: %s", model.folder)

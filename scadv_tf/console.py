@@ -15,8 +15,8 @@ from absl import logging as absl_logging
 from scadv_tf import folders, signals
 from scadv_tf.errors import BAD_INPUT, InputError
 from scadv_tf.flags import parsed
-from scadv_tf.outages import outage
-from scadv_tf.progress import end_at_once, hush_libraries
+from scadv_tf.libraries import end_at_once, hush_libraries
+from scadv_tf.refusals import refusal
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _run(main: Callable[[], None], unknown: list[str]) -> int:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             _stop_printing()
             return 0
-        told = outage(error)
+        told = refusal(error)
         if told is None:
             raise
         logger.debug("Where it failed:", exc_info=error)

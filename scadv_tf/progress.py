@@ -5,30 +5,23 @@ Where something is counted, a signal that asks the run to end is heard.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import logging
 import math
-import os
-import resource
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scadv_tf import signals
+from scadv_tf.memory import peak_memory_mb, resident_memory_mb
 
 if TYPE_CHECKING:
     import keras
     from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
-
-_BACKEND = "KERAS_BACKEND"
 
 # What is logged, at --verbosity=1, when a training gets there.
 MODEL_BUILT, FIRST_STEP = "the model is built", "the first step is done"
@@ -60,109 +53,6 @@ class Stages:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + passed, 2)
         self.memory_mb[name], self.resident_mb[name] = peak_memory_mb(), resident_memory_mb()
         logger.debug("  stage %s: %.2f s, %.0f MB", name, passed, self.resident_mb[name])
-
-
-def hush_libraries() -> None:
-    """Of native libraries that are imported later, only errors are shown, unless the user chose."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    logging.getLogger("tensorflow").addFilter(_is_worth_telling)
-
-
-def _is_worth_telling(record: logging.LogRecord) -> bool:
-    # Each model traces its functions once; TensorFlow takes the second model for a mistake.
-    return "triggered tf.function retracing" not in record.getMessage()
-
-
-@contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keeps back what native libraries print to the standard error while they are loaded.
-
-    TensorFlow tells of processors and missing graphics cards there before its log level counts.
-    If the body fails, what was kept back is shown, but not if a signal ends it. Meanwhile no
-    garbage is looked for among the many objects that such an import makes to last, and Keras, if it
-    is imported, works by TensorFlow, whatever the environment or a keras.json says.
-    """
-    hush_libraries()
-    if sys.stderr:  # None in processes without a console
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        saved, collects = os.dup(2), gc.isenabled()
-        backend = os.environ.get(_BACKEND)
-        os.environ[_BACKEND] = "tensorflow"
-        gc.disable()
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except Exception:
-            kept.seek(0)
-            os.write(saved, kept.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            del os.environ[_BACKEND]
-            if backend is not None:
-                os.environ[_BACKEND] = backend
-            if collects:
-                gc.enable()
-
-
-def end_at_once() -> None:
-    """Lets this process end without a last look for garbage: after TensorFlow, it takes a second.
-
-    For programs, whose memory goes with them; what others do at their exit is not ours to change.
-    """
-    atexit.register(gc.freeze)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Lets TensorFlow's own log, in Python, tell of errors alone.
-
-    Nor does it leave a handler to the root logger, as absl does on the first of its words: a user's
-    own `logging.basicConfig` would do nothing then.
-    """
-    log, handlers = logging.getLogger("tensorflow"), logging.root.handlers[:]
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        logging.root.handlers[:] = handlers
-
-
-def peak_memory_mb() -> float:
-    """The largest resident memory of this process so far, in megabytes.
-
-    On Linux `getrusage` also counts what the process that started this one held at that moment,
-    so the kernel's account of this program alone is asked first.
-    """
-    return _of_kernel("VmHWM") or _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def resident_memory_mb() -> float:
-    """The resident memory of this process now, in megabytes; elsewhere than on Linux, the peak."""
-    return _of_kernel("VmRSS") or peak_memory_mb()
-
-
-def peak_memory_of_children_mb() -> float:
-    """The largest resident memory of any process that this one started and saw end; 0: none."""
-    return _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-
-
-def _of_kernel(field: str) -> float | None:
-    """A size in Linux's account of this process, in megabytes; None elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(errors="replace").splitlines():
-            if line.startswith(f"{field}:"):
-                return round(int(line.split()[1]) / 1024, 1)
-    return None
-
-
-def _megabytes(peak: int) -> float:
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
 def training_progress(epochs: int, steps: int, first: int = 0) -> keras.callbacks.Callback:

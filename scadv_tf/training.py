@@ -37,10 +37,12 @@ from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
 from scadv_tf.files import at_home, same_file, unwritable
 from scadv_tf.folders import made_folder, one_run, scratch_folder
+from scadv_tf.libraries import quiet_start
+from scadv_tf.memory import peak_memory_mb
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
 from scadv_tf.present import present
-from scadv_tf.progress import Stages, peak_memory_mb, quiet_start
+from scadv_tf.progress import Stages
 from scadv_tf.results import (
     FILES,
     METRICS,

@@ -134,7 +134,7 @@ NO_STREAMS = """
 import os, sys
 from pathlib import Path
 from scadv_tf import console
-from scadv_tf.progress import quiet_start
+from scadv_tf.libraries import quiet_start
 def main():
     with open("result", "w") as result, quiet_start():
         os.write(1, b"of a library"), os.write(2, b"of a library")

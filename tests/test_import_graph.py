@@ -13,9 +13,9 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "modalities", "modes", "present", "signals"),
+    ("errors", "files", "libraries", "memory", "modalities", "modes", "present", "signals"),
     ("progress",),
-    ("folders", "naming", "outages", "settings"),
+    ("folders", "naming", "refusals", "settings"),
     ("config",),
     ("data", "flags"),
     ("client", "cluster", "console", "evaluation", "models"),

@@ -20,8 +20,8 @@ from scadv_tf.data.anndata_cells import without_counts
 from scadv_tf.data.answers import CellAnswers, write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
+from scadv_tf.libraries import quiet_libraries, quiet_start
 from scadv_tf.naming import query_called
-from scadv_tf.progress import quiet_libraries, quiet_start
 from scadv_tf.settings import Checked, option_of
 
 if TYPE_CHECKING:

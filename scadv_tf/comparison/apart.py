@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from scadv_tf import signals
 from scadv_tf.errors import InputError
-from scadv_tf.progress import (
-    end_at_once,
-    peak_memory_mb,
-    peak_memory_of_children_mb,
-    quiet_start,
-)
+from scadv_tf.libraries import end_at_once, quiet_start
+from scadv_tf.memory import peak_memory_mb, peak_memory_of_children_mb
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

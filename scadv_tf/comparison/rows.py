@@ -21,7 +21,7 @@ from scadv_tf.data.rows import Rows
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.embedding import umap_2d
-from scadv_tf.progress import quiet_start
+from scadv_tf.libraries import quiet_start
 from scadv_tf.scoring import SCORES, epoch_macro_f1, score
 
 logger = logging.getLogger(__name__)

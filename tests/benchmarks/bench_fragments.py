@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from scadv_tf.data.cell_files import open_cells  # noqa: E402
 from scadv_tf.data.regions import named  # noqa: E402
 from scadv_tf.data.stored_cells import Choices, Counting  # noqa: E402
-from scadv_tf.progress import peak_memory_mb  # noqa: E402
+from scadv_tf.memory import peak_memory_mb  # noqa: E402
 
 CELLS, OTHERS, PEAKS = 10_000, 200_000, 100_000
 CHROMOSOMES, LENGTH, PEAK = 20, 150_000_000, 900

@@ -320,7 +320,7 @@ def one_picture(folder: Path, results) -> list[tuple[str, Path]]:
 
 def import_all() -> None:
     """All that the jobs import, and what replaces what takes them longest."""
-    from scadv_tf.progress import quiet_start
+    from scadv_tf.libraries import quiet_start
 
     with quiet_start():
         import matplotlib.pyplot  # noqa: F401

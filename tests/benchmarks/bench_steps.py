@@ -212,7 +212,7 @@ def measure(given, genes: int, projection: int, batch: int) -> None:
 
 def main(_) -> None:
     """Each combination of the flags."""
-    from scadv_tf.progress import quiet_start
+    from scadv_tf.libraries import quiet_start
 
     with quiet_start():
         import tensorflow  # noqa: F401

@@ -100,7 +100,7 @@ def _short(found) -> str:
 
 def _read(way, path: Path, modality: str):
     from scadv_tf.errors import InputError
-    from scadv_tf.outages import outage
+    from scadv_tf.refusals import refusal
 
     try:
         return way(path, modality)
@@ -108,7 +108,7 @@ def _read(way, path: Path, modality: str):
         return TYPED
     except Exception as error:  # what a program would end with as a traceback
         told = f"{type(error).__name__}: {str(error)[:200]}"
-        return TYPED if outage(error) else told
+        return TYPED if refusal(error) else told
 
 
 def _open(path: Path, modality: str):

@@ -568,7 +568,7 @@ GROWTH = """
     import sys
 
     from scadv_tf.annotate import AnnotateConfig, annotate_file
-    from scadv_tf.progress import peak_memory_mb
+    from scadv_tf.memory import peak_memory_mb
     from scadv_tf.client import exported
 
     # Loaded once, since it is its number of cells that is looked at.

@@ -14,7 +14,7 @@ _FULL_WORDS = ("no space left", "disk quota exceeded", "file too large")
 _MEMORY_WORDS = ("failed to map segment", "cannot allocate memory", "can't start new thread")
 
 
-def outage(error: Exception) -> InputError | None:
+def refusal(error: Exception) -> InputError | None:
     """The error in four parts if the machine is to blame, or a number beyond it; else None."""
     # Of TensorFlow, which is not imported for this: it is also what a full disk raises.
     exhausted = type(error).__name__ == "ResourceExhaustedError"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from scadv_tf.outages import is_full_disk, outage
+from scadv_tf.refusals import is_full_disk, refusal
 
 
 class ResourceExhaustedError(Exception):
@@ -34,14 +34,14 @@ class ResourceExhaustedError(Exception):
     ],
 )
 def test_the_machine_or_its_settings_are_to_blame(error, what):
-    told = outage(error)
+    told = refusal(error)
     assert what in told.what and type(error).__name__ in told.received
     assert is_full_disk(error) == ("disk is full" in told.what)
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), RuntimeError("b"), ValueError("c")])
 def test_a_fault_of_the_program_is_none_of_these(error):
-    assert outage(error) is None
+    assert refusal(error) is None
 
 
 PROGRAM = """
