@@ -22,7 +22,7 @@ from scadv_tf.data.spreadsheets import write_rows
 from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.collapse import collapse_warnings
 from scadv_tf.evaluation.diagnosis import Diagnosis
-from scadv_tf.evaluation.findings import calibration_warning, untold
+from scadv_tf.evaluation.findings import calibration_warning, untold_by_findings
 from scadv_tf.evaluation.report import (
     CONTENT,
     FIGURES,
@@ -193,7 +193,7 @@ def warnings_of(results: Results) -> list[str]:
         *(named(text, results.data.measure.name) for text in collapsed),
         *present(results.diagnosis).texts,
         *calibration_warning(results.metrics.get("calibration_error")),
-        *untold(results.data.matching.warnings),
+        *untold_by_findings(results.data.matching.warnings),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scadv_tf.baselines.transfer import Transfer, joint_components, latent_routes
+from scadv_tf.baselines.transfer import Transfer, cells_on_components, latent_routes
 from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.training_cells import TrainingCells
 from scadv_tf.errors import InputError
@@ -40,7 +40,7 @@ def harmony(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     check_installed()
     check_lengths("harmony", rna=range(cells.cells("rna")), rna_types=rna_types)
     modality = np.repeat(["rna", "atac"], [cells.cells("rna"), cells.cells("atac")])
-    latent = correct(joint_components(cells), modality, seed)
+    latent = correct(cells_on_components(cells), modality, seed)
     routes = latent_routes(latent, rna_types, seed)
     return Transfer({HEADLINE: routes["svm"], **routes}, probabilities=None, latent=latent)
 

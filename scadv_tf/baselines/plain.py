@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scadv_tf.baselines.transfer import Transfer, joint_components
+from scadv_tf.baselines.transfer import Transfer, cells_on_components
 from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.data.rows import Rows
@@ -42,7 +42,7 @@ def svm(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     InputError : if `rna_types` has not R entries or fewer than two types, or there are no
         components.
     """
-    latent = joint_components(cells)
+    latent = cells_on_components(cells)
     genes = cells.genes("rna"), cells.genes("atac")
     predicted = svm_transfer(genes[0], rna_types, genes[1], seed)
     return Transfer({HEADLINE: predicted}, probabilities=None, latent=latent)
@@ -64,7 +64,7 @@ def logistic(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer
     InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
-    latent = joint_components(cells)
+    latent = cells_on_components(cells)
     genes = cells.genes("rna")
     check_lengths("logistic", rna=genes, rna_types=rna_types)
     return _regression(genes, rna_types, cells.genes("atac"), 1.0, latent)
@@ -115,7 +115,7 @@ def guess(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
 
 def _components(name: str, cells: TrainingCells, rna_types: np.ndarray) -> tuple:
     """The joint components of all cells, of the RNA cells and of the ATAC cells."""
-    latent = joint_components(cells)
+    latent = cells_on_components(cells)
     rna, atac = np.split(latent, [cells.cells("rna")])
     check_lengths(name, rna=rna, rna_types=rna_types)
     return latent, rna, atac

@@ -43,7 +43,7 @@ class Transfer:
             raise ValueError(f"Expected a route '{HEADLINE}'; received routes={list(self.routes)}")
 
 
-def joint_components(cells: TrainingCells) -> np.ndarray:
+def cells_on_components(cells: TrainingCells) -> np.ndarray:
     """All cells on the principal components of both modalities, nothing corrected.
 
     Parameters

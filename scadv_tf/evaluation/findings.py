@@ -115,7 +115,7 @@ def findings(seen: Evidence) -> list[Finding]:
     return by_level(finding.called(matching.get("query", ATAC)) for finding in found)
 
 
-def untold(warnings: Iterable[str]) -> list[str]:
+def untold_by_findings(warnings: Iterable[str]) -> list[str]:
     """Those of the warnings of reading the data that no finding repeats."""
     return [text for text in warnings if not any(part in text for part in TOLD)]
 

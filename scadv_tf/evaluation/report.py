@@ -24,7 +24,7 @@ from scadv_tf.evaluation.html_parts import (
     settings_tables,
     table,
 )
-from scadv_tf.evaluation.report_first import diagnosis_box, types_section, untold
+from scadv_tf.evaluation.report_first import diagnosis_box, types_section, untold_by_diagnosis
 from scadv_tf.evaluation.style import readable
 from scadv_tf.files import write_whole
 from scadv_tf.naming import ATAC, named
@@ -181,7 +181,7 @@ def write_report(path: str | Path, content: ReportContent) -> Path:
     lead = named(diagnosis_box(content.diagnosis), query) if content.diagnosis else ""
     found = (
         _cards(content.scores, content.transferred),
-        _warnings(untold(content.warnings, content.diagnosis), bool(lead)),
+        _warnings(untold_by_diagnosis(content.warnings, content.diagnosis), bool(lead)),
         _scores(content.scores, content.transferred),
         types_section(content.diagnosis, content.scores),
         _cells(content.cells),

@@ -88,7 +88,7 @@ def _decimals(value: float | None, digits: int) -> str | None:
     return None if value is None else f"{value:.{digits}f}"
 
 
-def untold(warnings: Sequence[str], diagnosis: Mapping) -> list[str]:
+def untold_by_diagnosis(warnings: Sequence[str], diagnosis: Mapping) -> list[str]:
     """The warnings that the diagnosis does not tell."""
     reasons = diagnosis.get("reasons", ())
     told = {f"{reason['text']} {reason['advice']}".strip() for reason in reasons}

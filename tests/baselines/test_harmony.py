@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scadv_tf.baselines import harmony
-from scadv_tf.baselines.transfer import joint_components
+from scadv_tf.baselines.transfer import cells_on_components
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.metrics import modality_mixing
 
@@ -27,7 +27,7 @@ def result(tissue):
 
 @needs_harmonypy
 def test_correction_mixes_the_modalities_and_keeps_the_cells_in_order(result, tissue):
-    before = joint_components(tissue.cells)
+    before = cells_on_components(tissue.cells)
     assert result.latent.shape == before.shape
     assert result.latent.dtype == np.float32
     mixing = [modality_mixing(latent, tissue.modality) for latent in (before, result.latent)]

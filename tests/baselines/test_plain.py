@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from scadv_tf.baselines import plain
-from scadv_tf.baselines.transfer import joint_components
+from scadv_tf.baselines.transfer import cells_on_components
 from scadv_tf.data.linear_guess import LinearGuess
 from scadv_tf.errors import InputError
 
@@ -37,7 +37,7 @@ def test_another_seed_changes_nothing(method, tissue):
 @every
 def test_the_latent_space_is_not_corrected(method, tissue):
     result = method(tissue.cells, tissue.rna_types, seed=0)
-    np.testing.assert_array_equal(result.latent, joint_components(tissue.cells))
+    np.testing.assert_array_equal(result.latent, cells_on_components(tissue.cells))
 
 
 @every

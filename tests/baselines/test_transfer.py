@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scadv_tf.baselines.transfer import Transfer, joint_components, latent_routes
+from scadv_tf.baselines.transfer import Transfer, cells_on_components, latent_routes
 from scadv_tf.errors import InputError
 
 
@@ -17,7 +17,7 @@ def test_a_transfer_without_a_headline_is_refused():
 
 
 def test_joint_components_are_the_standardised_genes_on_the_components(tissue):
-    latent = joint_components(tissue.cells)
+    latent = cells_on_components(tissue.cells)
     assert latent.shape == (290, 20)
     assert latent.dtype == np.float32
     components = tissue.cells.preprocessor.components
@@ -29,7 +29,7 @@ def test_joint_components_are_the_standardised_genes_on_the_components(tissue):
 def test_joint_components_need_components(tissue):
     preprocessor = replace(tissue.cells.preprocessor, components=None)
     with pytest.raises(InputError, match="projection_size"):
-        joint_components(replace(tissue.cells, preprocessor=preprocessor))
+        cells_on_components(replace(tissue.cells, preprocessor=preprocessor))
 
 
 def test_latent_routes_learn_from_the_first_cells_and_label_the_others():

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from scadv_tf.baselines.transfer import Transfer, joint_components
+from scadv_tf.baselines.transfer import Transfer, cells_on_components
 from scadv_tf.comparison import systems
 from scadv_tf.comparison.contestant import given_to, run_system
 from scadv_tf.comparison.systems import ComparisonConfig, settings_of
@@ -23,7 +23,7 @@ def nearest_center(cells, rna_types, seed):
     rna, atac = cells.features["rna"], cells.features["atac"]
     centers = np.stack([rna[rna_types == name].mean(axis=0) for name in names])
     distances = ((atac[:, None] - centers) ** 2).sum(axis=-1)
-    return Transfer({HEADLINE: names[distances.argmin(axis=1)]}, None, joint_components(cells))
+    return Transfer({HEADLINE: names[distances.argmin(axis=1)]}, None, cells_on_components(cells))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from scadv_tf.evaluation.findings import (
     empty_findings,
     findings,
     name_findings,
-    untold,
+    untold_by_findings,
 )
 from scadv_tf.evaluation.markers import MarkerCheck
 
@@ -318,6 +318,6 @@ def test_what_reading_the_data_told_is_not_said_twice():
     told_of_case = match_features(*genes, 1).warnings("x")
     rare = ["types with fewer than 10 RNA cells can hardly be learned: NK (9)"]
     assert len(told_of_empty) == 2 and len(told_of_case) == 1
-    assert untold([*told_of_empty, *told_of_case, *rare, "3 RNA cells without a label"]) == [
-        "3 RNA cells without a label"
-    ]
+    assert untold_by_findings(
+        [*told_of_empty, *told_of_case, *rare, "3 RNA cells without a label"]
+    ) == ["3 RNA cells without a label"]
