@@ -37,10 +37,7 @@ class Moments:
         cells = shares.sum(axis=0)
         means = (shares.T @ latent) / np.maximum(cells, 1e-12)[:, None]
         scatter = np.stack(
-            [
-                ((latent - mean) * share[:, None]).T @ (latent - mean)
-                for mean, share in zip(means, shares.T, strict=True)
-            ]
+            [_scatter(latent, *group) for group in zip(means, shares.T, strict=True)]
         )
         pooled = scatter.sum(axis=0) / cells.sum()
         covariances = (scatter + POOLED_CELLS * pooled) / (cells + POOLED_CELLS)[:, None, None]
@@ -53,6 +50,15 @@ class Moments:
     def variances(self) -> np.ndarray:
         """Mean variance of each group [K]."""
         return np.trace(self.covariances, axis1=1, axis2=2) / self.means.shape[1]
+
+
+def _scatter(latent: np.ndarray, mean: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Sum over the cells [N, Z] of a group of the products of how far they are from its mean."""
+    own = np.flatnonzero(share)  # a cell of a known type has no part in any other
+    apart = latent[own]
+    apart -= mean
+    apart *= np.sqrt(share[own])[:, None]
+    return apart.T @ apart  # of a matrix with itself BLAS computes one half
 
 
 def fit_affine_maps(
