@@ -179,7 +179,8 @@ def depth_findings(modality: str, depth: DepthByType) -> list[Finding]:
     if depth.spread <= UNLIKE_DEPTH:
         return []
     common = depth.median[depth.cells >= COMMON_SHARE * depth.cells.sum()]
-    ends = [f"{genes:,.0f} ({name})" for name, genes in common.iloc[[0, -1]].items()]
+    told = depth.median if len(common) < 2 else common
+    ends = [f"{genes:,.0f} ({name})" for name, genes in told.iloc[[0, -1]].items()]
     text = (
         f"Depth goes with the type of {modality} cells: a typical one has from {ends[0]} to "
         f"{ends[1]} open genes. Cells may be taken for a type for their depth."

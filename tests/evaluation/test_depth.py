@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -49,3 +50,9 @@ def test_it_names_common_types_and_what_to_do():
     (found,) = findings(Evidence({}, {}, depths={"ATAC": of_depths(opened, labels)}))
     assert "from 30 (T) to 90 (B) open genes" in found.text
     assert "--atac_batch_key" in found.advice
+
+
+def test_where_hardly_a_type_is_common_all_are_named():
+    depth = DepthByType(pd.Series({"T": 10.0, "B": 90.0}), pd.Series({"T": 2, "B": 98}), 0.5)
+    (found,) = findings(Evidence({}, {}, depths={"RNA": depth}))
+    assert "from 10 (T) to 90 (B) open genes" in found.text
