@@ -64,8 +64,15 @@ def end_at_once() -> None:
     """Lets this process end without a last look for garbage: after TensorFlow, it takes a second.
 
     For programs, whose memory goes with them; what others do at their exit is not ours to change.
+    What was interrupted midway is then closed while modules are taken apart, and what it raises
+    tells nobody anything.
     """
-    atexit.register(gc.freeze)
+    atexit.register(_end_silently)
+
+
+def _end_silently() -> None:
+    sys.unraisablehook = lambda _: None
+    gc.freeze()
 
 
 @contextlib.contextmanager

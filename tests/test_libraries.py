@@ -106,6 +106,20 @@ left.itself = left
     assert fresh_process(ends + program + "del left").stdout == ""
 
 
+def test_what_is_closed_too_late_is_no_traceback_of_a_program():
+    """As TensorFlow's open buffers are, where a signal has come midway."""
+    program = """
+import builtins
+class Left:
+    def __del__(self):
+        raise ValueError("too late")
+builtins.left = Left()
+"""
+    assert "too late" in fresh_process(program).stderr
+    ends = "from scadv_tf.libraries import end_at_once\nend_at_once()\n"
+    assert fresh_process(ends + program).stderr == ""
+
+
 def fresh_process(program: str, **environment: str) -> subprocess.CompletedProcess:
     root = str(Path(scadv_tf.__file__).parents[1])
     return subprocess.run(
