@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data.emptiness import open_features
+from scadv_tf.data.stored_counts import open_features
 
 
 @dataclass(frozen=True, eq=False)
