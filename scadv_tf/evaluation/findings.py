@@ -183,7 +183,7 @@ def depth_findings(modality: str, depth: DepthByType) -> list[Finding]:
     ends = [f"{genes:,.0f} ({name})" for name, genes in told.iloc[[0, -1]].items()]
     text = (
         f"Depth goes with the type of {modality} cells: a typical one has from {ends[0]} to "
-        f"{ends[1]} open genes. Cells may be taken for a type for their depth."
+        f"{ends[1]} genes with counts. Cells may be taken for a type for their depth."
     )
     advice = (
         f"Check marker genes. If the {modality} cells come of several experiments, name the column "

@@ -48,11 +48,11 @@ def test_types_that_differ_more_than_they_do_on_real_pairs(fold, told):
 def test_it_names_common_types_and_what_to_do():
     opened, labels = np.repeat([30, 90, 5], [60, 60, 3]), np.repeat([0, 1, 2], [60, 60, 3])
     (found,) = findings(Evidence({}, {}, depths={"ATAC": of_depths(opened, labels)}))
-    assert "from 30 (T) to 90 (B) open genes" in found.text
+    assert "from 30 (T) to 90 (B) genes with counts" in found.text
     assert "--atac_batch_key" in found.advice
 
 
 def test_where_hardly_a_type_is_common_all_are_named():
     depth = DepthByType(pd.Series({"T": 10.0, "B": 90.0}), pd.Series({"T": 2, "B": 98}), 0.5)
     (found,) = findings(Evidence({}, {}, depths={"RNA": depth}))
-    assert "from 10 (T) to 90 (B) open genes" in found.text
+    assert "from 10 (T) to 90 (B) genes with counts" in found.text
