@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 class HeldRows:
     """A sparse matrix in memory, in any of SciPy's formats."""
 
+    all_stored = False
+
     def __init__(self, matrix: sparse.spmatrix | sparse.sparray):
         self._matrix, self.shape = matrix, matrix.shape
 
@@ -63,6 +65,11 @@ class LazyRows:
 
     def __init__(self, matrix: Any):
         self._matrix, self.shape = matrix, matrix.shape
+
+    @cached_property
+    def all_stored(self) -> bool:
+        """See `StoredMatrix`; of dask's own account the blocks may be of either kind."""
+        return _held(self._matrix[:1].compute()).all_stored
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""

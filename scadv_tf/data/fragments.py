@@ -86,6 +86,8 @@ class CountedFragments:
     folder : for the sorted counts, 12 bytes each; it is made, and is the caller's to remove.
     """
 
+    all_stored = False
+
     def __init__(
         self, table: FragmentTable, intervals: pd.DataFrame, codes: np.ndarray, folder: Path
     ):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from scadv_tf.data.stored_matrices import DenseRows, StoredMatrix, first_entry
+from scadv_tf.data.stored_matrices import StoredMatrix, first_entry
 from scadv_tf.errors import InputError
 
 FULL, NONE = 1.0, 2.0  # how levels of 1 and of 0 are held
@@ -57,7 +57,7 @@ def read_levels(
     rows = matrix.rows(start, stop)
     rows.sum_duplicates()
     rows = rows if wanted.all() else rows[:, wanted]
-    if not isinstance(matrix, DenseRows):
+    if not matrix.all_stored:
         return _covered(rows)
     firsts = range(0, rows.shape[0], ROWS_AT_ONCE)
     return sparse.vstack(

@@ -37,6 +37,10 @@ class StoredMatrix(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def all_stored(self) -> bool:
+        """Whether each value is stored, zeros too."""
+
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """The rows from `start` up to `stop`, float32; for any thread."""
 
@@ -59,6 +63,8 @@ def in_pieces(data: h5py.Dataset | np.ndarray) -> Iterator[np.ndarray]:
 class DenseRows:
     """A matrix with all its zeros; it is never held as such."""
 
+    all_stored = True
+
     def __init__(self, array: h5py.Dataset):
         self._array, self.shape = array, tuple(map(int, array.shape))
 
@@ -76,6 +82,8 @@ class DenseRows:
 
 class SparseRows:
     """A matrix that is stored by cell (CSR): a group with data, indices and indptr."""
+
+    all_stored = False
 
     def __init__(self, group: h5py.Group, shape: tuple[int, int]):
         self._group, self.shape = group, shape
@@ -104,6 +112,8 @@ class UnsortedEntries:
     entries : gives all entries, in pieces.
     scratch : gives a folder for what is sorted on disk.
     """
+
+    all_stored = False
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+from lazy_arrays import Lazy
 from scipy import sparse
 
 import scadv_tf
@@ -57,23 +58,6 @@ def test_names_of_cells_stay_what_they_are_when_answers_are_written(cells, case,
     else:
         assert cells.obs.columns.tolist() == ["kind"]
     np.testing.assert_array_equal(cells.obsm["X_scadv"], latent)
-
-
-class Lazy:
-    """As dask has it: an array of blocks that are computed when asked for; which, is noted."""
-
-    def __init__(self, matrix, kind):
-        self._matrix, self._kind, self.shape, self.computed = matrix, kind, matrix.shape, []
-
-    def __getitem__(self, part):
-        rows = self._matrix[part]
-        self.computed.append(rows.shape[0])
-        return SimpleNamespace(compute=lambda: self._kind(rows))
-
-    def compute(self):
-        raise AssertionError("all of it at once")
-
-    __array__ = compute
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import anndata
 import numpy as np
 import pytest
+from lazy_arrays import Lazy
 from scipy import sparse
 
 from scadv_tf.data.cell_files import open_cells
@@ -85,6 +88,17 @@ def test_an_anndata_is_read_as_its_file(tmp_path):
     adata = anndata.AnnData(LEVELS)
     assert read(adata).tolist() == read(written(LEVELS, tmp_path)).tolist() == HELD
     np.testing.assert_array_equal(adata.X, LEVELS)  # and stays as it is
+
+
+@pytest.mark.parametrize("form", [np.asarray, by_cell, lambda v: by_cell(v).tocsc()])
+def test_blocks_of_dask_are_read_as_what_they_hold(form):
+    """A level of 0 in dense blocks was covered; what sparse ones do not store was not."""
+    adata = anndata.AnnData(np.zeros_like(LEVELS))
+    given = SimpleNamespace(
+        X=Lazy(LEVELS, form), raw=None, layers={}, obs=adata.obs, obs_names=adata.obs_names,
+        var=adata.var, obsm={}, uns={},
+    )  # fmt: skip
+    assert read(given).tolist() == HELD
 
 
 @pytest.mark.parametrize(("value", "shown"), [(-0.5, "-0.5"), (140.0, "140"), (np.inf, "inf")])
