@@ -18,6 +18,7 @@ from scadv_tf.data.text_blocks import GZIP
 logger = logging.getLogger(__name__)
 
 _MARKS = "\t,; "
+_END = "end_of_table"  # a line that is read as such where no quotation mark is open
 _SPREADSHEETS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _QUOTED = r"^'(.*)'$"
 _BRACKETS = re.compile(r"\s*(?:[\w.]*\()?[\[{(]")
@@ -88,16 +89,24 @@ def _rows(text: str) -> list[list[str]]:
     The headings of R may lack one; spaces must not be those within a label.
     """
     found = {mark: _split(text, mark) for mark in _MARKS}
-    if '"' not in text and any(len(row) > 2 for row in found[" "]):
+    if '"' not in text and any(len(row) > 2 for row in found[" "] or ()):
         del found[" "]
     for first in (0, 1):
         for rows in found.values():
-            if rows[first:] and all(len(row) > 1 for row in rows[first:]):
+            if rows and rows[first:] and all(len(row) > 1 for row in rows[first:]):
                 return rows
-    return [[field] for field, *_ in _split(text, "\n")]
+    lines = _split(text, "\n")
+    if lines is None or None in found.values():
+        raise ValueError("one of its quotation marks opens, and none closes it")
+    return [[field] for field, *_ in lines]
 
 
-def _split(text: str, mark: str) -> list[list[str]]:
-    lines = io.StringIO(text, newline=None)  # all ends of lines are one
+def _split(text: str, mark: str) -> list[list[str]] | None:
+    """The fields; None where what a quotation mark opens does not end."""
+    lines = io.StringIO(f"{text}\n{_END}", newline=None)  # all ends of lines are one
     rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
-    return [row for row in rows if any(field.strip() for field in row)]
+    try:
+        *found, last = [row for row in rows if any(field.strip() for field in row)]
+    except csv.Error:  # a field is far too long
+        return None
+    return found if last == [_END] else None

@@ -257,6 +257,8 @@ def test_a_label_that_a_comma_would_cut_is_refused(tmp_path):
         ("cell1,T\ncell1,B\n", "several labels"),
         ("cell1\ncell2\n", "could not be read"),
         ("", "could not be read"),
+        ('cell1,"T\ncell2,B\n', "quotation marks opens, and none closes it"),
+        ('cell1,"T\n' + "cell2,B\n" * 20_000, "quotation marks opens, and none closes it"),
     ],
 )
 def test_a_table_that_does_not_label_the_cells(tmp_path, files, text, what):

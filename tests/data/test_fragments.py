@@ -342,6 +342,10 @@ REFUSED = {
         flawed(barcodes=(b"PK\x03\x04\x00\x00", "x.xlsx")),
         "received: [^\n]*it is a spreadsheet, not text: save it as .csv",
     ),
+    "an open quotation mark": (
+        flawed(barcodes=('"A-1\nB-1\n', "x.txt")),
+        "received: [^\n]*quotation marks opens, and none closes it",
+    ),
     "a damaged list": (
         flawed(barcodes=(gzip.compress(b"x" * 50)[:15] + b"\xff" * 60, "x.gz")),
         "received: [^\n]*x.gz: ValueError: it is damaged",
