@@ -87,9 +87,10 @@ def _choose_features(
         )  # fmt: skip
     elif chosen not in genomes:
         raise _not_chosen(asked, genomes, "features of several genomes")
-    elif KIND_COLUMN in var:
+    else:
         others = (of_features != chosen) & (of_features != "")
-        var[KIND_COLUMN] = var[KIND_COLUMN].where(~others, "of another genome")
+        kinds = var.get(KIND_COLUMN, pd.Series(asked.features, var.index, dtype=object))
+        var[KIND_COLUMN] = kinds.where(~others, "of another genome")
 
 
 def _genomes(file: Mapping) -> list[str]:

@@ -472,8 +472,13 @@ def of_mixed_features(path):
 
 
 @pytest.mark.parametrize("genome, columns", [("GRCh38", [0, 1, 2]), ("mm10", [3, 4, 5])])
-def test_the_features_of_one_genome(write_10x_h5, genome, columns):
+@pytest.mark.parametrize("with_kinds", [True, False])
+def test_the_features_of_one_genome(write_10x_h5, genome, columns, with_kinds):
     path = of_mixed_features(write_10x_h5(COUNTS, GENES, GENES, KINDS))
+    if not with_kinds:  # then the feature of neither genome is a gene, too
+        columns = [*columns, 6]
+        with h5py.File(path, "r+") as file:
+            del file["matrix/features/feature_type"]
     with open_cells(path, "rna", choices=Choices(genome_group=genome)) as source:
         assert source.var.index.tolist() == [GENES[i] for i in columns]
         for size in (4, CELLS):
