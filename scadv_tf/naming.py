@@ -46,7 +46,8 @@ def query_called(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        told = {key: named(str(value), name) for key, value in vars(error).items()}
+        parts = "what", "expected", "received", "advice"
+        told = {part: named(str(getattr(error, part)), name) for part in parts}
         raise InputError(**told) from error
     finally:
         logging.setLogRecordFactory(made)

@@ -25,7 +25,9 @@ def test_log_lines_of_the_package_and_errors_say_it(caplog):
     with pytest.raises(InputError) as error, query_called("ADT"):
         logging.getLogger("scadv_tf.data").info("%d ATAC cells", 3)
         logging.getLogger("elsewhere").info("%d ATAC cells", 3)
-        raise InputError(what="no ATAC cell", expected="ATAC", received=3, advice="give --atac")
+        refused = InputError(what="no ATAC cell", expected="ATAC", received=3, advice="give --atac")
+        refused.add_note("that other programs may add")
+        raise refused
     logging.getLogger("scadv_tf.data").info("ATAC again")
     assert caplog.messages == ["3 ADT cells", "3 ATAC cells", "ATAC again"]
     told = error.value
