@@ -16,7 +16,7 @@ import pandas as pd
 from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
 from scadv_tf.data.answers import PREFIX, UMAP
-from scadv_tf.data.labels import column_texts, labels_of, without_unknown
+from scadv_tf.data.labels import column_called, column_in, column_texts, labels_of, without_unknown
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.scverse import with_shared_columns
 from scadv_tf.errors import InputError
@@ -253,14 +253,13 @@ def _column(adata: AnnData, name: str) -> pd.Series:
 
 def _given_column(adata: AnnData, name: str) -> pd.Series:
     """A column of the user's own."""
-    if name not in adata.obs:
-        raise InputError(
-            what=f"The {_notes(adata)['modality'].upper()} cells have no column '{name}'.",
-            expected="one of: " + ", ".join(map(str, adata.obs.columns)),
-            received=name,
-            advice="Name a column of obs that all of the given cells have, or leave it out.",
-        )
-    return adata.obs[name]
+    return column_in(
+        adata.obs,
+        name,
+        what=f"The {_notes(adata)['modality'].upper()} cells have no column '{name}'.",
+        received=name,
+        advice="Name a column of obs that all of the given cells have, or leave it out.",
+    )
 
 
 def _text(argument: str, name: str | None) -> str:
@@ -279,7 +278,8 @@ def _types(adata: AnnData) -> np.ndarray:
     """Given types of RNA cells, predicted ones of ATAC cells, text; '' where there are none."""
     notes = _notes(adata)
     key = notes["settings"]["label_key"] if notes["modality"] == "rna" else LABEL
-    return labels_of(adata.obs, key if key in adata.obs else "", notes["modality"])
+    known = column_called(adata.obs, key) is not None
+    return labels_of(adata.obs, key if known else "", notes["modality"])
 
 
 def _not_there(what: str, when: str, argument: str = "") -> InputError:

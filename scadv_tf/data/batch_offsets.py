@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.labels import UNLABELLED, column_called, column_texts
+from scadv_tf.data.labels import UNLABELLED, column_in, column_texts
 from scadv_tf.errors import InputError
 
 # A batch counts as if so many cells more of it lay where the others do: few cells prove little, and
@@ -60,16 +60,14 @@ def column_of_batches(obs: pd.DataFrame, key: str, flag: str, elsewhere: str) ->
     ----------
     elsewhere : how cells of a file without columns get it, for the message.
     """
-    column = column_called(obs, key)
-    if column is None:
-        raise InputError(
-            what=f"the cells have no column '{key}' of batches",
-            expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
-            received=f"{flag}={key}",
-            advice=f"name the column with the donors, lanes or libraries, or leave {flag} out; "
-            + elsewhere,
-        )
-    return column
+    return column_in(
+        obs,
+        key,
+        what=f"the cells have no column '{key}' of batches",
+        received=f"{flag}={key}",
+        advice=f"name the column with the donors, lanes or libraries, or leave {flag} out; "
+        + elsewhere,
+    )
 
 
 def memberships(batches: pd.Categorical) -> np.ndarray:

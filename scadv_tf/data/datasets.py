@@ -32,7 +32,7 @@ from scadv_tf.data.gene_activity import (
 from scadv_tf.data.gene_coordinates import GENOMES, embedded_genome, load_genes
 from scadv_tf.data.genome_fit import BetterGenome, better_genome, fitting_genome
 from scadv_tf.data.label_tables import columns_from
-from scadv_tf.data.labels import labels_of
+from scadv_tf.data.labels import column_called, labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
 from scadv_tf.data.pairing import (
     AtacTruth,
@@ -174,7 +174,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
         )
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
-    elif source.label_key not in rna.obs:
+    elif column_called(rna.obs, source.label_key) is None:
         logger.info("no column '%s' of known RNA types, and none is needed", source.label_key)
     _batches_of(rna.obs, source, "rna")
     atac, better = _modality(source, "atac", source.atac_layer, given)

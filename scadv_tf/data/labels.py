@@ -53,15 +53,15 @@ def labels_of(obs: pd.DataFrame, key: str, modality: str) -> np.ndarray:
     """
     if not key:
         return np.full(len(obs), UNLABELLED)
-    column = column_called(obs, key)
-    if column is None:
-        raise InputError(
-            what=f"the {modality.upper()} cells have no column '{key}'",
-            expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
-            received=f"{_FLAGS[modality]}={key}",
-            advice=f"name the column with the cell types by {_FLAGS[modality]}"
-            + ("; --mode=unsupervised needs no labels" if modality == "rna" else ""),
-        )
+    flag, unneeded = _FLAGS[modality], "; --mode=unsupervised needs no labels"
+    column = column_in(
+        obs,
+        key,
+        what=f"the {modality.upper()} cells have no column '{key}'",
+        received=f"{flag}={key}",
+        advice=f"name the column with the cell types by {flag}"
+        + (unneeded if modality == "rna" else ""),
+    )
     return column_texts(column)
 
 
@@ -69,6 +69,19 @@ def column_called(obs: pd.DataFrame, key: str) -> pd.Series | None:
     """The column of this name, or whose name, such as the number 0, is this text; None without."""
     name = key if key in obs else next((name for name in obs if str(name) == key), None)
     return None if name is None else obs[name]
+
+
+def column_in(obs: pd.DataFrame, key: str, what: str, received: str, advice: str) -> pd.Series:
+    """The same, which must be there: else an InputError that says so, and which there are."""
+    column = column_called(obs, key)
+    if column is None:
+        raise InputError(
+            what=what,
+            expected="one of: " + (", ".join(map(str, obs.columns)) or "none: obs has no column"),
+            received=received,
+            advice=advice,
+        )
+    return column
 
 
 def column_texts(column: pd.Series) -> np.ndarray:

@@ -16,6 +16,7 @@ from scadv_tf.data.labels import (
     UNLABELLED,
     CellChoice,
     choose_cells,
+    column_called,
     label_level,
     labels_of,
     without_unknown,
@@ -112,8 +113,9 @@ class PairedLabels:
         InputError : a missing column, an ambiguous level, an unknown type to drop, no cell left, or
             fewer than two types.
         """
-        truth_key = atac_label_key or (label_key if label_key in atac_obs else "")
-        if not supervised and label_key not in rna_obs:
+        in_rna, in_atac = (column_called(obs, label_key) is not None for obs in (rna_obs, atac_obs))
+        truth_key = atac_label_key or (label_key if in_atac else "")
+        if not (supervised or in_rna):
             label_key = ""
         rna = labels_of(rna_obs, label_key, "rna")
         atac = labels_of(atac_obs, truth_key, "atac")

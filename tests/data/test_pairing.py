@@ -212,6 +212,10 @@ def test_a_column_may_be_called_by_the_text_of_its_name(rna, atac):
     atac.obs = atac.obs.rename(columns={"broad": 1})
     data, truth = pair(rna, atac, "0", "1", min_shared_genes=1)
     assert data.types == ("B", "T1", "T2") and truth.level == {"B": "B", "T1": "T", "T2": "T"}
+    _, truth = pair(rna, atac, "1", min_shared_genes=1)  # which both have
+    assert truth.labels.tolist() == ["B", "T", "B"]
+    _, truth = pair(rna, atac, "1", min_shared_genes=1, supervised=False)
+    assert truth.known and truth.level == {"B": "B", "T": "T"}
     rna.obs["0"] = BROAD
     assert pair(rna, atac, "0", min_shared_genes=1)[0].types == ("B", "T")
 
