@@ -222,7 +222,7 @@ def _modality(
 ) -> tuple[AnnData | StoredModality, BetterGenome | None]:
     """One modality of its file, its counts in memory or left on disk; and see `StoredCells`."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
-    options = modality, layer, source.scratch or None, called, _choices(source, modality)
+    options = modality, layer, source.scratch or None, called, choices_of(source, modality)
     if modality == "atac" and is_path(found):
         if len(paths := paths_of(found)) > 1:
             with contextlib.ExitStack() as stack:
@@ -374,7 +374,7 @@ def _check_given(name: str, path: str, needed: bool) -> None:
         )
 
 
-def _choices(source: DatasetSource, name: str) -> Choices:
+def choices_of(source: DatasetSource, name: str) -> Choices:
     """What is chosen of the file of --`name`; it refuses what none of the files has a use for.
 
     Fragments, if they are given, are counted in the user's peaks, or in windows.
@@ -455,7 +455,7 @@ def _peaks_beside(
 ) -> tuple[pd.DataFrame, Counts]:
     """The peaks [P] of another file and their counts [A, P], in the order of the ATAC cells."""
     called = Called("the file of peaks", "--atac_peaks", "--atac_layer")
-    choices = _choices(source, "atac_peaks")
+    choices = choices_of(source, "atac_peaks")
     cells = open_cells(beside, "atac", "", source.scratch or None, called, choices)
     on_disk = isinstance(atac, StoredModality)
     peaks = stored(cells) if on_disk else held(cells)

@@ -13,6 +13,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+import scadv_tf
 from scadv_tf.data import fragment_table, fragments, text_blocks
 from scadv_tf.data.barcodes import listed_cells
 from scadv_tf.data.cell_files import open_cells
@@ -422,6 +423,10 @@ def test_names_of_peaks_keep_the_chromosome_as_it_is_written():
 # A data set whose ATAC cells are fragments.
 
 GENES = "chr1\t1000\t2000\tG1\t.\t+\nchr1\t9000\t9900\tG2\t.\t-\nchr2\t500\t800\tG3\t.\t+\n"
+FRAGMENTS = [
+    *[("chr1", at, at + 100, "A-1", 1) for at in (850, 1500, 1950, 9950)],
+    *[("chr2", at, at + 100, "B-1", 1) for at in (500, 700, 5000)],
+]
 
 
 @pytest.fixture
@@ -434,13 +439,9 @@ def dataset(write, tmp_path):
         var=pd.DataFrame(index=["G1", "G2", "G3"]),
     )
     rna.write_h5ad(tmp_path / "rna.h5ad")
-    lines = [
-        *[("chr1", at, at + 100, "A-1", 1) for at in (850, 1500, 1950, 9950)],
-        *[("chr2", at, at + 100, "B-1", 1) for at in (500, 700, 5000)],
-    ]
     common = {
         "rna": str(tmp_path / "rna.h5ad"),
-        "atac": write(text_of(lines), "fragments.tsv.gz"),
+        "atac": write(text_of(FRAGMENTS), "fragments.tsv.gz"),
         "genes": write(GENES, "genes.bed"),
         "upstream": 100,
         "min_fragments": 3,
@@ -463,6 +464,19 @@ def test_fragments_alone_become_windows_and_gene_activity(dataset, limit):
         "chr1:0-900": 1, "chr1:900-2000": 3, "chr1:2000-5000": 1, "chr1:9000-10000": 1,
         "chr2:400-800": 0,
     }  # fmt: skip
+
+
+def test_gene_activity_alone_of_fragments(write):
+    """As a run has it, in the test above."""
+    path, genes = write(text_of(FRAGMENTS), "fragments.tsv.gz"), write(GENES, "genes.bed")
+    found = scadv_tf.gene_activity(path, genes=genes, upstream=100, min_fragments=3)
+    assert found.obs_names.tolist() == ["A-1", "B-1"]
+    assert found.to_df()[["G1", "G3"]].to_numpy().tolist() == [[3, 0], [0, 2]]
+    listed = write("B-1\n", "barcodes.tsv")
+    found = scadv_tf.gene_activity(path, genes=genes, upstream=100, barcodes=listed)
+    assert found.obs_names.tolist() == ["B-1"] and found[:, "G3"].X.sum() == 2
+    with pytest.raises(InputError, match="where the genes lie"):
+        scadv_tf.gene_activity(path, min_fragments=3)
 
 
 @pytest.mark.parametrize("limit", [0, 1])
