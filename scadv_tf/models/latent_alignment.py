@@ -100,11 +100,6 @@ class LatentAlignment(keras.layers.Layer):
         shares = [np.asarray(self.memberships(latent)) for latent in latents]
         _assign(self.cluster_maps, _fitted(rna_latent, atac_latent, shares, weights))
 
-    def get_config(self) -> dict:
-        """The arguments of `__init__`."""
-        own = {"types": self.types, "latent_size": self.latent_size}
-        return {**super().get_config(), **own}
-
 
 def _fitted(rna_latent: np.ndarray, atac_latent: np.ndarray, shares: list, weights: tuple) -> tuple:
     """Maps by each cell's shares of the groups, times what it weighs."""

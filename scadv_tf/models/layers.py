@@ -118,10 +118,6 @@ class ModalityBatchNormalization(keras.layers.Layer):
         for moving, batch in zip((self.moving_mean, self.moving_variance), moments, strict=True):
             moving.assign(moving + row * (tf.stop_gradient(batch) - moving))
 
-    def get_config(self) -> dict:
-        """The arguments of `__init__`."""
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
-
 
 def uses_batch(modality: str | None, training: bool) -> bool:
     """Whether cells are normalised by their batch, not by moving statistics."""

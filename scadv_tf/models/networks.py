@@ -142,11 +142,6 @@ class Encoder(keras.layers.Layer):
             values = layer(values, dense.kernel, normalization, views, training)
         return values
 
-    def get_config(self) -> dict:
-        """The arguments of `__init__`."""
-        own = {"sizes": self.sizes, "projection_size": self.projection_size}
-        return {**super().get_config(), **own}
-
 
 def _normalized(
     values: list[tf.Tensor],
@@ -253,8 +248,3 @@ class DenseNetwork(keras.layers.Layer):
             values = tf.nn.leaky_relu(values, alpha=0.2)
         dense = self.denses[-1]
         return linear(values, dense.kernel, dense.bias)
-
-    def get_config(self) -> dict:
-        """The arguments of `__init__`."""
-        own = {"outputs": self.outputs_width, "hidden": self.hidden}
-        return {**super().get_config(), **own}

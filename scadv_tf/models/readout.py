@@ -148,11 +148,6 @@ class Readout(keras.layers.Layer):
         )
         return tf.maximum(tf.reduce_min(squares, axis=1), 0.0) / self.feature_size
 
-    def get_config(self) -> dict:
-        """The arguments of `__init__`."""
-        own = {name: getattr(self, name) for name in ("types", "latent_size", "feature_size")}
-        return {**super().get_config(), **own}
-
 
 def quantile_knots(values: np.ndarray) -> np.ndarray:
     """The quantiles [KNOTS] of values that are 0 or more, the least distance between them kept.
