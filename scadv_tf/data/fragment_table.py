@@ -44,7 +44,7 @@ class FragmentTable:
     Raises
     ------
     InputError : a line is no fragment, or there is none.
-    EOFError, zlib.error or that of isal : the file is cut short or damaged.
+    EOFError, isal_zlib.error : the file is cut short or damaged.
     """
 
     def __init__(self, path: Path, folder: Path):

@@ -9,17 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
-try:
-    from isal import isal_zlib as zlib  # three times as fast
-except ImportError:
-    import zlib
+from isal import igzip, isal_zlib  # thrice as fast as Python's own
 
 BLOCK_BYTES = 1 << 20  # of text: the tables that it becomes stay in the cache of a processor
 ENCODING = "utf-8-sig"  # Windows puts a mark at the beginning
 _PIECE_BYTES = 1 << 18  # of the file
 _BEGINNING_BYTES = 1 << 16  # enough for all lines of comments
 GZIP = b"\x1f\x8b"  # how such a file begins
-_WITH_HEADER = 31  # to zlib: the data have the header and the checksum of gzip
 
 
 def blocks_of_lines(path: Path) -> Iterator[bytes]:
@@ -30,7 +26,7 @@ def blocks_of_lines(path: Path) -> Iterator[bytes]:
     Raises
     ------
     EOFError : a gzipped file is cut short.
-    zlib.error, or isal's : it is damaged.
+    isal_zlib.error : it is damaged.
     """
     blocks = _blocks(path)
     with ThreadPoolExecutor(1) as reader:
@@ -59,7 +55,7 @@ def beginning(path: Path) -> bytes:
             found += piece
             if len(found) >= _BEGINNING_BYTES:
                 break
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, isal_zlib.error):
         pass
     return found[:_BEGINNING_BYTES]
 
@@ -80,28 +76,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _text(path: Path) -> Iterator[bytes]:
-    zipped = is_gzipped(path)
-    with open(path, "rb") as file:
-        pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
-        text = filter(None, _inflated(pieces) if zipped else pieces)
+    with (igzip.open if is_gzipped(path) else open)(path, "rb") as file:
+        text = iter(lambda: file.read(_PIECE_BYTES), b"")
         yield next(text, b"").removeprefix(BOM_UTF8)  # of what Windows has saved
         yield from text
-
-
-def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The text of a gzipped file, which may have many members, as bgzip writes them.
-
-    Python's own `gzip` reads 8 kB at a time, which takes three times as long.
-    """
-    member = zlib.decompressobj(_WITH_HEADER)
-    for piece in pieces:
-        while piece:
-            if member.eof:
-                piece = piece.lstrip(b"\0")  # padding between members is allowed
-                if not piece:
-                    break
-                member = zlib.decompressobj(_WITH_HEADER)
-            yield member.decompress(piece)
-            piece = member.unused_data
-    if not member.eof:
-        raise EOFError("the gzipped file ends before the mark of its end")

@@ -301,7 +301,7 @@ def flawed(**changes):
 REFUSED = {
     "a gzip cut short": (
         lambda write, read: read(write(gzip.compress(text_of(LINES).encode())[:-12])),
-        "could not be read.*ends before the mark of its end.*damaged, cut short",
+        "could not be read.*ended before the end.*damaged, cut short",
     ),
     "a damaged gzip": (
         lambda write, read: read(write(gzip.compress(b"x" * 50)[:15] + b"\xff" * 60)),
