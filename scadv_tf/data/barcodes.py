@@ -115,9 +115,9 @@ def _read(path: str, known: pd.Index) -> pd.Index:
     if len(table) == 1 and in_row > 1:
         raise _no_list(path, f"{in_row} barcodes in one line")
     headings = table.iloc[0].str.casefold()
-    named = headings.isin(_HEADINGS)
-    names = table[named.idxmax() if named.any() else _fullest(table, known)]
-    if named.any():
+    column = column_of_names(table, known)
+    names = table[column]
+    if headings[column] in _HEADINGS:
         is_cell = headings.str.fullmatch(_IS_CELL.pattern)
         table, names = table.iloc[1:], names.iloc[1:]
         if is_cell.any():
@@ -131,13 +131,19 @@ def _read(path: str, known: pd.Index) -> pd.Index:
     return found
 
 
-def _fullest(table: pd.DataFrame, known: pd.Index) -> int:
-    """The column with most of the known names; without any, that with most bases."""
-    for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(BASES)):
-        numbers = table.apply(lambda column, is_name=is_name: is_name(column).sum())
-        if numbers.any():
-            return int(numbers.idxmax())
-    return 0
+def column_of_names(table: pd.DataFrame, known: pd.Index) -> int:
+    """The column that names cells, known ones or others by their bases.
+
+    One whose heading says so, before that with most different names: numbers of rows or clusters
+    may be names of cells, too.
+    """
+    headed = table.columns[table.iloc[0].str.casefold().isin(_HEADINGS)]
+    for columns in (headed, table.columns):
+        for is_name in (lambda column: column.isin(known), lambda c: c.str.fullmatch(BASES)):
+            names = {c: table.loc[is_name(table[c]), c].nunique() for c in columns}
+            if any(names.values()):
+                return max(names, key=names.__getitem__)
+    return int(headed[0]) if len(headed) else 0
 
 
 def _is_heading(names: pd.Series) -> bool:

@@ -170,8 +170,9 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
         _take_columns(
-            rna, source.rna_labels, "--rna_labels", source.label_key, source.rna_batch_key
-        )
+            rna, source.rna_labels, "--rna_labels", source.label_key, source.rna_batch_key,
+            other_key=source.atac_label_key, stated=source.label_key != DataConfig.label_key,
+        )  # fmt: skip
     if source.supervised or source.label_key != DataConfig.label_key:
         labels_of(rna.obs, source.label_key, "rna")  # fails before any long work
     elif column_called(rna.obs, source.label_key) is None:
@@ -181,7 +182,10 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     alike = not given and same_file(source.rna, source.atac) and _same_counts(rna, atac)
     if source.atac_labels:
         key = source.atac_label_key or source.label_key or DataConfig.label_key
-        if _take_columns(atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key):
+        if _take_columns(
+            atac, source.atac_labels, "--atac_labels", key, source.atac_batch_key,
+            stated=bool(source.atac_label_key),
+        ):  # fmt: skip
             source = replace(source, atac_label_key=key)
     if "atac" not in given and len(paths_of(source.atac)) > 1:
         source = replace(source, atac_batch_key=source.atac_batch_key or COLUMN)
@@ -204,13 +208,14 @@ def _same_counts(rna: AnnData | StoredModality, atac: AnnData | StoredModality) 
 
 
 def _take_columns(
-    cells: AnnData | StoredModality, path: str, flag: str, key: str, batch_key: str
+    cells: AnnData | StoredModality, path: str, flag: str, key: str, batch_key: str, **more: Any
 ) -> bool:
     """Adds the columns of a table to those of cells, see `columns_from`; whether labels are there.
 
     Labels and batches, which are asked for, stand in place of what the cells have; others do not.
     """
-    found = columns_from(path, cells.obs_names, flag, key, batch_key)
+    labelled = column_called(cells.obs, key) is not None
+    found = columns_from(path, cells.obs_names, flag, key, batch_key, labelled=labelled, **more)
     for name, column in found.items():
         if name in (key, batch_key) or name not in cells.obs:
             cells.obs[name] = column

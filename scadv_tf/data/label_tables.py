@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.barcodes import BASES, by_bases
+from scadv_tf.data.barcodes import BASES, by_bases, column_of_names
 from scadv_tf.data.name_tables import read_rows
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home
@@ -25,7 +26,14 @@ Names: TypeAlias = Sequence[str] | np.ndarray | pd.Index
 
 
 def columns_from(
-    path: str, cells: Names, flag: str, key: str, batch_key: str = ""
+    path: str,
+    cells: Names,
+    flag: str,
+    key: str,
+    batch_key: str = "",
+    other_key: str = "",
+    stated: bool = False,
+    labelled: bool = False,
 ) -> dict[str, pd.Categorical]:
     """What a table of cell,label says of cells: column -> text [N], missing where it has no cell.
 
@@ -34,21 +42,26 @@ def columns_from(
 
     Parameters
     ----------
-    path : see `read_rows`; with a line of headings or without. Cells are named in the column with
-        most of their names; their labels are in the column `key`, in one whose heading speaks of
-        labels, or in that behind the names. Where no name is the same, see `by_bases`.
+    path : see `read_rows`; with a line of headings or without. Cells are named in a column whose
+        heading says so, or in that with most of their names; where none is the same, see
+        `by_bases`. Their labels are in the column `key`, in one whose heading speaks of labels, or
+        in that behind the names.
     cells : names [N] in the order in which they are wanted.
     flag : that names the table, for messages.
     key : heading of the labels, whatever its case and its signs between words, where there are
         several columns.
-    batch_key : heading of the batches; '' for none. Where it is there, labels are only in a column
-        whose heading says so, or there are none.
+    batch_key, other_key : headings of batches, and of what else is no label; '' for none.
+    stated : whether the user has named the key: then no other column of several stands for it.
+    labelled : whether the cells have such labels already. Where they have, or the batches are
+        there, labels are only in a column whose heading says so, or there are none.
 
     Raises
     ------
-    InputError : it is no such table, names none of the cells, or gives a cell two labels.
+    InputError : it is no such table, names none of the cells, gives a cell two labels, or has no
+        column of a stated key.
     """
-    table = _read(path, cells, flag, key, batch_key)
+    wanted = _Wanted(flag, key, {batch_key, other_key} - {""}, batch_key, stated, labelled)
+    table = _read(path, cells, wanted)
     for heading in table.columns.drop(_NAMES):
         cell, texts = _several(table[[_NAMES, heading]])
         if texts and heading == key:
@@ -97,7 +110,19 @@ def _rows_of(names: pd.Index, cells: pd.Index) -> np.ndarray:
     return rows
 
 
-def _read(path: str, cells: Names, flag: str, key: str, batch_key: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Wanted:
+    """What is looked for, see `columns_from`."""
+
+    flag: str
+    key: str
+    others: set[str]
+    batch_key: str
+    stated: bool
+    labelled: bool
+
+
+def _read(path: str, cells: Names, wanted: _Wanted) -> pd.DataFrame:
     """Names, in the column `_NAMES`; labels, in the column `key`; and others by their headings."""
     try:
         table = read_rows(at_home(path))
@@ -105,37 +130,64 @@ def _read(path: str, cells: Names, flag: str, key: str, batch_key: str) -> pd.Da
             raise ValueError("it has one column")
     except (OSError, EOFError, ValueError) as error:
         raise InputError(
-            what=f"the table of {flag} could not be read",
+            what=f"the table of {wanted.flag} could not be read",
             expected="a .csv or .tsv whose first two columns are cell,label",
             received=f"{path}: {type(error).__name__}: {error}",
-            advice=f"write it again as such, or leave {flag} out",
+            advice=f"write it again as such, or leave {wanted.flag} out",
         ) from error
-    names = int(table.apply(lambda column: column.isin(cells).sum()).idxmax())
-    others = table.columns.drop(names)
-    labels = _labels(table.loc[0, others], names, key, batch_key, flag)
-    called = {names: _NAMES} | ({} if labels is None else {labels: key})
+    names = column_of_names(table, pd.Index(cells, dtype=object))
     headings = _headings(table, names, cells)
-    more = headings[~headings.isin(["", key]) & ~headings.index.isin(called)]
+    labels = _labels(table, headings.drop(names), names, wanted)
+    called = {names: _NAMES} | ({} if labels is None else {labels: wanted.key})
+    more = headings[~headings.isin(["", wanted.key]) & ~headings.index.isin(called)]
     called |= more[~more.duplicated(keep=False)].to_dict()
     return table[[*called]].rename(columns=called)
 
 
-def _labels(headings: pd.Series, names: int, key: str, batch_key: str, flag: str) -> int | None:
-    """The column of the labels, of those with such headings, or what else the first line says."""
-    plain = headings.map(_plain)
-    columns = headings.index
-    called = columns[plain == _plain(key)]
-    others = columns[(headings != batch_key) | (batch_key == "")]
-    told = [*called, *others[plain[others].str.contains(_LABELS)]]
-    if len(others) < len(columns):
-        return told[0] if told else None
-    labels = [*told, *columns[columns > names], *columns][0]
-    if len(columns) > 1:
+def _labels(table: pd.DataFrame, headings: pd.Series, names: int, wanted: _Wanted) -> int | None:
+    """The column of the labels; None where they are none of the table's.
+
+    Parameters
+    ----------
+    headings : of the other columns than that of the names; '' where there are none.
+    """
+    plain, flag, key = headings.map(_plain), wanted.flag, wanted.key
+    if any(called := plain == _plain(key)):
+        return int(headings.index[called][0])
+    headed = bool((headings != "").any())
+    free = headings.index[~headings.isin(wanted.others)]
+    scores = [column for column in free if _are_scores(table[column].iloc[1:])]
+    told = free[plain[free].str.contains(_LABELS)].difference(scores, sort=False)
+    has_batches = bool(wanted.batch_key) and (headings == wanted.batch_key).any()
+    if not len(told) and headed and (wanted.labelled or has_batches):
+        if wanted.labelled:
+            logger.warning("%s has no column '%s', and the labels stay those of the file: head the "
+                           "labels so if they are there", flag, key)  # fmt: skip
+        return None
+    if wanted.stated and headed and len(free) > 1:
+        raise InputError(
+            what=f"the table of {flag} has no column '{key}'",
+            expected=f"a column of the labels called '{key}'",
+            received=f"columns {', '.join(headings[headings != ''])}",
+            advice=f"name one of them by {'--atac_label_key' if 'atac' in flag else '--label_key'}",
+        )
+    behind = free[free > names]
+    labels = int([*told, *behind.difference(scores, sort=False), *behind, *free][0])
+    if headed and len(headings) > 1 or wanted.labelled:
         logger.log(
-            logging.INFO if told else logging.WARNING,
-            "%s: labels are taken from column %d, '%s'", flag, labels + 1, headings[labels],
+            logging.INFO if len(told) == 1 and not wanted.labelled else logging.WARNING,
+            "%s: labels are taken from column %d, '%s'%s", flag, labels + 1,
+            headings[labels] or table.loc[0, labels],
+            ", in place of those of the file" if wanted.labelled else "",
         )  # fmt: skip
     return labels
+
+
+def _are_scores(values: pd.Series) -> bool:
+    """Whether all are numbers, of which some are not whole."""
+    numbers = pd.to_numeric(values.where(values != ""), errors="coerce")
+    missing = numbers.isna() & (values != "")
+    return bool(not missing.any() and (numbers.dropna() % 1 != 0).any())
 
 
 def _headings(table: pd.DataFrame, names: int, cells: Names) -> pd.Series:

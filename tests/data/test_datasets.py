@@ -234,6 +234,88 @@ def test_cells_of_a_table_of_labels_by_their_bases(tmp_path, form):
     ]
 
 
+@pytest.mark.parametrize(
+    "heading, line",
+    [(",barcode,cell_type", "{n},{name},T{n}"), ("cell_type,barcode", "T{n},{name}"),
+     ("sample,barcode,cell_type", "s1,{name},T{n}"), ("a,b,cell_type", "x,{name},T{n}")],
+)  # fmt: skip
+def test_barcodes_without_endings_may_stand_in_any_column(tmp_path, heading, line):
+    bases = ["AAACCCGG", "AAACCCGT", "AAACCCTT"]
+    rows = [line.format(n=n, name=name) for n, name in enumerate(bases)]
+    (tmp_path / "labels.csv").write_text("\n".join([heading, *rows]))
+    cells = [f"{name}-1" for name in bases]
+    found = columns_from(str(tmp_path / "labels.csv"), cells, "--rna_labels", "cell_type")
+    assert found["cell_type"].tolist() == ["T0", "T1", "T2"]
+
+
+@pytest.mark.parametrize(
+    "heading, line",
+    [(",cell,cell_type", "{row},{cell},T{cell}"), ("leiden,cell,cell_type", "{two},{cell},T{cell}"),
+     ("leiden,name,cell_type", "{two},{cell},T{cell}")],
+)  # fmt: skip
+def test_numbers_of_rows_or_clusters_are_no_names_of_cells(tmp_path, heading, line):
+    """Cells that are called by numbers; the table has them from the third on, in another order."""
+    cells = [str(number) for number in range(12)]
+    rows = [
+        line.format(row=row, cell=cell, two=row % 2)
+        for row, cell in enumerate([7, 3, 11, 2, 5, 4, 6, 10, 8, 9])
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join([heading, *rows]))
+    found = columns_from(str(tmp_path / "labels.csv"), cells, "--rna_labels", "cell_type")
+    assert found["cell_type"].isna().tolist() == [True] * 2 + [False] * 10
+    assert found["cell_type"].tolist()[2:] == [f"T{cell}" for cell in range(2, 12)]
+
+
+SCORED = ",orig.ident,predicted.celltype.score,predicted.celltype,mapping.score"
+
+
+def test_scores_are_no_types(tmp_path, caplog):
+    rows = [f"c{i},s,0.{i},T{i % 2},1" for i in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join([SCORED, *rows]))
+    path, cells = str(tmp_path / "labels.csv"), [f"c{i}" for i in range(4)]
+    found = columns_from(path, cells, "--rna_labels", "cell_type")
+    assert found["cell_type"].tolist() == ["T0", "T1"] * 2
+    assert found["predicted.celltype.score"].tolist() == ["0.0", "0.1", "0.2", "0.3"]
+
+
+def test_a_named_column_that_the_table_lacks_is_refused(tmp_path):
+    rows = [f"c{i},s,0.{i},T{i % 2},1" for i in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join([SCORED, *rows]))
+    given = str(tmp_path / "labels.csv"), ["c0", "c1"]
+    with pytest.raises(InputError, match="no column 'celltype.l2'") as error:
+        columns_from(*given, "--rna_labels", "celltype.l2", stated=True)
+    assert "predicted.celltype, mapping.score" in error.value.received
+    assert "--label_key" in error.value.advice
+    (tmp_path / "labels.csv").write_text("cell,kind\nc0,T\nc1,B\n")  # there is no other to mean
+    found = columns_from(*given, "--rna_labels", "celltype.l2", stated=True)
+    assert found["celltype.l2"].tolist() == ["T", "B"]
+
+
+@pytest.mark.parametrize("heading, taken", [("donor", False), ("annotation", True), ("x", False)])
+def test_labels_of_the_file_give_way_to_those_of_the_table_alone(
+    tmp_path, files, heading, taken, caplog
+):
+    rows = "".join(f"cell{i},new {i % 2}\n" for i in range(20))
+    (tmp_path / "rna.csv").write_text(f"cell,{heading}\n{rows}")
+    given = {"rna": files["rna"], "atac": files["activity"]}
+    data, _ = load(source(rna_labels=str(tmp_path / "rna.csv"), **given))
+    assert data.types == (("new 0", "new 1") if taken else tuple(sorted(set(LABELS))))
+    assert ("in place of those of the file" in caplog.text) == taken
+    assert ("labels stay those of the file" in caplog.text) == (not taken)
+    assert taken or data.rna_obs[heading].tolist() == ["new 0", "new 1"] * 10
+
+
+def test_the_level_of_the_atac_labels_is_no_label_of_the_rna_cells(tmp_path, files):
+    rows = "".join(f"cell{i},broad {LABELS[i]}\n" for i in range(20))
+    (tmp_path / "rna.csv").write_text(f"cell,cell_type_broad\n{rows}")
+    (tmp_path / "atac.csv").write_text("cell,cell_type_broad\na0,broad x\na1,broad y\n")
+    tables = {f"{name}_labels": str(tmp_path / f"{name}.csv") for name in ("rna", "atac")}
+    given = {"rna": files["rna"], "atac": files["activity"], "atac_label_key": "cell_type_broad"}
+    data, truth = load(source(**given, **tables))
+    assert data.types == tuple(sorted(set(LABELS)))
+    assert truth.level == {name: f"broad {name}" for name in data.types}
+
+
 def test_cells_of_several_samples_are_not_matched_by_their_bases(tmp_path):
     (tmp_path / "labels.csv").write_text("s1_AAACCCGG,T\ns2_AAACCCGT,B\n")
     with pytest.raises(InputError, match="names none of the cells") as error:
