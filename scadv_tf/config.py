@@ -65,7 +65,8 @@ class DataConfig(Checked):
     barcodes: str = option(
         "",
         "List of the cells among the barcodes of the fragments, one a line, or Cell Ranger's "
-        "singlecell.csv or per_barcode_metrics.csv; default: by --min_fragments.",
+        "singlecell.csv or per_barcode_metrics.csv; a list for each of several files, separated by "
+        "commas; default: by --min_fragments.",
     )
     min_fragments: int = option(
         1000, "Fewest fragments of a barcode that is a cell, without --barcodes.", minimum=1

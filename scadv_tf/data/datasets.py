@@ -164,7 +164,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
     for name in INPUTS:
         if name not in given:
             path = getattr(source, name)
-            for each in paths_of(path) if name == "atac" else [path]:
+            for each in paths_of(path) if name in ("atac", "barcodes") else [path]:
                 _check_given(name, each, needed=name in ("rna", "atac"))
     rna, _ = _modality(source, "rna", source.rna_layer, given)
     if source.rna_labels:
@@ -227,15 +227,19 @@ def _modality(
 ) -> tuple[AnnData | StoredModality, BetterGenome | None]:
     """One modality of its file, its counts in memory or left on disk; and see `StoredCells`."""
     called, found = Called.of(modality), given.get(modality, getattr(source, modality))
-    options = modality, layer, source.scratch or None, called, choices_of(source, modality)
+    options = modality, layer, source.scratch or None, called
+    choices = choices_of(source, modality)
     if modality == "atac" and is_path(found):
         if len(paths := paths_of(found)) > 1:
             with contextlib.ExitStack() as stack:
-                files = [stack.enter_context(open_cells(path, *options)) for path in paths]
+                files = [
+                    stack.enter_context(open_cells(path, *options, each))
+                    for path, each in zip(paths, _of_each(choices, len(paths)), strict=True)
+                ]
                 better = next(filter(None, (file.stored.better_genome for file in files)), None)
-                return together(files, source.memory_cells), better
+                return together(files, source.memory_cells, source.atac_batch_key), better
         (found,) = paths
-    cells = open_cells(found, *options)
+    cells = open_cells(found, *options, choices)
     better = cells.stored.better_genome
     if not source.memory_cells or cells.cells <= source.memory_cells:
         with cells:
@@ -370,12 +374,17 @@ def _check_given(name: str, path: str, needed: bool) -> None:
     if path and is_there(path):
         return
     if path or needed:
+        advice = f"check the path of --{name}" if name in BESIDE else (
+            "give your own files by --rna=FILE --atac=FILE --label_key=KEY, or choose one "
+            "of the data sets: " + ", ".join(n for n in available() if n != CUSTOM)
+        )  # fmt: skip
+        if len(several := paths_of(path)) > 1 and all(map(is_there, several)):
+            advice = f"join these files, and give one: --{name} takes no several, as --atac does"
         raise InputError(
             what=f"the file of --{name} " + ("does not exist" if path else "is not given"),
             expected=f"--{name}=FILE with a file or folder that exists",
             received=path or "nothing",
-            advice="give your own files by --rna=FILE --atac=FILE --label_key=KEY, or choose one "
-            "of the data sets: " + ", ".join(n for n in available() if n != CUSTOM),
+            advice=advice,
         )
 
 
@@ -410,6 +419,20 @@ def choices_of(source: DatasetSource, name: str) -> Choices:
     group = source.genome_group if name in by_genome or not by_genome else ""
     known = genes if source.genes or source.genome else None
     return Choices(Counting(intervals, *counting, known), group, Measure.of(source))
+
+
+def _of_each(choices: Choices, files: int) -> list[Choices]:
+    """The choices for each of several files of fragments: a list of barcodes has those of one."""
+    counting = choices.counting
+    lists = paths_of(counting.barcodes) if counting.barcodes else [""] * files
+    if len(lists) != files:
+        raise InputError(
+            what="it is not known which barcodes are cells in which file of --atac",
+            expected=f"{files} lists in --barcodes, separated by commas, in the order of the files",
+            received=f"--barcodes={counting.barcodes}",
+            advice="give a list for each file: the same barcode is another cell in another sample",
+        )
+    return [replace(choices, counting=replace(counting, barcodes=each)) for each in lists]
 
 
 def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFrame:

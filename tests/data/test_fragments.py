@@ -487,6 +487,22 @@ def test_fragments_in_given_peaks(dataset, write, limit):
     np.testing.assert_array_equal(data.atac[0:2].toarray(), [[2, 1, 0], [0, 0, 2]])
 
 
+def test_each_of_several_files_has_its_own_list_of_cells(dataset, write):
+    """The same barcode is another cell in another sample."""
+    lines = [("chr1", 1500, 1600, f"{name}-1", 1) for name in "ABC" for _ in range(2)]
+    two = ",".join(write(text_of(lines), f"{name}.tsv.gz") for name in ("one", "two"))
+    lists = [write(text, name) for text, name in (("A-1\n", "a.txt"), ("B-1\nC-1\n", "b.txt"))]
+    data = dataset(atac=two, barcodes=",".join(lists), min_fragments=1000)
+    assert data.atac_cells.tolist() == ["A-1", "B-1", "C-1"]
+    assert list(data.batches["atac"]) == ["one", "two", "two"]
+    with pytest.raises(InputError, match="which barcodes are cells in which file") as error:
+        dataset(atac=two, barcodes=lists[0], min_fragments=1000)
+    assert error.value.expected.startswith("2 lists in --barcodes, separated by commas")
+    with pytest.raises(InputError, match="file of --barcodes does not exist") as error:
+        dataset(barcodes="none.txt", min_fragments=1000)
+    assert error.value.advice == "check the path of --barcodes"
+
+
 def test_a_genome_is_asked_for_before_anything_is_read(dataset, write):
     peaks = write(BED, "p.bed")
     for settings in ({}, {"peaks": peaks}):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 from scadv_tf.data import several_files
+from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.several_files import paths_of
 from scadv_tf.errors import InputError
@@ -97,6 +100,12 @@ def test_a_missing_file_of_several_is_told(source, tmp_path):
     assert error.value.received == str(tmp_path / "three.h5ad")
 
 
+def test_several_files_of_rna_are_told_from_one_that_is_missing(source):
+    with pytest.raises(InputError, match="the file of --rna does not exist") as error:
+        load(dataclasses.replace(source, rna=f"{source.rna},{source.rna}"))
+    assert error.value.advice.startswith("join these files, and give one: --rna takes no several")
+
+
 def test_more_cells_than_may_be_held_are_refused(source):
     with pytest.raises(InputError, match="more cells together than may be held") as error:
         load(dataclasses.replace(source, memory_cells=6))
@@ -112,3 +121,76 @@ def test_files_without_a_common_feature_are_refused(source, tmp_path):
     with pytest.raises(InputError, match="share no feature") as error:
         load(dataclasses.replace(source, atac=given))
     assert error.value.received == "one: G0, G1, G2; other: 0, 1, 2"
+
+
+def peaks_of(path, places, called, counts) -> str:
+    """Cells with peaks at such places (chrom, start, end), called by numbers or by these."""
+    adata = anndata.AnnData(sparse.csr_matrix(np.asarray(counts, dtype=np.float32)))
+    table = pd.DataFrame(places, columns=["chrom", "start", "end"])
+    text = table["chrom"] + called[:1] + table["start"].astype(str) + "-" + table["end"].astype(str)
+    adata.var = table.set_index(pd.Index([f"peak_{i}" for i in range(len(table))]))
+    if called:
+        adata.var = table[[]].set_index(pd.Index(text))
+    adata.obs_names = [f"{path.stem}{i}" for i in range(adata.n_obs)]
+    adata.write_h5ad(path)
+    return str(path)
+
+
+PLACES = [("chr1", 100 * i, 100 * i + 50) for i in range(1, 7)]
+
+
+@pytest.mark.parametrize("called", ["", ":", "-"])
+def test_peaks_are_the_same_where_they_lie(tmp_path, called):
+    """Whatever they are called in each file: by their own numbers, or by other signs."""
+    counts = np.arange(12).reshape(2, 6)
+    one = peaks_of(tmp_path / "one.h5ad", PLACES, called, counts)
+    two = peaks_of(tmp_path / "two.h5ad", PLACES[:0:-1], "", 10 * counts[:, :0:-1])
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_cells(path, "atac")) for path in (one, two)]
+        found = several_files.together(files, 0)
+    assert found.var_names.tolist() == [f"chr1:{s}-{e}" for _, s, e in PLACES[1:]]
+    np.testing.assert_array_equal(found.X.toarray(), np.vstack([counts, 10 * counts])[:, 1:])
+
+
+def test_peaks_of_each_file_alone_are_refused(source, tmp_path):
+    others = [(chrom, start + 7 * (i > 0), end) for i, (chrom, start, end) in enumerate(PLACES)]
+    paths = [
+        peaks_of(tmp_path / f"{name}.h5ad", places, ":", np.ones((2, 6)))
+        for name, places in (("a", PLACES), ("b", others))
+    ]
+    with pytest.raises(InputError, match="share hardly a peak") as error:
+        load(dataclasses.replace(source, atac=",".join(paths)))
+    assert error.value.received == "1 in common of a: 6; b: 6"
+    assert "one set of --peaks" in error.value.advice
+
+
+def test_numbered_genes_of_unlike_files_are_refused(source, tmp_path):
+    """Each file has symbols in a column, and numbers for names: of other genes, once filtered."""
+    for name in ("one", "two"):
+        adata = anndata.read_h5ad(tmp_path / f"{name}.h5ad")
+        symbols = adata.var_names.to_numpy()
+        adata.var = pd.DataFrame({"name": symbols}, index=np.arange(len(symbols)).astype(str))
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    with pytest.raises(InputError, match="not the same in one and two") as error:
+        load(source)
+    assert error.value.received == "'0' is G0 and G7 by the column 'name'"
+    assert "adata.var['name']" in error.value.advice
+
+
+def test_versions_of_identifiers_do_not_make_other_genes(source, tmp_path):
+    for number, name in enumerate(("one", "two")):
+        adata = anndata.read_h5ad(tmp_path / f"{name}.h5ad")
+        adata.var["gene_ids"] = [f"ENSG{gene[1:]}.{number}" for gene in adata.var_names]
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    assert load(source)[0].genes.tolist() == GENES[1:]
+
+
+@pytest.mark.parametrize("key", ["", "dataset"])
+def test_a_column_of_the_name_that_files_get_is_kept(source, tmp_path, key):
+    for name in ("one", "two"):
+        adata = anndata.read_h5ad(tmp_path / f"{name}.h5ad")
+        adata.obs["dataset"] = [f"donor{i % 2}" for i in range(adata.n_obs)]
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+    data, _ = load(dataclasses.replace(source, atac_batch_key=key))
+    assert set(data.batches["atac"]) == ({"donor0", "donor1"} if key else {"one", "two"})
+    assert set(data.atac_obs["dataset" if key else "dataset_in_file"]) == {"donor0", "donor1"}
