@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def test_who_reads_a_part_of_the_help_is_told_of_no_failure():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+SAYS = """
+from scadv_tf import console
+console.run_app(lambda: print("γδ T"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding, shown", [("utf-8", "γδ T"), ("ascii", r"\u03b3\u03b4 T")])
+def test_letters_that_a_terminal_lacks_end_no_program(encoding, shown):
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(PROGRAM.parent)},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stdout.decode().strip()) == (0, shown)
 
 
 LIBRARIES = {"tensorflow", "keras", "sklearn", "anndata", "matplotlib", "umap", "pandas", "numpy"}

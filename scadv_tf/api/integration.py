@@ -20,9 +20,9 @@ from scadv_tf.api.cells import (
     uns_of_settings,
 )
 from scadv_tf.api.models import IntegratedModel
-from scadv_tf.config import OutputConfig, RunConfig
+from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
-from scadv_tf.data.answers import UMAP, write_into
+from scadv_tf.data.answers import COLUMNS, PREFIX, UMAP, write_into
 from scadv_tf.data.emptiness import spread
 from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
@@ -122,6 +122,7 @@ def _asked(
     given = {"rna": rna, "atac": atac, "atac_peaks": settings.pop("atac_peaks", None)}
     given = {name: each for name, each in given.items() if each is not None}
     config = _configured(settings | {n: each for n, each in given.items() if is_path(each)})
+    _check_keys(config.data)
     objects = {name: each for name, each in given.items() if not is_path(each)}
     return config, objects
 
@@ -146,6 +147,19 @@ def _configured(settings: dict) -> RunConfig:
             advice="Start `scadv train --strategy=multi_worker` on each machine.",
         )
     return config
+
+
+def _check_keys(data: DataConfig) -> None:
+    """Refuses columns of answers as known labels: the new answers would take their place."""
+    written = {f"{PREFIX}{name}" for name in COLUMNS}
+    for setting in ("label_key", "atac_label_key", "rna_batch_key", "atac_batch_key"):
+        if (key := getattr(data, setting)) in written:
+            raise InputError(
+                what="A column of earlier answers is to be read, and will be written to.",
+                expected="a column of another name",
+                received=f"{setting}={key!r}",
+                advice=f"Copy it first, e.g. adata.obs['given'] = adata.obs['{key}'], and name it.",
+            )
 
 
 def _check_apart(cells: dict[str, AnnData]) -> None:

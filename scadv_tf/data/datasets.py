@@ -23,6 +23,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.features import feature_names
 from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
+    are_called_as_peaks,
     count_linked,
     gene_activity,
     link_peaks,
@@ -167,6 +168,7 @@ def load(source: DatasetSource, given: Given | None = None) -> LabelledPair:
             for each in paths_of(path) if name in ("atac", "barcodes") else [path]:
                 _check_given(name, each, needed=name in ("rna", "atac"))
     rna, _ = _modality(source, "rna", source.rna_layer, given)
+    _check_genes(rna.var)
     if source.rna_labels:
         source = replace(source, label_key=source.label_key or DataConfig.label_key)
         _take_columns(
@@ -291,6 +293,17 @@ def assemble(
     matching = replace(paired.matching, better_genome=better)
     batches = _batches(paired, source)
     return replace(paired, intervals=intervals, batches=batches, matching=matching), truth
+
+
+def _check_genes(rna_var: pd.DataFrame) -> None:
+    """Refuses RNA cells with peaks."""
+    if are_called_as_peaks(rna_var):
+        raise InputError(
+            what="the features of the RNA cells are peaks",
+            expected="genes",
+            received=", ".join(feature_names(rna_var)[:3]),
+            advice="check that --rna and --atac are not swapped",
+        )
 
 
 def _check_features(measure: Measure, var: pd.DataFrame, are_peaks: bool, beside: object) -> None:

@@ -69,6 +69,17 @@ _MANY_WORDS = 0.1
 _FEW_PEAKS_IN_GENES = 0.1
 
 
+def are_called_as_peaks(var: pd.DataFrame) -> bool:
+    """Whether the names of the features, but for a few, are places such as ``chr1:1-2``."""
+    return _named_places(pd.Series(feature_names(var)))[1] >= _NEARLY_ALL
+
+
+def _named_places(names: pd.Series) -> tuple[pd.DataFrame, float]:
+    """The places that names tell of, and the share of names that do."""
+    peaks = _parse(names)
+    return peaks, float(peaks["chrom"].ne("").mean())
+
+
 def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     """The intervals of the features if they are peaks.
 
@@ -94,8 +105,7 @@ def peak_intervals(var: pd.DataFrame) -> pd.DataFrame | None:
     if KIND_COLUMN in var and (var[KIND_COLUMN].astype(str) == "Gene Expression").all():
         return None  # 10x files give intervals for genes as well
     names = pd.Series(feature_names(var), index=var.index)
-    peaks = _parse(names)
-    share = float(peaks["chrom"].ne("").mean())
+    peaks, share = _named_places(names)
     if share >= _NEARLY_ALL:
         return peaks
     if share > 1 - _NEARLY_ALL:

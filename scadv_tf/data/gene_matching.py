@@ -134,9 +134,27 @@ def match_features(
         what=f"the modalities share only {len(match.genes)} genes",
         expected=f"at least {minimum}",
         received=f"RNA names such as {rna_names}; ATAC names such as {atac_names}",
-        advice="name the genes alike in both (symbols or Ensembl identifiers, in the index or a "
+        advice=_advice(rna.names, atac.names),
+    )
+
+
+def _advice(rna: np.ndarray, atac: np.ndarray) -> str:
+    """What to do about names of genes that are not the same."""
+    by_identifier = {
+        name: pd.Series(genes).str.fullmatch(_IDENTIFIER).mean() > 0.5
+        for name, genes in (("RNA", rna), ("ATAC", atac))
+    }
+    if sum(by_identifier.values()) == 1:
+        one, other = sorted(by_identifier, key=by_identifier.__getitem__, reverse=True)
+        return (
+            f"the {one} genes are called by Ensembl identifiers and those of {other} are not; the "
+            "embedded genomes have symbols: give the cells a column of var with the others' names "
+            "('gene_name'), or --genes=FILE with a GTF, which has both"
+        )
+    return (
+        "name the genes alike in both (symbols or Ensembl identifiers, in the index or a "
         "column of var such as 'gene_name'), check that species and --genome are right, "
-        "or lower --min_shared_genes",
+        "or lower --min_shared_genes"
     )
 
 

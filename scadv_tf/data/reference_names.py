@@ -6,12 +6,13 @@ import pandas as pd
 
 # GRCh38_CD3D, hg19_chr1, mm10___chr1, GRCh38.p13_1, human_CD3D: letters and digits as in the name
 # of an assembly, or a species; or gene:CD3D, rna_CD3D, as GFF and Seurat have them. The contigs of
-# a chromosome (chr1_KI270706v1_random) are no such. Seurat makes each _ a dash (GRCh38-CD3D).
+# a chromosome (chr1_KI270706v1_random) are no such, nor locus tags (PF3D7_0100100). Seurat makes
+# each _ a dash (GRCh38-CD3D).
 _WORDS = "human|mouse|homo_sapiens|mus_musculus|hsa?|mmu?|rna|gex|gene"
 _MAKERS = "(?:(?:refdata|10x|cellranger|gex|arc|atac)[-_]+)*"  # refdata-gex-GRCh38-2020-A_CD3D
 _NUMBERED = r"[A-Za-z]+_\d+(?:\.\d+)*"  # Rnor_6.0_Cd3d
 _REFERENCES = (
-    rf"(?i)^((?!chr){_MAKERS}(?:[A-Za-z]+\d[A-Za-z0-9.-]*|{_NUMBERED}|{_WORDS})_+(?:premrna_+)?)(?=[^_])",
+    rf"(?i)^((?!chr){_MAKERS}(?:[A-Za-z]+\d[A-Za-z0-9.-]*|{_NUMBERED}|{_WORDS})_+(?:premrna_+)?)(?=[^_])(?!\d{{4,}}$)",
     rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|{_WORDS})-+(?:premrna-+)?)(?=[^-])",
     rf"(?i)^((?!chr)(?:[A-Za-z]+\d[A-Za-z0-9.]*|{_WORDS})[:|]+)(?=[^:|])",
 )

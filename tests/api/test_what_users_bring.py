@@ -223,3 +223,17 @@ def test_a_matrix_of_other_things_than_numbers_is_told_as_that_if_it_is_asked_fo
             scadv_tf.integrate(cells, query, rna_layer="other", **settings)
         with pytest.raises(Reached):
             scadv_tf.integrate(cells, query, **settings)
+
+
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("setting", ["label_key", "atac_label_key", "batch_key"])
+def test_columns_that_answers_go_to_are_no_known_labels(setting):
+    """A reference that was labelled by this package: its labels would be replaced in place."""
+    rna, atac = of_many_genes(1, "c"), of_many_genes(2, "q")
+    for cells in (rna, atac):
+        cells.obs["scadv_label"] = cells.obs["kind"]
+    given = {"label_key": "kind", "min_shared_genes": 9} | {setting: "scadv_label"}
+    with pytest.raises(InputError, match="column of earlier answers") as error:
+        scadv_tf.integrate(rna, atac, **given)
+    assert "adata.obs['given'] = adata.obs['scadv_label']" in error.value.advice
+    assert rna.obs["scadv_label"].tolist() == list("aabb")

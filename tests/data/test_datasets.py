@@ -409,6 +409,12 @@ def test_missing_files_are_told_before_anything_is_read(files, missing, monkeypa
         load(source(**given))
 
 
+def test_swapped_files_are_told(files):
+    with pytest.raises(InputError, match="features of the RNA cells are peaks") as error:
+        load(source(rna=files["peaks"], atac=files["rna"], genes=files["genes"]))
+    assert "--rna and --atac are not swapped" in error.value.advice
+
+
 @pytest.mark.parametrize("missing", ["rna", "atac"])
 def test_own_data_need_both_files(files, missing):
     given = {"rna": files["rna"], "atac": files["activity"]} | {missing: ""}

@@ -133,6 +133,13 @@ def test_the_reference_before_the_names_is_none_of_theirs(prefix):
         assert list(match_features(rna, atac, minimum=1).genes) == SYMBOLS
 
 
+@pytest.mark.parametrize("organism", ["PF3D7_{:07d}", "TGME49_{:06d}"])
+def test_locus_tags_are_names_as_they_are(organism):
+    genes = [organism.format(100 * number) for number in range(1, 9)]
+    found = match_features(pd.DataFrame(index=genes), pd.DataFrame(index=genes[::-1]), minimum=1)
+    assert list(found.genes) == genes
+
+
 @pytest.mark.parametrize(
     "form",
     ["{}_GRCh38", "{}-hg38", "{}.hg19", "{}.GRCh38.p13", "{} (human)", "{}_RNA", "hg38.{}"]
@@ -187,6 +194,17 @@ def test_too_few_shared_genes_shows_names_of_both_sides():
     with pytest.raises(InputError, match="share only 1 genes") as error:
         match_features(rna, atac, minimum=2)
     assert error.value.received == "RNA names such as A, B, C; ATAC names such as D, x, y"
+    assert error.value.advice.startswith("name the genes alike in both")
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_identifiers_on_one_side_alone_are_told(swapped):
+    tables = [pd.DataFrame(index=SYMBOLS), pd.DataFrame(index=[f"ENSG{i:011d}" for i in range(9)])]
+    with pytest.raises(InputError, match="share only 0 genes") as error:
+        match_features(*(tables if swapped else tables[::-1]), minimum=2)
+    one, other = ("ATAC", "RNA") if swapped else ("RNA", "ATAC")
+    told = f"the {one} genes are called by Ensembl identifiers and those of {other} are not"
+    assert error.value.advice.startswith(told) and "--genes=FILE" in error.value.advice
 
 
 @pytest.mark.parametrize(
