@@ -130,6 +130,8 @@ class Summary:
         from scadv_tf.evaluation.diagnosis import line_of
 
         lines = [f"{self.cells:,} cells in {self.seconds:.1f} s, after {self.start:.1f} s to start"]
+        if not self.types and self.cells > self.empty:
+            lines.append("The model was taught no types: there are latent vectors, and no labels")
         if self.types:
             share = 100 * self.unknown / self.cells
             lines.append(f"{self.unknown:,} of them ({share:.1f} %) resemble no known type")
@@ -153,6 +155,8 @@ class Summary:
             self.columns.matched_how,
             self.query,
             self.columns.better_genome,
+            self.columns.missing,
+            self.columns.unlike,
         )
         return diagnose_new_cells(seen)
 
@@ -177,7 +181,6 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     from scadv_tf.client.input_columns import counting_of
     from scadv_tf.data.cell_files import open_cells
     from scadv_tf.data.stored_cells import Choices
-    from scadv_tf.libraries import quiet_start
     from scadv_tf.naming import query_called
 
     model = ExportedModel(config.model)
@@ -199,8 +202,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
         asked = config.modality, config.batch_key, "--batch_key"
         summary, batches = summary_and_batches(source, model, *asked)
         logger.info("Starting TensorFlow …")
-        with quiet_start():
-            model.load()
+        model.load()
         ready = time.perf_counter()
         part = scratch / output.name
         with _told_of_the_disk(output):

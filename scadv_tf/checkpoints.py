@@ -156,7 +156,7 @@ class Checkpoints:
                 self.save()
             except OSError as error:
                 return f"The training could not be kept: {error}"
-        if self._held or (self.resume and self.path.exists()):
+        if self._held or ((self.resume or not self.chief) and self.path.exists()):
             return f"The same command with --resume goes on from {self.path}"
         return "No epoch was finished, so nothing is kept: the same command starts anew."
 

@@ -62,7 +62,8 @@ def _open_streams() -> None:
     sys.stdout = sys.stdout or open(1, "w", closefd=False)
     sys.stderr = sys.stderr or open(2, "w", closefd=False)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have letters that it lacks
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with contextlib.suppress(OSError):  # it asks some streams, in vain, where they stand
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _nobody_reads() -> bool:

@@ -9,9 +9,11 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 _BACKEND = "KERAS_BACKEND"
+_one_at_a_time = threading.RLock()  # what `quiet_start` changes is the process'
 
 
 def hush_libraries() -> None:
@@ -38,7 +40,7 @@ def quiet_start() -> Iterator[None]:
     hush_libraries()
     if sys.stderr:  # None in processes without a console
         sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+    with _one_at_a_time, tempfile.TemporaryFile() as kept:
         saved, collects = os.dup(2), gc.isenabled()
         backend = os.environ.get(_BACKEND)
         os.environ[_BACKEND] = "tensorflow"
@@ -77,16 +79,18 @@ def _end_silently() -> None:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Lets TensorFlow's own log, in Python, tell of errors alone.
+    """Lets TensorFlow's own log, in Python, and that of absl tell of errors alone.
 
     Nor does it leave a handler to the root logger, as absl does on the first of its words: a user's
     own `logging.basicConfig` would do nothing then.
     """
-    log, handlers = logging.getLogger("tensorflow"), logging.root.handlers[:]
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs, handlers = list(map(logging.getLogger, ("tensorflow", "absl"))), logging.root.handlers[:]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
         logging.root.handlers[:] = handlers

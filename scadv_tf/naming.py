@@ -8,9 +8,11 @@ Names of flags, files and fields stay: they are written small.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from scadv_tf.errors import InputError
@@ -18,6 +20,7 @@ from scadv_tf.errors import InputError
 ATAC = "ATAC"
 _WORD = re.compile(r"\b(an )?ATAC\b")
 _OURS = "scadv_tf"
+_called = ContextVar("called", default=ATAC)
 
 
 def named(text: str, name: str) -> str:
@@ -30,19 +33,12 @@ def named(text: str, name: str) -> str:
 
 @contextlib.contextmanager
 def query_called(name: str) -> Iterator[None]:
-    """In what is done meanwhile, log lines and errors of the package say that name."""
+    """In what this thread does meanwhile, log lines and errors of the package say that name."""
     if name == ATAC:
         yield
         return
-    made = logging.getLogRecordFactory()
-
-    def record(*arguments: Any, **more: Any) -> logging.LogRecord:
-        found = made(*arguments, **more)
-        if found.name.partition(".")[0] == _OURS:
-            found.msg, found.args = named(found.getMessage(), name), ()
-        return found
-
-    logging.setLogRecordFactory(record)
+    _speak_by_name()
+    before = _called.set(name)
     try:
         yield
     except InputError as error:
@@ -50,4 +46,18 @@ def query_called(name: str) -> Iterator[None]:
         told = {part: named(str(getattr(error, part)), name) for part in parts}
         raise InputError(**told) from error
     finally:
-        logging.setLogRecordFactory(made)
+        _called.reset(before)
+
+
+@functools.cache  # once a process: other threads may be speaking
+def _speak_by_name() -> None:
+    made = logging.getLogRecordFactory()
+
+    def record(*arguments: Any, **more: Any) -> logging.LogRecord:
+        found = made(*arguments, **more)
+        name = _called.get()
+        if name != ATAC and found.name.partition(".")[0] == _OURS:
+            found.msg, found.args = named(found.getMessage(), name), ()
+        return found
+
+    logging.setLogRecordFactory(record)

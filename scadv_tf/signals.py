@@ -107,6 +107,16 @@ def heed(give_up: Callable[[], None] = lambda: None) -> None:
     threading.Thread(target=_end_in_time, args=given, daemon=True).start()
 
 
+def take_back() -> None:
+    """Signals that native code has taken over are heard by Python's handlers again.
+
+    TensorFlow's notice of preemption takes SIGTERM when several machines train, and never ends.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDING:
+            signal.signal(number, signal.getsignal(number))
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within it Ctrl-C is heard as in a program that heeds signals: for notebooks.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf import signals
 from scadv_tf.cluster import cluster_place
 from scadv_tf.data.shuffling import Shard
 from scadv_tf.errors import InputError
@@ -171,7 +172,9 @@ def team_of(strategy: str) -> Team:
         return alone()
     if strategy == "mirrored":
         return Team(tf.distribute.MirroredStrategy(_devices()))
-    return Team(tf.distribute.MultiWorkerMirroredStrategy(), cluster_place())
+    workers = tf.distribute.MultiWorkerMirroredStrategy()
+    signals.take_back()
+    return Team(workers, cluster_place())
 
 
 def _devices() -> list[str]:

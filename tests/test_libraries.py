@@ -7,6 +7,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,30 @@ def test_native_noise_is_shown_only_on_failure(body, shown):
         [sys.executable, "-c", CHILD.format(body=body)], capture_output=True, text=True, check=True
     )
     assert done.stderr == shown
+
+
+def test_threads_that_start_libraries_at_once_leave_all_as_it_was(monkeypatch):
+    """As the first requests of a server do: what one has set aside is not the next one's."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    error, before = os.fstat(2), threading.Barrier(4)
+    failed = []
+
+    def start() -> None:
+        before.wait()
+        try:
+            for _ in range(20):
+                with quiet_start():
+                    time.sleep(0.001)
+        except Exception as failure:
+            failed.append(failure)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed and "KERAS_BACKEND" not in os.environ and gc.isenabled()
+    assert os.fstat(2).st_ino == error.st_ino
 
 
 @pytest.mark.parametrize("collects", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
@@ -33,3 +34,31 @@ def test_log_lines_of_the_package_and_errors_say_it(caplog):
     told = error.value
     assert (told.what, told.expected, told.received) == ("no ADT cell", "ADT", "3")
     assert told.advice == "give --atac" and "no ADT cell" in str(told)
+
+
+def test_each_thread_says_its_own_name(caplog):
+    """As two models of a server do, of which the one ends before the other."""
+    caplog.set_level(logging.INFO)
+    log, turns = logging.getLogger("scadv_tf.data"), [threading.Event() for _ in range(3)]
+
+    def first() -> None:
+        with query_called("ADT"):
+            turns[0].set()
+            turns[1].wait(10)
+        turns[2].set()
+
+    def second() -> None:
+        turns[0].wait(10)
+        with query_called("H3K27me3"):
+            turns[1].set()
+            turns[2].wait(10)
+            log.info("ATAC cells")
+        log.info("ATAC again")
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.info("ATAC here")
+    assert caplog.messages == ["H3K27me3 cells", "ATAC again", "ATAC here"]

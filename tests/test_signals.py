@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -136,6 +137,30 @@ def test_a_signal_ends_a_program_with_its_number_and_a_word(tmp_path, number):
 def test_native_code_that_was_stopped_ends_the_program_likewise(tmp_path):
     assert ended(tmp_path, "in_native_code") == (143, "stopped by SIGTERM\n")
     assert not list(tmp_path.iterdir())
+
+
+TAKEN = """
+import json, os, signal, time
+from scadv_tf import console
+from scadv_tf.team import team_of
+
+def alone():
+    workers, task = {{"worker": ["localhost:{port}"]}}, {{"type": "worker", "index": 0}}
+    os.environ["TF_CONFIG"] = json.dumps({{"cluster": workers, "task": task}})
+    team_of("multi_worker")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+
+console.run_app(alone)
+"""
+
+
+def test_a_worker_hears_signals_that_tensorflow_has_taken_over(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    said, _ = (worker := started(tmp_path, TAKEN.format(port=port))).communicate(timeout=60)
+    assert (worker.returncode, said.splitlines()[-1]) == (143, "stopped by SIGTERM")
 
 
 def test_what_is_dropped_while_an_object_is_deleted_is_raised_anew(tmp_path):

@@ -123,8 +123,7 @@ class AnnotationModel:
         ):
             named = modality, asked.batch_key, "batch_key"
             summary, batches = summary_and_batches(source, model, *named)
-            with quiet_start():
-                model.load()
+            model.load()
             parts: list[CellAnswers] = []
             how = batches, asked.batch_size, lambda _, answers: parts.append(answers)
             answer_all(source, model, summary, *how)

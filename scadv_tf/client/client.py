@@ -31,8 +31,10 @@ from scadv_tf.client.batches import (
 )
 from scadv_tf.client.failures import explained, missing_extra
 from scadv_tf.client.input_columns import input_columns
+from scadv_tf.client.new_cells import unlike
 from scadv_tf.client.outputs import expected_outputs, misfit
 from scadv_tf.client.transport import AVAILABLE, Answer, RequestFailed, Retries, Transport
+from scadv_tf.data.anndata_cells import HeldRows
 from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.levels import held_levels
 from scadv_tf.errors import InputError
@@ -150,6 +152,7 @@ class Client:
             counts = held_levels(counts, name="the AnnData")
         rows = parts_of(counts, self.batch_size)
         columns = input_columns(adata.var, modality, self.assets)
+        unlike(self.assets, modality, HeldRows(sparse.csr_matrix(counts[: self.batch_size])))
         batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
         codes = batch_codes(names, adata.n_obs, self.assets, modality)
         answers = self._annotated(batches, modality, columns.to_peaks is not None, codes)
@@ -185,7 +188,8 @@ class Client:
         self._check_model(version, (f"{name}_peaks" if by_peaks else name) + ending)
         parts = zip(batches, batch_inputs(codes, self.batch_size), strict=False)
         parts = (self._predicted(version, name, *batch, more) for batch, more in parts)
-        return CellAnswers.from_outputs(parts, version=version)
+        types = self.assets.types or None
+        return CellAnswers.from_outputs(parts, types, version)
 
     def _predicted(
         self,

@@ -25,6 +25,7 @@ from scadv_tf.data.answers import CellAnswers
 from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
 from scadv_tf.files import at_home
+from scadv_tf.libraries import quiet_libraries, quiet_start
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -74,7 +75,7 @@ class ExportedModel:
         return self._model.signatures["embed_rna"].structured_outputs["latent"].shape[1]
 
     def load(self) -> None:
-        """Loads TensorFlow and the model now, which takes seconds.
+        """Loads TensorFlow and the model now, without noise, which takes seconds.
 
         Raises
         ------
@@ -152,6 +153,10 @@ class ExportedModel:
 
     @cached_property
     def _model(self) -> Any:
+        with quiet_start(), quiet_libraries():
+            return self._loaded()
+
+    def _loaded(self) -> Any:
         import tensorflow as tf
 
         try:
@@ -205,7 +210,7 @@ def find_version(folder: str | Path) -> Path:
         what="there is no exported model",
         expected="a folder with saved_model.pb, or a folder of such folders named 1, 2, …",
         received=f"{folder}, which " + _content(folder),
-        advice="give --model=DIR as the main job's last line names it, e.g. savedmodels/pbmc",
+        advice="give the folder that a training named after 'export:', e.g. savedmodels/pbmc",
     )
 
 

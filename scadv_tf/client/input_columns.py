@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from scadv_tf.data.gene_activity import (
     peak_intervals,
     reached,
 )
-from scadv_tf.data.gene_matching import INDEX, GeneMatch, match_features
+from scadv_tf.data.gene_matching import INDEX, MANY_MISSING, GeneMatch, match_features
 from scadv_tf.data.genome_fit import BetterGenome, better_genome
 from scadv_tf.data.matching_report import in_steps
 from scadv_tf.data.pairing import Intervals
@@ -29,7 +29,6 @@ from scadv_tf.present import present
 
 logger = logging.getLogger(__name__)
 
-MANY_MISSING = 0.2  # share of the genes from which a user should hear more than a number
 # Overlapping peaks stand for the training's if they reach this share of them, and if each stands
 # for no more than so many on average. On held-out blood cells with altered peaks, neighbours found
 # so are better than by genes down to such a share, and worse where peaks were merged further.
@@ -47,12 +46,16 @@ class InputColumns:
     to_peaks : CSR [F, P], which features open which peak; None if neighbours are found by genes.
     matched_how : how many genes were matched in which way, see `GeneMatch`.
     better_genome : that the peaks or fragments are of, where the model's genes are of another.
+    missing : share of the model's genes that the input lacks.
+    unlike : what the training's values are and the input's, where these are of another kind.
     """
 
     to_genes: sparse.csr_matrix
     to_peaks: sparse.csr_matrix | None = None
     matched_how: dict[str, int] = field(default_factory=dict)
     better_genome: BetterGenome | None = None
+    missing: float = 0.0
+    unlike: tuple[str, str] | None = None
 
     def genes(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
         """Counts [cells, G] of the model's genes, the same whatever the order of the features."""
@@ -85,20 +88,24 @@ def input_columns(var: pd.DataFrame, modality: str, model: Assets) -> InputColum
         genes lie.
     """
     if modality == "rna":
-        match = _rna_match(var, model)
-        return InputColumns(_columns(match), matched_how=match.matched_how)
+        return _by_names(_rna_match(var, model), model)
     peaks = peak_intervals(var)
     if peaks is None:
         if model.peaks:
             logger.info("the input has gene activity and no peaks: neighbours are found by genes")
-        match = _query_match(var, model)
-        return InputColumns(_columns(match), matched_how=match.matched_how)
+        return _by_names(_query_match(var, model), model)
     if model.intervals is None or model.intervals.genes is None:
         raise _no_places(f"peaks such as {', '.join(feature_names(var)[:3])}")
     links, match = _activity(peaks, model.intervals, model.genes)
     to_genes = sparse.csr_matrix(links @ _columns(match))
     better = better_genome(peaks, model.intervals.genes)
-    return InputColumns(to_genes, _known_peaks(peaks, model), match.matched_how, better)
+    known = _known_peaks(peaks, model)
+    return replace(_by_names(match, model), to_genes=to_genes, to_peaks=known, better_genome=better)
+
+
+def _by_names(match: GeneMatch, model: Assets) -> InputColumns:
+    missing = 1 - len(match.genes) / len(model.genes)
+    return InputColumns(_columns(match), matched_how=match.matched_how, missing=missing)
 
 
 def counting_of(

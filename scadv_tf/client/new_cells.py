@@ -11,8 +11,11 @@ import numpy as np
 
 from scadv_tf.client.input_columns import InputColumns, input_columns
 from scadv_tf.data.cell_files import CellFile
+from scadv_tf.data.sound_counts import looks_counted, looks_transformed
+from scadv_tf.data.stored_matrices import StoredMatrix
 
 if TYPE_CHECKING:
+    from scadv_tf.client.assets import Assets
     from scadv_tf.client.exported import ExportedModel
     from scadv_tf.data.answers import CellAnswers
 
@@ -31,22 +34,23 @@ def checked_columns(source: CellFile, modality: str, model: ExportedModel) -> In
     columns = input_columns(source.var, modality, model.assets)
     if source.stored.better_genome is not None:
         columns = replace(columns, better_genome=source.stored.better_genome)
-    if modality == "atac" and model.measure.is_levels:
-        return columns
-    trained_on_counts = model.manifest.get("trained_on_counts", {}).get(modality)
-    if trained_on_counts is None:
-        return columns
-    if trained_on_counts:
-        is_unlike, trained, given = source.looks_transformed(), COUNTS, NO_COUNTS
-    else:
-        is_unlike, trained, given = source.looks_counted(), NO_COUNTS, COUNTS
-    if is_unlike:
-        logger.warning(
-            "the model was trained on %s, and the input has %s: give the former, such as by "
-            "--layer, or the answers will be wrong",
-            trained, given,
-        )  # fmt: skip
-    return columns
+    return replace(columns, unlike=unlike(model.assets, modality, source.stored.matrix))
+
+
+def unlike(assets: Assets, modality: str, values: StoredMatrix) -> tuple[str, str] | None:
+    """What the training's values were and these are, where they are of another kind; it is told."""
+    trained_on_counts = assets.manifest.get("trained_on_counts", {}).get(modality)
+    if trained_on_counts is None or (modality == "atac" and assets.measure.is_levels):
+        return None
+    if not (looks_transformed if trained_on_counts else looks_counted)(values):
+        return None
+    trained, given = (COUNTS, NO_COUNTS) if trained_on_counts else (NO_COUNTS, COUNTS)
+    logger.warning(
+        "the model was trained on %s, and the input has %s: give the former, such as by "
+        "--layer, or the answers will be wrong",
+        trained, given,
+    )  # fmt: skip
+    return trained, given
 
 
 def answers_of(

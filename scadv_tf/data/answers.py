@@ -175,10 +175,12 @@ def write_into(adata: AnnData, *answers: CellAnswers) -> None:
 
     Parameters
     ----------
-    adata : of the cells of all records, one after the other. Nothing else of it changes.
+    adata : of the cells of all records, one after the other. Nothing else of it changes, but that
+        what was said of earlier answers goes.
     """
     columns = obs_columns(*answers)
-    adata.obsm.pop(UMAP, None)  # which was of other answers
+    adata.obsm.pop(UMAP, None)
+    adata.uns.pop("scadv", None)
     adata.obsm[LATENT] = np.concatenate([each.latent[:] for each in answers])
     # One by one: anndata makes a whole new table's index text, and refuses one of several levels.
     for name, values in columns.items():

@@ -30,8 +30,6 @@ from scadv_tf.data.readable import readable
 from scadv_tf.data.sound_counts import (
     all_sound,
     bad_value,
-    looks_counted,
-    looks_transformed,
     no_counts,
     plain_counts,
     tell_of_empty_cells,
@@ -154,14 +152,6 @@ class CellFile:
     def no_counts(self) -> InputError:
         """The error of a matrix of zeros."""
         return no_counts(self._asked, (self.cells, len(self.var)), self.stored.others())
-
-    def looks_counted(self) -> bool:
-        """Whether the first values are whole numbers, as counts are."""
-        return looks_counted(self.stored.matrix)
-
-    def looks_transformed(self) -> bool:
-        """Whether they are other numbers, as logarithms are."""
-        return looks_transformed(self.stored.matrix)
 
     def readable(self) -> contextlib.AbstractContextManager:
         """Tells why the file could not be read, where it could not."""

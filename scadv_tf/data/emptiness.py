@@ -163,24 +163,26 @@ def check_enough(kept: dict[str, np.ndarray]) -> None:
             )
 
 
-def check_genes(measured: int, genes: int) -> None:
-    """Tells of genes that one modality alone has counts of; refuses where hardly any is in both.
+def check_genes(measured: int, genes: int, fewest: int) -> None:
+    """Tells of genes that one modality alone has counts of; refuses where too few are in both.
 
     Parameters
     ----------
     measured : genes with a count in some cell of each modality, of so many `genes`.
+    fewest : how many are asked for.
 
     Raises
     ------
-    InputError : fewer than 2 are.
+    InputError : fewer are.
     """
-    if measured < FEWEST_GENES:
+    if measured < fewest:
         raise InputError(
-            what="Hardly any gene has counts in both modalities.",
-            expected="genes with a count in some RNA cell and in some ATAC cell",
+            what="Too few genes have counts in both modalities.",
+            expected=f"at least {fewest:,} genes with a count in some RNA cell and in some ATAC "
+            "cell",
             received=f"{measured:,} of {genes:,} shared genes",
             advice="Check that both files hold raw counts, and that the gene activity was made of "
-            "the right genome.",
+            "the right genome and of enough cells; or lower --min_shared_genes.",
         )
     if measured < genes:
         tell = logger.warning if measured < (1 - MANY) * genes else logger.info

@@ -17,6 +17,7 @@ from scadv_tf.data.reference_names import without_common_ends, without_reference
 from scadv_tf.errors import InputError
 
 INDEX = "index"
+MANY_MISSING = 0.2  # share of a model's genes from which a user should hear more than a number
 
 _FAR_BETTER = 2.0
 # Ensembl identifiers only: in symbols such as AL627309.1 the number is part of the name.

@@ -54,6 +54,7 @@ class PairedData:
     rows : modality -> which cells of the input these are, ascending positions.
     batches : modality -> the batch of each cell, where it is to be corrected for.
     measure : what the ATAC cells' numbers are.
+    fewest_genes : how many must have a count in both modalities.
     """
 
     rna: Counts
@@ -72,6 +73,7 @@ class PairedData:
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     batches: dict[str, pd.Categorical] = field(default_factory=dict)
     measure: Measure = Measure()
+    fewest_genes: int = emptiness.FEWEST_GENES
 
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
@@ -185,6 +187,7 @@ def pair(
         rna_known=None if labels.taught else labels.rna,
         rows={"rna": cells.rna, "atac": cells.atac},
         measure=measure,
+        fewest_genes=max(min_shared_genes, emptiness.FEWEST_GENES),
     )
     return paired, labels.truth if labels.truth.known else None
 

@@ -172,7 +172,8 @@ def _with_data(
     first = emptiness.with_data(emptiness.opened(data.rna, data.atac, peaks))
     emptiness.check_enough(first)
     part = emptiness.part_of(data, first)
-    emptiness.check_genes(len(measured_genes(part.rna, part.atac)), part.rna.shape[1])
+    measured, shared = len(measured_genes(part.rna, part.atac)), part.rna.shape[1]
+    emptiness.check_genes(measured, shared, data.fewest_genes)
     rank_of = data.measure.variability
     chosen = variable_genes(part.rna, part.atac, config.variable_genes, rank_of)
     rna, atac = (getattr(data, name)[:, chosen] for name in MODALITIES)

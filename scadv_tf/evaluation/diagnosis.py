@@ -23,6 +23,7 @@ from scadv_tf.evaluation.findings import (
     empty_findings,
     findings,
     genome_findings,
+    input_findings,
     name_findings,
 )
 from scadv_tf.evaluation.labelled_cells import Labels, stratified_sample
@@ -145,6 +146,8 @@ class NewCells:
     matched_how : how the genes of the input were matched with the model's, see `GeneMatch`.
     query : what cells that are not RNA are called.
     better_genome : that their peaks or fragments are of, where the model's genes are of another.
+    missing : share of the model's genes that the input lacks.
+    unlike : what the training's values are and these, where they are of another kind.
     """
 
     modality: str
@@ -155,13 +158,15 @@ class NewCells:
     matched_how: Mapping[str, int] = field(default_factory=dict)
     query: str = ATAC
     better_genome: BetterGenome | None = None
+    missing: float = 0.0
+    unlike: tuple[str, str] | None = None
 
 
 def diagnose_new_cells(seen: NewCells) -> Diagnosis:
     """Of cells that an exported model was asked about."""
     counted, others = {seen.modality: (seen.empty, seen.cells)}, max(1, seen.cells - seen.empty)
     found = name_findings(seen.matched_how) + empty_findings(counted)
-    found += genome_findings(seen.better_genome)
+    found += genome_findings(seen.better_genome) + input_findings(seen.missing, seen.unlike)
     found += cell_findings(seen.unsure / others, seen.unknown / others)
     return Diagnosis(by_level(finding.called(seen.query) for finding in found), empty=counted)
 

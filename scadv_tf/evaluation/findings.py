@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scadv_tf.data.emptiness import MANY, UNFILTERED
+from scadv_tf.data.gene_matching import MANY_MISSING
 from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
@@ -156,6 +157,26 @@ def genome_findings(better: BetterGenome | None) -> list[Finding]:
         f"bring {better.of} to another genome, use UCSC's liftOver."
     )
     return [Finding(RED, str(better), advice)]
+
+
+def input_findings(missing: float, unlike: tuple[str, str] | None) -> list[Finding]:
+    """Of new cells whose genes or values are not those that the model was trained on.
+
+    Parameters
+    ----------
+    missing : share of the model's genes that they lack.
+    unlike : what the training's values are and theirs, where these are of another kind.
+    """
+    found = []
+    if missing > MANY_MISSING:
+        text = f"{missing:.0%} of the model's genes are not in the input and count as 0."
+        advice = "Check the names of the genes, the species, and of peaks the genome."
+        found.append(Finding(AMBER, text, advice))
+    if unlike is not None:
+        text = f"The model was trained on {unlike[0]}, and the input has {unlike[1]}."
+        advice = f"Give {unlike[0]}, such as by --layer: these answers may be wrong."
+        found.append(Finding(AMBER, text, advice))
+    return found
 
 
 def empty_findings(empty: Mapping[str, tuple[int, int]]) -> list[Finding]:

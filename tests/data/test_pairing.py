@@ -270,6 +270,14 @@ def test_no_labels_at_all(rna, atac):
     assert data.rna.shape == (5, 2)
 
 
+def test_genes_that_must_have_counts_in_both_are_as_many_as_must_be_shared(rna, atac):
+    assert pair(rna, atac, "fine", min_shared_genes=1)[0].fewest_genes == 2
+    assert pair(rna, atac, "fine", min_shared_genes=2)[0].fewest_genes == 2
+    atac = atac[:, [0, 1, 1]].copy()
+    atac.var_names = ["A", "B", "C"]
+    assert pair(rna, atac, "fine", min_shared_genes=3)[0].fewest_genes == 3
+
+
 def test_too_few_shared_genes(rna, atac):
     with pytest.raises(InputError, match="share only 2 genes"):
         pair(rna, atac, "fine")

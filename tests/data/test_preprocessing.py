@@ -123,7 +123,7 @@ def test_no_gene_of_both_modalities_is_refused(tissue):
         sparse.csr_matrix(counts @ sparse.diags(np.float32(kept)))
         for counts, kept in ((tissue.rna, half), (tissue.atac, ~half))
     )
-    with pytest.raises(InputError, match="Hardly any gene has counts in both modalities"):
+    with pytest.raises(InputError, match="Too few genes have counts in both modalities"):
         fit(dataclasses.replace(tissue, rna=rna, atac=atac, peaks=None), settings())
 
 

@@ -101,6 +101,24 @@ def test_new_cells(matched_how, counts, color):
     assert diagnose_new_cells(NewCells("atac", *counts, matched_how)).color == color
 
 
+@pytest.mark.parametrize(
+    ("more", "color", "told"),
+    [
+        ({"missing": 0.2}, "green", []),
+        ({"missing": 0.566}, "amber", ["57% of the model's genes are not in the input"]),
+        (
+            {"unlike": ("counts", "logarithms")},
+            "amber",
+            ["trained on counts, and the input has log"],
+        ),
+    ],
+)
+def test_new_cells_of_other_genes_or_values_than_the_trainings(more, color, told):
+    found = diagnose_new_cells(NewCells("atac", 100, **more))
+    assert found.color == color and len(found.texts) == len(told)
+    assert all(part in text for part, text in zip(told, found.texts, strict=True))
+
+
 def test_of_many_cells_some_are_looked_at():
     cells, rng = SAMPLED_CELLS + 500, np.random.default_rng(0)
     labels = np.arange(cells) % 2

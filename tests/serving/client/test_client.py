@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 
 import numpy as np
 import pandas as pd
@@ -130,6 +131,7 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     adata = cells(100)
     adata.obs["batch"] = "one"
     adata.obsm["X_pca"] = np.ones((100, 2))
+    adata.uns["scadv"] = {"dataset": "that of earlier answers"}
     before = adata.X.copy()
     answer = connect().annotate(adata, "rna")
     right = expected(before, "rna")
@@ -143,6 +145,7 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     assert read.obs["scadv_label"].dtype == "category"
     assert read.obs["scadv_label"].astype(str).tolist() == right["label"].tolist()
     assert len(set(right["label"])) > 1 and set(right["label"]) <= set(trained.served.types)
+    assert [*read.obs["scadv_label"].cat.categories] == [*trained.served.types]
     assert not any(label.isascii() for label in right["label"])
     assert read.obs["scadv_unknown"].dtype == bool
     np.testing.assert_array_equal(read.obs["scadv_unknown"], answer.unknown)
@@ -150,6 +153,19 @@ def test_the_results_are_written_into_the_cells(connect, trained, cells, expecte
     assert_close(read.obs["scadv_novelty"], right["novelty"])
     assert_close(read.obsm["X_scadv"], right["latent"])
     assert set(read.obsm) == {"X_pca", "X_scadv"} and (read.X != before).nnz == 0
+    assert "scadv" not in read.uns
+
+
+def test_values_of_another_kind_than_the_trainings_are_told(connect, cells, caplog):
+    told = "the model was trained on counts, and the input has values that are no counts"
+    client, logs = connect(), cells(9)
+    known = client.assets.manifest | {"trained_on_counts": {"rna": True, "atac": True}}
+    client.assets = dataclasses.replace(client.assets, manifest=known)
+    client.annotate(cells(9), "rna")
+    assert told not in caplog.text
+    logs.X = logs.X.log1p()
+    client.annotate(logs, "rna")
+    assert told in caplog.text
 
 
 # Peaks.
