@@ -443,9 +443,13 @@ class EvaluationConfig(Checked):
 class OutputConfig(Checked):
     """Where the results go."""
 
-    output_dir: str = option("", "Folder of the results; default: runs/<dataset>.")
+    output_dir: str = option(
+        "", "Folder of the results; default: runs/<dataset>, runs/custom without."
+    )
     export_dir: str = option(
-        "", "Folder of the exported encoder's versions; default: savedmodels/<dataset>."
+        "",
+        "Folder of the exported encoder's versions; default: savedmodels/<dataset>, "
+        "savedmodels/custom without.",
     )
     resume: bool = option(
         False,

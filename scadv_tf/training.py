@@ -294,6 +294,8 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
         markers=markers,
         depths=depths,
         empty=empty_cells(trained.everything, data),
+        untaught=not data.types,
+        rna_counted=are_counted(data.rna),
         **labels,
     )
     return diagnose(seen)

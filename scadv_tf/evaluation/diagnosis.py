@@ -26,7 +26,7 @@ from scadv_tf.evaluation.findings import (
     input_findings,
     name_findings,
 )
-from scadv_tf.evaluation.labelled_cells import Labels, stratified_sample
+from scadv_tf.evaluation.labelled_cells import Labels, as_text, stratified_sample
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import ATAC
@@ -51,8 +51,9 @@ class Diagnosis:
     Attributes
     ----------
     findings : what speaks against it, the worst first.
-    cells : a row a type given to ATAC cells: ``cells``, and how many of them are ``unknown``, of
-        ``low_confidence`` (and not unknown), and ``usable`` (neither); None without labels.
+    cells : a row a type, of RNA cells or given to ATAC cells: ``cells``, and how many of them are
+        ``unknown``, of ``low_confidence`` (and not unknown), and ``usable`` (neither); None without
+        labels.
     empty : modality -> cells without data, and of how many.
     markers : what marker genes say; None where they were not looked at.
     """
@@ -131,6 +132,10 @@ def diagnose(seen: Evidence) -> Diagnosis:
     cells = None
     if seen.predicted is not None and seen.confidence is not None and seen.unknown is not None:
         cells = usable_cells(seen.predicted, seen.confidence, seen.unknown)
+        if seen.rna_labels is not None:
+            types = pd.Index(np.unique(as_text(seen.rna_labels)), dtype=object)
+            cells = cells.reindex(cells.index.append(types.difference([*cells.index, ""])))
+            cells = cells.fillna(0).astype(int)
     return Diagnosis(findings(seen), cells, seen.empty, seen.markers)
 
 

@@ -63,6 +63,17 @@ TOLD = (
 )
 
 
+UNTAUGHT = [
+    Finding(
+        AMBER,
+        "No types were taught: shared genes alone tie RNA and ATAC cells, and no label was "
+        "checked. That they mix, the maps of the latent vectors bring about by themselves.",
+        "Check marker genes before you read a cluster as one type, and give RNA labels if there "
+        "are any.",
+    )
+]
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What a run is judged by; what is not given is not judged.
@@ -79,6 +90,8 @@ class Evidence:
     markers : of the same cells.
     depths : what the cells of a modality are called -> depth of its types, given or called.
     empty : modality -> how many cells have no data, and of how many.
+    untaught : whether no types were taught.
+    rna_counted : whether the RNA values are whole numbers.
     """
 
     metrics: Mapping
@@ -90,6 +103,8 @@ class Evidence:
     markers: MarkerCheck | None = None
     depths: Mapping[str, DepthByType] = field(default_factory=dict)
     empty: Mapping[str, tuple[int, int]] | None = None
+    untaught: bool = False
+    rna_counted: bool = True
 
 
 def findings(seen: Evidence) -> list[Finding]:
@@ -98,7 +113,8 @@ def findings(seen: Evidence) -> list[Finding]:
     found = name_findings(matching.get("matched_how") or {}) + empty_findings(seen.empty or {})
     better = matching.get("better_genome")
     found += genome_findings(BetterGenome(**better) if better else None)
-    found += _gene_findings(matching)
+    found += _gene_findings(matching) + _value_findings(seen.rna_counted)
+    found += UNTAUGHT * seen.untaught
     labels = {"RNA": rna_labels, "ATAC": seen.predicted}
     cells = {name: len(given) for name, given in labels.items() if given is not None}
     if seen.markers is not None:
@@ -237,6 +253,17 @@ def _share(flags: np.ndarray | None) -> float:
     return 0.0 if flags is None or not len(flags) else float(np.mean(flags))
 
 
+def _value_findings(rna_counted: bool) -> list[Finding]:
+    """Of RNA values that are no counts."""
+    if rna_counted:
+        return []
+    text = "The RNA values are no whole numbers, as logarithms and corrected counts are."
+    advice = (
+        "Give raw counts where you have them, such as --rna_layer=counts; new cells need alike."
+    )
+    return [Finding(NOTE, text, advice)]
+
+
 def _gene_findings(matching: Mapping) -> list[Finding]:
     genes = matching.get("shared_genes")
     if genes is None or genes >= FEW_SHARED_GENES:
@@ -354,7 +381,8 @@ def _share_findings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int])
         shares = [cells.get(name, 0) / sum(cells.values()) for cells in (rna_cells, atac_cells)]
         if max(shares) > SHARE_FOLD * min(shares):
             rna_share, atac_share = shares
-            differing.append(f"{name} ({rna_share:.1%} of RNA, {atac_share:.1%} of ATAC cells)")
+            atac = f"{atac_share:.1%} of ATAC cells" if atac_share else "no ATAC cell"
+            differing.append(f"{name} ({rna_share:.1%} of RNA, {atac})")
     if not differing:
         return []
     text = (
@@ -363,7 +391,7 @@ def _share_findings(rna_cells: Mapping[str, int], atac_cells: Mapping[str, int])
     )
     advice = (
         "This is right if the samples differ so; if not, treat these labels with care and check "
-        "their marker genes."
+        "their marker genes; cells of a type that got none may be among those of a near one."
     )
     return [Finding(AMBER, text, advice)]
 
@@ -387,8 +415,8 @@ def _agreement_findings(agreement: Mapping[str, float]) -> list[Finding]:
         "of them is wrong there."
     )
     advice = (
-        "Look at the cells where columns of predictions.csv differ, and check marker genes before "
-        "you use their labels."
+        "Check marker genes before you use their labels (a run's predictions.csv has a column of "
+        "each way)."
     )
     return [Finding(AMBER, text, advice)]
 

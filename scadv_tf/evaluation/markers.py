@@ -26,6 +26,7 @@ from scadv_tf.data.linear_guess import type_means
 from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
+from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 from scadv_tf.evaluation.type_differences import share_between_types
 from scadv_tf.present import present
 
@@ -57,8 +58,9 @@ class MarkerCheck:
         text), ``coactivity`` (the same of this type), ``cells`` called so, and ``auroc``: the
         chance that one of these has a higher mean activity of the markers than another cell; NaN
         where there are no cells of either; ``likeness``: of the mean ATAC cell to this type alone.
-    dots : a row a marker and a called type: ``type``, ``gene``, ``cells`` (the called type),
-        ``open`` (share of the cells with a count), ``activity`` (mean of log-normalised counts).
+    dots : a row a marker and a called type of ten cells or more: ``type``, ``gene``, ``cells`` (the
+        called type), ``open`` (share of the cells with a count), ``activity`` (mean of
+        log-normalised counts).
     between_types : see `share_between_types`; None without types, and of a panel.
     likeness : of the mean ATAC cell to the types in the shares that were called, see `MeanProfile`;
         None where nothing was called, and of a panel.
@@ -252,18 +254,16 @@ def _dots(
 ) -> pd.DataFrame:
     """The best markers of each type in the cells called each type; see `MarkerCheck.dots`."""
     place = {name: column for column, name in enumerate(genes)}
-    shown = [
-        (kind, gene, place[gene])
-        for k, (kind, found) in enumerate(markers.items())
-        if np.any(called == k)
-        for gene in found[:SHOWN]
-    ]
+    numbers = np.bincount(called[called >= 0], minlength=len(markers))
+    # Means of few cells lie far out, and each gene's scale goes from its least mean to its largest.
+    fewest = RARE_TYPE_CELLS if np.sum(numbers >= RARE_TYPE_CELLS) > 1 else 1
+    drawn = [k for k in range(len(markers)) if numbers[k] >= fewest]
+    names = list(markers)
+    shown = [(names[k], gene, place[gene]) for k in drawn for gene in markers[names[k]][:SHOWN]]
+    columns = [column for *_, column in shown]
     rows = []
-    for k, cells in enumerate(markers):
-        columns = [column for *_, column in shown]
-        part = active[called == k][:, columns]
-        if not part.shape[0]:
-            continue
+    for k in drawn:
+        cells, part = names[k], active[called == k][:, columns]
         share = np.asarray(present[called == k][:, columns].sum(axis=0)).ravel() / part.shape[0]
         mean = np.asarray(part.mean(axis=0)).ravel()
         rows += [

@@ -32,10 +32,10 @@ from scadv_tf.naming import ATAC, named
 CONTENT, FIGURES = "report.json", "figures"  # what a page is made of, in the folder of a run
 ROUTES = {
     HEADLINE: "Label transfer (headline)",
-    "classifier": "Classifier of the network",
+    "classifier": "Network and linear guess, each cell by itself",
     "svm": "SVM on the latent space",
     "knn": "k nearest neighbours on the latent space",
-    "linear": "Regression on the features, without the network",
+    "linear": "Linear guess (discriminant analysis), without the network",
 }
 MEANINGS = {
     "silhouette_umap": "how well the types are apart on the UMAP, from -1 to 1 (best)",

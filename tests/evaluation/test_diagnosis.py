@@ -101,6 +101,15 @@ def test_new_cells(matched_how, counts, color):
     assert diagnose_new_cells(NewCells("atac", *counts, matched_how)).color == color
 
 
+def test_types_that_no_cell_was_given_have_a_row():
+    few = ["T"] * 600
+    found = diagnose(Evidence({}, {}, [*few, "B"], few, np.ones(600), np.zeros(600, dtype=bool)))
+    assert found.cells.to_dict("index") == {
+        "T": {"cells": 600, "unknown": 0, "low_confidence": 0, "usable": 600},
+        "B": {"cells": 0, "unknown": 0, "low_confidence": 0, "usable": 0},
+    }
+
+
 @pytest.mark.parametrize(
     ("more", "color", "told"),
     [

@@ -131,7 +131,7 @@ def test_a_common_type_that_no_atac_cell_was_given_is_a_doubt():
     """As is one that next to none was given."""
     rna = np.repeat(["T", "B"], [475, 25])
     (found,) = findings(Evidence({}, {}, rna, ["T"] * 500))
-    assert found.level == AMBER and "B (5.0% of RNA, 0.0% of ATAC cells)" in found.text
+    assert found.level == AMBER and "B (5.0% of RNA, no ATAC cell)" in found.text
 
 
 @pytest.mark.parametrize(
@@ -321,3 +321,13 @@ def test_what_reading_the_data_told_is_not_said_twice():
     assert untold_by_findings(
         [*told_of_empty, *told_of_case, *rare, "3 RNA cells without a label"]
     ) == ["3 RNA cells without a label"]
+
+
+def test_without_types_nothing_is_checked():
+    (found,) = findings(Evidence({}, {}, untaught=True))
+    assert found.level == AMBER and found.text.startswith("No types were taught")
+
+
+def test_rna_values_that_are_no_counts_are_noted():
+    (found,) = findings(Evidence({}, {}, rna_counted=False))
+    assert found.level == NOTE and "no whole numbers" in found.text

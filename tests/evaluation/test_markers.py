@@ -117,6 +117,19 @@ def test_random_genes_have_about_the_abundance_of_those_that_they_stand_for():
     assert np.abs(abundance[order] - abundance).max() < 1000 / markers.TENTHS
 
 
+def test_types_of_few_cells_are_not_drawn_where_others_have_more():
+    """The mean of a handful lies far out, and would be the end of each gene's scale."""
+    random = np.random.default_rng(0)
+    counts = sparse.csr_matrix(random.poisson(2, (60, 8)).astype(np.float32))
+    genes, types = np.array([f"g{i}" for i in range(8)]), ("x", "y", "z")
+    given = np.repeat([0, 1, 2], 20)
+    for cells, drawn in (([30, 20, 10], "xyz"), ([30, 21, 9], "xy"), ([51, 5, 4], "xyz")):
+        called = np.repeat([0, 1, 2], cells)
+        dots = check_markers(counts, counts, genes, types, given, called).dots
+        assert "".join(dict.fromkeys(dots["cells"])) == drawn
+        assert set(dots["type"]) <= set(drawn)
+
+
 def test_the_dots_are_the_shares_and_means_of_the_called_cells():
     rna = sparse.csr_matrix(np.array([[9, 1, 1, 1, 0, 1], [1, 9, 1, 1, 0, 1]] * 5, dtype=float))
     atac = sparse.csr_matrix(np.array([[2, 0, 1, 1, 1, 0], [2, 2, 0, 0, 0, 0]] * 4, dtype=float))

@@ -82,7 +82,7 @@ def test_everything_given_is_on_the_page(full_page):
 
 
 def test_scores_that_do_not_exist_are_not_made_up(full_page):
-    assert "Classifier of the network" not in full_page.texts
+    assert "Network and linear guess, each" not in full_page.texts
     assert "nan" not in full_page.texts
     assert "None" not in full_page.texts
 
@@ -194,7 +194,10 @@ def test_the_first_that_is_said_is_whether_to_trust_it(tmp_path, page_of):
     places = [said.index(text) for text in ("Why, and what next", "Which cells not", "Please note")]
     assert places == sorted(places)
     assert any(
-        text.startswith("1 of 6 ATAC cells are of use; 1 are of low confidence") for text in said
+        text.startswith(
+            "1 of 6 ATAC cells would be of use, were it not for the above; 1 are of low confidence"
+        )
+        for text in said
     )
     # What the diagnosis told is not told again, and nobody uses cells of a red run.
     assert said.count("Another one.") == 1 and "T is doubtful. Very. Look at T." not in said
