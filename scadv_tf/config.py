@@ -239,7 +239,7 @@ class LossConfig(Checked):
     centroid: float = _weight(
         2.0, "Weight of the distance between the modalities' centroids of each type.", True
     )
-    center: float = _weight(0.0, "Weight of the center loss (milestone 2).", True)
+    center: float = _weight(0.0, "Weight of the center loss.", True)
     modality_adversarial: float = _weight(
         1.0, "Weight of the adversarial loss that mixes the modalities."
     )

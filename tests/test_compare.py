@@ -14,6 +14,9 @@ from in_process import run_here
 
 import scadv_tf
 from scadv_tf import compare as program
+from scadv_tf.comparison import run
+from scadv_tf.comparison.systems import ComparisonConfig
+from scadv_tf.config import RunConfig
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +163,21 @@ def test_nothing_finished_is_an_error_and_still_told(tmp_path, monkeypatch):
     assert "Rscript" in row_of(content_of(tmp_path), "seurat")["error"]
     assert "seurat" in done.stdout
     assert (tmp_path / "runs" / "synthetic_comparison" / "report.html").exists()
+
+
+def test_that_nothing_will_be_scored_is_told_before_anything_runs(tmp_path, monkeypatch, caplog):
+    class Begun(Exception):
+        """The systems would run now."""
+
+    def begin(*_):
+        raise Begun
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "read_and_tell", lambda *_: (None, None))
+    monkeypatch.setattr(run, "run_rows", begin)
+    with pytest.raises(Begun):
+        run.run(RunConfig.of(dataset="synthetic"), ComparisonConfig())
+    assert "no known labels: all systems are run, and none is scored" in caplog.text
 
 
 @pytest.mark.parametrize(

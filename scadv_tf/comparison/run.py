@@ -59,6 +59,11 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     query = Measure.of(config.data).name
     with query_called(query):
         data, truth = read_and_tell(all_held(config), None, Stages())
+        if truth is None or not truth.known:
+            logger.warning(
+                "the ATAC cells have no known labels: all systems are run, and none is scored; "
+                "--atac_label_key or --atac_labels names them"
+            )
     with made_folder(folder), one_run(folder), query_called(query):
         # The report says 'done': it goes first and comes last.
         (folder / REPORT).unlink(missing_ok=True)
