@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BATCH = 65_536  # cells that a sparse signature takes
+LARGEST_BATCH = 8_192  # cells that a sparse signature takes
 
 
 class Client:

@@ -13,7 +13,7 @@ from scadv_tf.data.levels import FULL, NONE
 from scadv_tf.data.sound_counts import LARGEST_COUNT
 
 LEVELS = "2 less the level (of 0 to 1) where a gene is covered, else 0"
-LARGEST_REQUEST = 65_536  # cells of a sparse request: its size is only a number in it
+LARGEST_REQUEST = 8_192  # cells of a sparse request, whose size is only a number in it: some GB at most
 LARGEST_STANDARDISED = 1e8  # the squares of so large values are numbers in single precision
 
 
@@ -83,7 +83,7 @@ def checked_sparse(
     Raises
     ------
     tf.errors.InvalidArgumentError : lengths differ, an index is out of range, a value is negative,
-        not finite or above `LARGEST_COUNT`, the number of cells is not in 1 … 65,536, or what is
+        not finite or above `LARGEST_COUNT`, the number of cells is not in 1 … 8,192, or what is
         to be a list or a number is none.
     """
     # Servers look at the types of what they pass on, and not at its shapes.

@@ -196,9 +196,9 @@ BAD_ENTRIES = {
     "negative": ({"count": -2.0}, "A count is negative", "expected raw counts", "[-2]"),
     "nan": ({"count": np.nan}, "A count is negative, above 1e+30 or not a number", "[nan]"),
     "infinite": ({"count": np.inf}, "A count is negative, above 1e+30 or not a number", "[inf]"),
-    "no cells": ({"number_of_cells": 0}, f"number_of_cells is out of range: expected 1 to {2**16}"),
+    "no cells": ({"number_of_cells": 0}, f"number_of_cells is out of range: expected 1 to {2**13}"),
     "fewer than none": ({"number_of_cells": -3}, "number_of_cells is out of range", "-3"),
-    "too many": ({"number_of_cells": 2**16 + 1}, "number_of_cells is out of range", "65537"),
+    "too many": ({"number_of_cells": 2**13 + 1}, "number_of_cells is out of range", "8193"),
     "huge": ({"number_of_cells": 2**62}, "number_of_cells is out of range", str(2**62)),
     "fewer cells than said": ({"number_of_cells": 2}, "A cell index is out of range", "[2 2 2]"),
 }
