@@ -30,17 +30,6 @@ def svm(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     Deterministic up to 20,000 RNA cells; above, it learns from a stratified subsample of so many
     (see `svm_transfer`), which is what the seed draws. There are no probabilities: those of an SVM
     (Platt 1999) take a fit five times over, and need not agree with its labels.
-
-    Parameters
-    ----------
-    cells : R RNA and A ATAC cells, preprocessed with a projection.
-    rna_types : [R] text.
-    seed : of the subsample.
-
-    Raises
-    ------
-    InputError : if `rna_types` has not R entries or fewer than two types, or there are no
-        components.
     """
     latent = cells_on_components(cells)
     genes = cells.genes("rna"), cells.genes("atac")
@@ -52,16 +41,6 @@ def logistic(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer
     """Multinomial logistic regression (scikit-learn, C = 1) on the standardised chosen genes.
 
     Deterministic: the loss is convex and its optimizer (L-BFGS) draws nothing.
-
-    Parameters
-    ----------
-    cells : R RNA and A ATAC cells, preprocessed with a projection.
-    rna_types : [R] text.
-    seed : not used; there so that all baselines are called alike.
-
-    Raises
-    ------
-    InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
     latent = cells_on_components(cells)
@@ -75,16 +54,6 @@ def linear(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
 
     These are what our network starts from, so that what the network adds is to be seen against it.
     Deterministic, as `logistic`.
-
-    Parameters
-    ----------
-    cells : R RNA and A ATAC cells, preprocessed with a projection.
-    rna_types : [R] text.
-    seed : not used; there so that all baselines are called alike.
-
-    Raises
-    ------
-    InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
     latent, rna, atac = _components("linear", cells, rna_types)
@@ -95,16 +64,6 @@ def guess(cells: TrainingCells, rna_types: np.ndarray, seed: int) -> Transfer:
     """The linear guess that takes part in our own answer, with the vote of the neighbours.
 
     See `scadv_tf.data.linear_guess`; deterministic, as `logistic`.
-
-    Parameters
-    ----------
-    cells : R RNA and A ATAC cells, preprocessed with a projection.
-    rna_types : [R] text.
-    seed : not used; there so that all baselines are called alike.
-
-    Raises
-    ------
-    InputError : if `rna_types` has not R entries, or there are no components.
     """
     del seed
     latent, rna, atac = _components("guess", cells, rna_types)

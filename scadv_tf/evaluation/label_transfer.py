@@ -84,21 +84,7 @@ def knn_transfer(
 
     Parameters
     ----------
-    rna_latent : [R, Z], an array or on disk.
-    rna_labels : [R] text; cells with '' do not vote.
-    atac_latent : [A, Z], as rna_latent.
-    k : neighbours; at most all labelled RNA cells vote.
-    seed : of the stratified sample that may vote where more than `max_cells` RNA cells are
-        labelled, because the time grows with the voters.
-    max_cells : see seed.
-
-    Returns
-    -------
-    [A] predicted labels, str.
-
-    Raises
-    ------
-    InputError : if shapes disagree, values are not finite, or there are fewer than two labels.
+    k : neighbours; at most all labelled RNA cells vote. For the rest see `svm_transfer`.
     """
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline

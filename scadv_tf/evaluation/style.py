@@ -28,17 +28,8 @@ PALETTE = (
     "#703d8f", "#f5703d", "#85e08f", "#990a00", "#e0c200", "#ff99c2", "#8f5299", "#ff9966",
 )
 # fmt: on
-CAPITALS = {
-    "atac": "ATAC",
-    "cca": "CCA",
-    "f1": "F1",
-    "knn": "kNN",
-    "lsi": "LSI",
-    "mb": "MB",
-    "rna": "RNA",
-    "svm": "SVM",
-    "umap": "UMAP",
-}
+CAPITALS = {word: word.upper() for word in "atac cca f1 lsi mb rna svm umap".split()}
+CAPITALS["knn"] = "kNN"
 NO_LABEL = ("", "unknown")
 NO_LABEL_COLOR = "#c9ccd1"
 INK, RULE = "#1f2933", "#d9dde2"
