@@ -6,5 +6,5 @@ name, and `SEEDED`: whether another seed gives another result. Where other softw
 
 Each takes R RNA and A ATAC cells, preprocessed with a projection, the types of the RNA cells [R],
 text, and a seed, which those do not use in which nothing is random. An `InputError` tells of types
-of another length or of fewer than two, of cells that have no components, and of what a method lacks.
+of another length or of fewer than two, of cells without components, and of what a method lacks.
 """
