@@ -287,13 +287,14 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
             "confidence": answers.confidence,
             "unknown": answers.unknown,
         }
-    markers, depths = sampled_cells(data, called, seed)
+    markers, depths, repeated = sampled_cells(data, called, seed)
     seen = Evidence(
         metrics,
         data.matching.to_dict(),
         markers=markers,
         depths=depths,
         empty=empty_cells(trained.everything, data),
+        repeated=repeated,
         untaught=not data.types,
         rna_counted=are_counted(data.rna),
         **labels,

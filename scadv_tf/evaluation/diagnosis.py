@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scadv_tf.data.genome_fit import BetterGenome
 from scadv_tf.evaluation.depth import DepthByType
@@ -124,6 +125,8 @@ def _plain(check: MarkerCheck) -> dict:
     for name in ("coactivity", "between_types", "likeness"):
         value = getattr(check, name)
         found[name] = None if value is None else round(value, ROUNDING)
+    if check.bare is not None:
+        found["bare_share"] = round(check.bare.share, ROUNDING)
     return found | {"by_type": by_type}
 
 
@@ -196,8 +199,8 @@ def usable_cells(predicted: Labels, confidence: np.ndarray, unknown: np.ndarray)
 
 def sampled_cells(
     data: PairedData, called: np.ndarray | None, seed: int
-) -> tuple[MarkerCheck, dict[str, DepthByType]]:
-    """Markers and depths of some random cells, each type in its own share, as `Evidence` has them.
+) -> tuple[MarkerCheck, dict[str, DepthByType], float]:
+    """Markers, depths and repeats of random cells, each type in its own share, see `Evidence`.
 
     Parameters
     ----------
@@ -211,10 +214,18 @@ def sampled_cells(
     rna, atac = data.rna[chosen[0]], data.atac[chosen[1]]
     check = partial(check_markers, rna, atac, data.genes, measure=data.measure)
     if called is None or labels is None:
-        return check(), {}
+        return check(), {}, _repeated(atac)
     given, called = labels[chosen[0]], called[chosen[1]]
     depths = {
         "RNA": DepthByType.of(rna, data.types, given),
         ATAC: DepthByType.of(atac, data.types, called),
     }
-    return check(data.types, given, called, seed), depths
+    peaks = None if data.peaks is None else data.peaks[chosen[1]]
+    return check(data.types, given, called, seed, peaks=peaks), depths, _repeated(atac)
+
+
+def _repeated(counts: sparse.csr_matrix) -> float:
+    """Share of cells [N, G] that have the very counts of another one."""
+    marks = counts @ np.random.default_rng(0).random(counts.shape[1])
+    numbers = np.unique(marks, return_counts=True)[1]
+    return float(numbers[numbers > 1].sum() / max(1, len(marks)))

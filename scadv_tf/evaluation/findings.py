@@ -6,6 +6,7 @@ project, not laws; each has its reason, and docs/trust.md the numbers of real an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,12 @@ POOR_CALIBRATION = 0.15
 # Up to 0.26 in RNA and 0.34 in ATAC on seven real pairs and their perturbations, from 0.44 on where
 # a large type was given a fifth of its counts. 0.4 is half as many open genes again.
 UNLIKE_DEPTH = 0.4
+_NO_TYPE = re.compile(
+    r"(?i)doublet|multiplet|low[\W_]*quality|unassigned|undefined|ambiguous|debris|ambient|"
+    r"contamina|art[ei]fact|\bdying\b|\bdead\b"
+)
+# Cells of one experiment are all different but for some that are all but empty.
+REPEATED = 0.05
 # What reading the data told, and is told here with its advice.
 TOLD = (
     "are empty or nearly empty",
@@ -90,6 +97,7 @@ class Evidence:
     markers : of the same cells.
     depths : what the cells of a modality are called -> depth of its types, given or called.
     empty : modality -> how many cells have no data, and of how many.
+    repeated : share of the ATAC cells that have the very counts of another one.
     untaught : whether no types were taught.
     rna_counted : whether the RNA values are whole numbers.
     """
@@ -103,6 +111,7 @@ class Evidence:
     markers: MarkerCheck | None = None
     depths: Mapping[str, DepthByType] = field(default_factory=dict)
     empty: Mapping[str, tuple[int, int]] | None = None
+    repeated: float = 0.0
     untaught: bool = False
     rna_counted: bool = True
 
@@ -119,7 +128,7 @@ def findings(seen: Evidence) -> list[Finding]:
     cells = {name: len(given) for name, given in labels.items() if given is not None}
     if seen.markers is not None:
         found += marker_findings(seen.markers, _kind(matching), *cells.values())
-    found += _size_findings(cells)
+    found += _size_findings(cells) + _repeated_findings(seen.repeated)
     found += _space_findings(metrics, rna_labels is not None)
     if rna_labels is not None:
         nuclear = not _kind(matching).in_genes
@@ -297,6 +306,15 @@ def _size_findings(cells: Mapping[str, int]) -> list[Finding]:
     return [Finding(AMBER, text, advice)]
 
 
+def _repeated_findings(share: float) -> list[Finding]:
+    """Of cells that are there more than once."""
+    if share < REPEATED:
+        return []
+    text = f"{share:.0%} of the ATAC cells have the very counts of another one: they repeat."
+    advice = "Leave each in once; what else is told of numbers of cells holds for fewer."
+    return [Finding(AMBER, text, advice)]
+
+
 def _kind(matching: Mapping) -> Kind:
     return KINDS[matching.get("kind", ACCESSIBILITY)]
 
@@ -343,6 +361,13 @@ def _type_findings(
         )
         advice = "Merge these types into related ones, drop them, or check their labels by hand."
         found.append(Finding(NOTE, text, advice))
+    if named := [name for name in rna_cells if _NO_TYPE.search(name)]:
+        text = (
+            f"By their names, RNA cells called {joined(named, 'or')} are of no type: ATAC cells "
+            "are called so for what they are like, surely and wrongly."
+        )
+        advice = f"Leave them out: --drop_types={','.join(named)}."
+        found.append(Finding(AMBER, text, advice))
     if predicted is None or not len(predicted):
         return found
     atac_cells = _count(as_text(predicted))

@@ -1,6 +1,6 @@
 """Marker genes of the RNA types, looked for in the ATAC cells.
 
-Four checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
+Five checks. The first needs no label of an ATAC cell, given or predicted: markers of one type that
 are expressed together should be active together. Where gene names do not fit, or where the ATAC
 cells are of other types, they are so no more than other genes of the same abundance. The labels
 themselves can not show this: a model finds the cells that look most like a type by whatever stands
@@ -27,6 +27,7 @@ from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
+from scadv_tf.evaluation.bare_clusters import BareClusters
 from scadv_tf.evaluation.type_differences import share_between_types
 from scadv_tf.present import present
 
@@ -64,6 +65,7 @@ class MarkerCheck:
     between_types : see `share_between_types`; None without types, and of a panel.
     likeness : of the mean ATAC cell to the types in the shares that were called, see `MeanProfile`;
         None where nothing was called, and of a panel.
+    bare : clusters of ATAC cells without the type that they were called; None of a panel.
     """
 
     genes: int
@@ -73,6 +75,7 @@ class MarkerCheck:
     dots: pd.DataFrame | None = None
     between_types: float | None = None
     likeness: float | None = None
+    bare: BareClusters | None = None
 
 
 def check_markers(
@@ -84,6 +87,7 @@ def check_markers(
     called: np.ndarray | None = None,
     seed: int = 0,
     measure: Measure | None = None,
+    peaks: sparse.csr_matrix | None = None,
 ) -> MarkerCheck:
     """Looks for the markers of the RNA types in ATAC cells; no known label of these is needed.
 
@@ -96,7 +100,9 @@ def check_markers(
     called : type codes of the ATAC cells [A]; below 0 for none.
     seed : of the random genes.
     measure : what the ATAC cells' numbers are, with a known direction; None for accessibility.
+    peaks : counts of the same ATAC cells [A, P], which tell them apart; None for their genes.
     """
+    distinct = atac if peaks is None else peaks
     measured = measured_genes(rna, atac)
     rna, atac = rna[:, measured], atac[:, measured]
     measure = (measure or Measure()).learned(rna, atac)
@@ -112,13 +118,14 @@ def check_markers(
     markers = _best(contrast, PANEL_MARKERS if is_panel else MARKERS)
     scaled = _standardised(active)
     overall, each, between = None, np.full(len(types), np.nan), None
-    likeness, alone = None, each
+    likeness, alone, bare = None, each, None
     if not is_panel:
         given = expressed, active, present(rna_labels), called
         between = share_between_types(*given, len(types), seed)
         overall, each = _coactivity(scaled, markers, abundances[1], seed)
         profile = MeanProfile.of(expressed, abundances[1], present(rna_labels), len(types))
         likeness, alone = _likenesses(profile, present(rna_labels), called)
+        bare = BareClusters.of(active, contrast, distinct, called, seed)
     names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
         {
@@ -132,7 +139,7 @@ def check_markers(
     )
     own = dict(zip(types, names, strict=True))
     dots = _dots(active, measure.present(atac), genes[measured], own, called)
-    return MarkerCheck(*known, overall, by_type, dots, between, likeness)
+    return MarkerCheck(*known, overall, by_type, dots, between, likeness, bare)
 
 
 def _likenesses(

@@ -164,6 +164,7 @@ def guessed(data, truth, config) -> dict:
     called = probabilities.argmax(axis=1)
     labels = np.array(data.types, dtype=object)[called]
     start = time.perf_counter()
+    markers, depths, repeated = sampled_cells(kept, called, config.training.seed)
     seen = Evidence(
         {},
         data.matching.to_dict(),
@@ -171,8 +172,10 @@ def guessed(data, truth, config) -> dict:
         labels,
         probabilities.max(axis=1),
         np.zeros(len(called), dtype=bool),
-        *sampled_cells(kept, called, config.training.seed),
+        markers,
+        depths,
         empty_cells(data, kept),
+        repeated,
     )
     found = diagnose(seen).to_dict()
     seconds = {"diagnose": time.perf_counter() - start}

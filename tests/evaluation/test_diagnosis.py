@@ -135,11 +135,13 @@ def test_of_many_cells_some_are_looked_at():
     data = SimpleNamespace(
         rna=counts, atac=counts, genes=np.array([f"g{i}" for i in range(6)]), types=("x", "y"),
         rna_labels=labels, rna_cells=range(cells), atac_cells=range(cells), measure=Measure(),
+        peaks=None,
     )  # fmt: skip
-    found, depths = sampled_cells(data, labels, seed=0)
+    found, depths, repeated = sampled_cells(data, labels, seed=0)
     assert found.by_type["cells"].sum() == SAMPLED_CELLS
     assert found.by_type["auroc"].min() > 0.9
     assert [depth.cells.sum() for depth in depths.values()] == [SAMPLED_CELLS] * 2
     data.rna_labels = None
-    unlabelled, nothing = sampled_cells(data, None, seed=0)
+    assert 0 < repeated < 0.5  # of six small numbers, by chance
+    unlabelled, nothing, _ = sampled_cells(data, None, seed=0)
     assert unlabelled.coactivity is None and nothing == {}

@@ -9,6 +9,8 @@ from scipy import sparse
 
 from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import match_features
+from scadv_tf.data.measures import KINDS
+from scadv_tf.evaluation.bare_clusters import BareClusters
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED
 from scadv_tf.evaluation.findings import (
     Evidence,
@@ -18,6 +20,7 @@ from scadv_tf.evaluation.findings import (
     name_findings,
     untold_by_findings,
 )
+from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
 
 RNA = np.repeat(["T", "B"], [600, 400])
@@ -166,10 +169,11 @@ def check(
     between=None,
     likeness=0.0,
     alone=(0.05, 0.02),
+    bare=None,
 ):
     given = {"cells": cells, "auroc": auroc, "likeness": alone}
     by_type = pd.DataFrame(given, index=["T", "B"])
-    return MarkerCheck(genes, abundance, coactivity, by_type, None, between, likeness)
+    return MarkerCheck(genes, abundance, coactivity, by_type, None, between, likeness, bare)
 
 
 def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
@@ -331,3 +335,30 @@ def test_without_types_nothing_is_checked():
 def test_rna_values_that_are_no_counts_are_noted():
     (found,) = findings(Evidence({}, {}, rna_counted=False))
     assert found.level == NOTE and "no whole numbers" in found.text
+
+
+def test_clusters_without_their_type_are_told_from_a_twentieth_of_the_cells_on():
+    assert of_markers(check(bare=BareClusters(0.049, (1,)))) == []
+    (found,) = of_markers(check(bare=BareClusters(0.11, (1, 0))))
+    assert found.level == AMBER and found.text.startswith("11% of the ATAC cells lie in clusters")
+    assert "(B and T)" in found.text
+
+
+def test_abundances_as_of_rna_beside_rna_are_told_of_accessibility_alone():
+    assert of_markers(check(abundance=0.7)) == []
+    (found,) = of_markers(check(abundance=0.98))
+    assert found.level == AMBER and "the ATAC cells seem to be RNA" in found.text
+    assert marker_findings(check(abundance=0.98), KINDS["expression"], 1000, 1000) == []
+
+
+@pytest.mark.parametrize("name", ["Doublets", "low quality", "low_quality_2", "T/B multiplet"])
+def test_names_of_no_type_are_told(name):
+    (found,) = findings(Evidence({}, {}, np.repeat(["T", name], [600, 100])))
+    assert found.level == AMBER and found.advice == f"Leave them out: --drop_types={name}."
+    assert findings(Evidence({}, {}, np.repeat(["T", "Double negative T"], 500))) == []
+
+
+def test_cells_that_repeat_are_told():
+    assert findings(Evidence({}, {}, repeated=0.04)) == []
+    (found,) = findings(Evidence({}, {}, repeated=1.0))
+    assert found.level == AMBER and "100% of the ATAC cells have the very counts" in found.text
