@@ -50,9 +50,9 @@ SURE_DIFFERENCES = 0.94
 # of most samples of sorted cells whose labels are nearly all wrong. Of few genes it may be by
 # chance.
 LIKER, FAR_LIKER, LIKER_DEVIATIONS = 0.08, 0.12, 5
-# Of seven real pairs as they are none, of their perturbations (99 rows) up to 0.04 but where some
-# 35 odd cells of pbmc are many, of 300 cells of bone marrow, and of pairs with under 0.75 of the
-# labels right; 0.08 to 0.29 where RNA lacks the B cells or monocytes of bone marrow.
+# Of seven real pairs as they are none, of their perturbations (97 rows) up to 0.04, but where some
+# 35 odd cells of pbmc are many, and of five with under 0.75 of the labels right; 0.08 to 0.29 where
+# RNA lacks the B cells or monocytes of bone marrow (docs/trust.md).
 BARE_SHARE = 0.05
 # An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
 CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0

@@ -11,7 +11,8 @@ that were called so than in the others? It can fail for a type, and to pass it i
 
 The third looks at all genes, see `scadv_tf.evaluation.type_differences`. The fourth looks at the
 mean of all ATAC cells, which no label has a part in, see `scadv_tf.data.mean_profile`: it speaks
-for other types than most cells were called where the sample is of few of the types.
+for other types than most cells were called where the sample is of few of the types. The fifth looks
+at clusters, see `scadv_tf.evaluation.bare_clusters`.
 """
 
 from __future__ import annotations
