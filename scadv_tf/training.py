@@ -29,12 +29,14 @@ from scadv_tf.data.datasets import (
 from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
+from scadv_tf.data.rows import some_rows
 from scadv_tf.data.several_files import paths_of
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_cells
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
+from scadv_tf.evaluation.smoothness import CELLS, likeness_of_nearest
 from scadv_tf.files import at_home, same_file, unwritable
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.libraries import quiet_start
@@ -296,10 +298,17 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
         empty=empty_cells(trained.everything, data),
         repeated=repeated,
         untaught=not data.types,
-        rna_counted=are_counted(data.rna),
+        rna_likeness=_likeness(data, seed),
         **labels,
     )
     return diagnose(seen)
+
+
+def _likeness(data: PairedData, seed: int) -> float | None:
+    """Of RNA cells to their nearest; None of counts, which are each cell's own."""
+    if are_counted(data.rna):
+        return None
+    return likeness_of_nearest(data.rna[some_rows(len(data.rna_cells), CELLS, seed)])
 
 
 def of_all(trained: Trained, results: Results) -> Results:

@@ -333,8 +333,10 @@ def test_without_types_nothing_is_checked():
 
 
 def test_rna_values_that_are_no_counts_are_noted():
-    (found,) = findings(Evidence({}, {}, rna_counted=False))
+    (found,) = findings(Evidence({}, {}, rna_likeness=0.17))
     assert found.level == NOTE and "no whole numbers" in found.text
+    (found,) = findings(Evidence({}, {}, rna_likeness=0.5))
+    assert found.level == AMBER and "averaged or imputed (median cosine 0.50" in found.text
 
 
 def test_clusters_without_their_type_are_told_from_a_twentieth_of_the_cells_on():
