@@ -114,7 +114,8 @@ def take_back() -> None:
     """
     if threading.current_thread() is threading.main_thread():
         for number in ENDING:
-            signal.signal(number, signal.getsignal(number))
+            if (heard := signal.getsignal(number)) is not None:  # else it was never Python's
+                signal.signal(number, heard)
 
 
 @contextlib.contextmanager
