@@ -73,8 +73,6 @@ def marker_findings(check: MarkerCheck, kind: Kind, *cells: int) -> list[Finding
     )
     if kind.in_genes:
         names = names.replace(", that --genome is that of its peaks,", "")
-    if kind is KINDS[ACCESSIBILITY] and check.abundance > AS_RNA:
-        return [_as_rna(check.abundance)]
     if kind.panel:  # of which neither abundances nor random genes tell anything
         return [] if check.by_type is None else _called_findings(check.by_type)
     if check.coactivity is None or check.by_type is None:
@@ -93,10 +91,15 @@ def marker_findings(check: MarkerCheck, kind: Kind, *cells: int) -> list[Finding
     found = _coactivity_findings(check, unrelated, names, min(cells))
     found += _difference_findings(check, min(cells)) + _mean_findings(check)
     found += _cluster_findings(check)
+    if kind is KINDS[ACCESSIBILITY]:
+        found += _rna_findings(check.abundance)
     return found + _called_findings(check.by_type)
 
 
-def _as_rna(abundance: float) -> Finding:
+def _rna_findings(abundance: float) -> list[Finding]:
+    """Of accessibility that is as expression is."""
+    if abundance <= AS_RNA:
+        return []
     text = (
         "The same genes are abundant in ATAC as in RNA (Spearman's correlation "
         f"{abundance:.2f}; of real pairs up to 0.7): the ATAC cells seem to be RNA."
@@ -104,7 +107,7 @@ def _as_rna(abundance: float) -> Finding:
     advice = (
         "Check which file --atac is. For RNA of another technology give --query_kind=expression."
     )
-    return Finding(AMBER, text, advice)
+    return [Finding(AMBER, text, advice)]
 
 
 def _coactivity_findings(

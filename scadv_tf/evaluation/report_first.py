@@ -30,7 +30,7 @@ def diagnosis_box(diagnosis: Mapping) -> str:
         f'<section class="verdict {html.escape(color)}" aria-label="Can I trust this?">'
         f"<p><strong>{html.escape(color)}</strong> {sentence}</p></section>"
     )
-    cells = _cells_of_no_use(diagnosis, "would be" if color == "red" else "are")
+    cells = _cells_of_no_use(diagnosis)
     return f'{verdict}<div class="first">{_next(diagnosis, bool(cells))}{cells}</div>'
 
 
@@ -45,16 +45,16 @@ def _next(diagnosis: Mapping, labelled: bool) -> str:
     return section("Why, and what next", reasons + always)
 
 
-def _cells_of_no_use(diagnosis: Mapping, are: str) -> str:
+def _cells_of_no_use(diagnosis: Mapping) -> str:
     types = diagnosis.get("cells")
     if not types:
         return ""
     keys = ("cells", "usable", "low_confidence", "unknown")
     totals = {key: sum(row[key] for row in types.values()) for key in keys}
-    empty = diagnosis["empty_cells"]["atac"]
+    empty, is_red = diagnosis["empty_cells"]["atac"], diagnosis["color"] == "red"
+    of_use = "would be of use, were it not for the above" if is_red else "are of use"
     said = (
-        f"{totals['usable']:,} of {totals['cells'] + empty:,} ATAC cells {are} of use"
-        f"{', were it not for the above' if are == 'would be' else ''}; "
+        f"{totals['usable']:,} of {totals['cells'] + empty:,} ATAC cells {of_use}; "
         f"{totals['low_confidence']:,} are of low confidence, {totals['unknown']:,} resemble no "
         f"type, {empty:,} are empty."
     )

@@ -13,9 +13,7 @@ from scadv_tf.data.levels import FULL, NONE
 from scadv_tf.data.sound_counts import LARGEST_COUNT
 
 LEVELS = "2 less the level (of 0 to 1) where a gene is covered, else 0"
-LARGEST_REQUEST = (
-    8_192  # cells of a sparse request, whose size is only a number in it: some GB at most
-)
+LARGEST_REQUEST = 8_192  # cells of a sparse request, whose size is only a number in it
 LARGEST_STANDARDISED = 1e8  # the squares of so large values are numbers in single precision
 
 
