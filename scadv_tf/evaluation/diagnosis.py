@@ -15,18 +15,15 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.genome_fit import BetterGenome
-from scadv_tf.evaluation.depth import DepthByType
-from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding, by_level
-from scadv_tf.evaluation.findings import (
-    LOW_CONFIDENCE,
-    Evidence,
-    cell_findings,
+from scadv_tf.evaluation.data_findings import (
     empty_findings,
-    findings,
     genome_findings,
     input_findings,
     name_findings,
 )
+from scadv_tf.evaluation.depth import DepthByType
+from scadv_tf.evaluation.finding import AMBER, NOTE, RED, Finding, by_level
+from scadv_tf.evaluation.findings import LOW_CONFIDENCE, Evidence, cell_findings, findings
 from scadv_tf.evaluation.labelled_cells import Labels, as_text, stratified_sample
 from scadv_tf.evaluation.markers import MarkerCheck, check_markers
 from scadv_tf.modalities import MODALITIES

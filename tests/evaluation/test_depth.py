@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scadv_tf.evaluation.data_findings import UNLIKE_DEPTH
 from scadv_tf.evaluation.depth import DepthByType
 from scadv_tf.evaluation.finding import AMBER
-from scadv_tf.evaluation.findings import UNLIKE_DEPTH, Evidence, findings
+from scadv_tf.evaluation.findings import Evidence, findings
 
 TYPES = ("T", "B", "none")
 

@@ -11,13 +11,12 @@ from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import match_features
 from scadv_tf.data.measures import KINDS
 from scadv_tf.evaluation.bare_clusters import BareClusters
+from scadv_tf.evaluation.data_findings import empty_findings, name_findings
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED
 from scadv_tf.evaluation.findings import (
     Evidence,
     calibration_warning,
-    empty_findings,
     findings,
-    name_findings,
     untold_by_findings,
 )
 from scadv_tf.evaluation.marker_findings import marker_findings

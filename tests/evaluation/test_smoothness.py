@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scadv_tf.data.datasets import ASSETS
 from scadv_tf.data.neighbors import neighbors_with_self
-from scadv_tf.evaluation.findings import AVERAGED
+from scadv_tf.evaluation.data_findings import AVERAGED
 from scadv_tf.evaluation.smoothness import likeness_of_nearest
 
 
