@@ -316,6 +316,8 @@ def _told_of_the_disk(output: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # HDF5 raises both on a full disk
+        if isinstance(error, RuntimeError) and "errno" not in str(error):
+            raise
         raise _not_writable(output, f"{type(error).__name__}: {error}") from error
 
 

@@ -54,9 +54,11 @@ PACKAGES = (
 )
 ROWS_AT_ONCE = 100_000  # of predictions.csv
 METRICS = "metrics.json"
+CONFIG = "config.json"
+REPORT = "report.html"
 FILES = {
     METRICS: "all scores, seconds and memory by stage, peak memory",
-    "config.json": "every setting of the run",
+    CONFIG: "every setting of the run",
     "history.csv": "losses and scores after each epoch",
     "predictions.csv": "labels and confidence of the ATAC cells",
     "integrated.h5ad": "both modalities with latent vectors, UMAP and labels, for scanpy",
@@ -133,7 +135,7 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
     of_all : the same of all cells, for the tables of cells; None where all have data.
     """
     of_all = of_all or results
-    write_whole(folder / "config.json", results.config.to_json().encode())
+    write_whole(folder / CONFIG, results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
     if of_all.data.types:
         write_predictions(folder / "predictions.csv", of_all)
@@ -144,7 +146,7 @@ def write_results(folder: Path, results: Results, of_all: Results | None = None)
     write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap, notes)
     pictures = write_figures(folder / FIGURES, results)
     write_json(folder / CONTENT, report_content(results, pictures).to_dict())
-    write_report(folder / "report.html", read_content(folder))
+    write_report(folder / REPORT, read_content(folder))
 
 
 def write_predictions(path: Path, results: Results, rows_at_once: int = ROWS_AT_ONCE) -> None:

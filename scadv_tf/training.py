@@ -19,7 +19,6 @@ from scadv_tf.data import preprocessing
 from scadv_tf.data.batch_differences import batch_warnings
 from scadv_tf.data.datasets import (
     CUSTOM,
-    INPUTS,
     DatasetSource,
     Given,
     LabelledPair,
@@ -30,14 +29,13 @@ from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.rows import some_rows
-from scadv_tf.data.several_files import paths_of
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_cells
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
 from scadv_tf.evaluation.smoothness import CELLS, likeness_of_nearest
-from scadv_tf.files import at_home, same_file, unwritable
+from scadv_tf.files import at_home
 from scadv_tf.folders import made_folder, one_run, scratch_folder
 from scadv_tf.libraries import quiet_start
 from scadv_tf.memory import peak_memory_mb
@@ -45,9 +43,10 @@ from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
 from scadv_tf.present import present
 from scadv_tf.progress import Stages
+from scadv_tf.result_folder import check_what_stands, check_writable, not_writable
 from scadv_tf.results import (
-    FILES,
     METRICS,
+    REPORT,
     Results,
     versions,
     warnings_of,
@@ -98,14 +97,14 @@ def run(config: RunConfig) -> dict:
     chief = alone or cluster_place().index == 0  # fails early
     for path in (folder, export_dir):
         check_writable(path)
-    _check_inputs_stay(config.data, folder)
+    check_what_stands(config.data, folder)
     next_version(export_dir)
     with contextlib.ExitStack() as stack:
         for path in (folder, export_dir) if chief else (folder,):
             try:
                 stack.enter_context(made_folder(path))
             except OSError as error:
-                raise _not_writable(path, f"{type(error).__name__}: {error}") from error
+                raise not_writable(path, f"{type(error).__name__}: {error}") from error
         if chief:  # which alone writes results
             stack.enter_context(one_run(folder))
         scratch = stack.enter_context(scratch_folder(folder))
@@ -362,7 +361,7 @@ def summary(metrics: dict, warnings: list[str], folder: Path, export: Path) -> l
             )
     lines += [f"warning: {text}" for text in warnings]
     lines.append(f"modality mixing {metrics['modality_mixing']:.2f}")
-    lines += [f"report: {folder / 'report.html'}", f"export: {export}"]
+    lines += [f"report: {folder / REPORT}", f"export: {export}"]
     return [*lines, line_of(metrics["diagnosis"])]
 
 
@@ -416,43 +415,3 @@ def read(
             advice="Give --label_key=COLUMN, or --mode=unsupervised, which needs no labels.",
         )
     return data, truth
-
-
-def check_writable(folder: Path) -> None:
-    """Fails before any work if results could not be written.
-
-    Raises
-    ------
-    InputError : nothing can be written there.
-    """
-    if why := unwritable(folder):
-        raise _not_writable(folder, why)
-
-
-def _check_inputs_stay(data: DataConfig, folder: Path) -> None:
-    """Fails if the results would take the place of an input, such as those of a former run.
-
-    Raises
-    ------
-    InputError : an input has the path of a result.
-    """
-    results = [folder / name for name in FILES]
-    for setting in INPUTS:
-        given = getattr(data, setting)
-        for path in paths_of(given) if given else ():
-            if any(same_file(path, result) for result in results):
-                raise InputError(
-                    what="The results would take the place of an input.",
-                    expected="inputs that are called otherwise than the results, or lie elsewhere",
-                    received=f"--{setting}={given}, in the folder of the results, {folder}",
-                    advice="Give another --output_dir.",
-                )
-
-
-def _not_writable(folder: Path, why: str) -> InputError:
-    return InputError(
-        what="Results cannot be written there.",
-        expected="a folder that may be written to, or one that can be made",
-        received=f"{folder} ({why})",
-        advice="Give another --output_dir or --export_dir.",
-    )

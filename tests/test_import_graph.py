@@ -23,6 +23,7 @@ FLOORS = (
     ("fitting", "scoring", "serving"),
     ("annotate", "run_figures"),
     ("pl", "results"),
+    ("result_folder",),
     ("training",),
     ("comparison",),
     ("compare", "report", "train"),

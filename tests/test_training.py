@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
 from scadv_tf.progress import Stages
+from scadv_tf.result_folder import check_what_stands
 from scadv_tf.training import dataset_name, read, run
 
 
@@ -63,6 +65,13 @@ def test_no_data_set_at_all_is_refused():
         dataset_name(DataConfig())
 
 
+def former_run(folder: Path, **settings) -> None:
+    """Leaves a folder as a run does, as far as the next one asks."""
+    folder.mkdir()
+    (folder / "config.json").write_text(RunConfig.of(**settings).to_json())
+    (folder / "metrics.json").write_text("{}")
+
+
 class Interrupted(Exception):
     """What ends a run in the middle."""
 
@@ -79,8 +88,7 @@ def test_what_says_done_goes_first_and_comes_last(tmp_path, monkeypatch):
         export_dir=str(tmp_path / "model"),
     )
     done = tmp_path / "run" / "metrics.json"
-    done.parent.mkdir()
-    done.write_text("{}")  # of an earlier run
+    former_run(done.parent)
     write_results, seen = training.write_results, []
 
     def interrupted(*given):
@@ -105,13 +113,47 @@ def test_keras_by_another_library_is_told(monkeypatch):
 
 
 def test_a_run_that_is_refused_leaves_the_results_of_the_last(tmp_path):
-    done = tmp_path / "run" / "metrics.json"
-    done.parent.mkdir()
-    done.write_text("{}")
+    folder = tmp_path / "run"
+    former_run(folder)
     data = DataConfig(rna="no.h5ad", atac="no.h5ad")
     with pytest.raises(InputError, match="does not exist"):
-        run(RunConfig(data=data, output=OutputConfig(output_dir=str(done.parent))))
-    assert [path.name for path in done.parent.iterdir()] == ["metrics.json"]
+        run(RunConfig(data=data, output=OutputConfig(output_dir=str(folder))))
+    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.json"}
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "report.html", "predictions.csv"])
+def test_files_that_no_run_has_written_stay(tmp_path, name):
+    """Such as those of another program, where --output_dir=. is given."""
+    (tmp_path / name).write_text('{"name": "of the user"}')
+    config = RunConfig.of(dataset="synthetic", output_dir=str(tmp_path))
+    with pytest.raises(InputError, match=rf"no run has written(.|\n)*holds {name} and no config"):
+        run(config)
+    assert (tmp_path / name).read_text() == '{"name": "of the user"}'
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ({"rna": "a.h5ad", "atac": "b.h5ad"}, {"rna": "a.h5ad", "atac": "c.h5ad"}, "--atac"),
+        ({"rna": "a.h5ad", "atac": "b.h5ad"}, {"rna": "./a.h5ad", "atac": "../{}/b.h5ad"}, ""),
+        (
+            {"dataset": "pbmc"},
+            {"rna": "a.h5ad", "atac": "b.h5ad"},
+            "--dataset and --rna and --atac",
+        ),
+        ({"atac": "b.h5ad,c.h5ad"}, {"atac": "b.h5ad, ./c.h5ad"}, ""),
+        ({"atac": "b.h5ad,c.h5ad"}, {"atac": "b.h5ad"}, "--atac"),
+    ],
+)
+def test_results_of_other_cells_do_not_go_without_a_word(
+    tmp_path, monkeypatch, caplog, before, now, told
+):
+    monkeypatch.chdir(tmp_path)
+    now = {name: path.format(tmp_path.name) for name, path in now.items()}
+    former_run(tmp_path / "run", **before)
+    check_what_stands(DataConfig(**now), tmp_path / "run")
+    words = [record.getMessage() for record in caplog.records]
+    assert [f"another {told}:" in text for text in words] == ([True] if told else [])
 
 
 @pytest.mark.parametrize(

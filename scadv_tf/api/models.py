@@ -207,8 +207,8 @@ class IntegratedModel(AnnotationModel):
         ------
         InputError : nothing can be written there.
         """
+        from scadv_tf.result_folder import check_writable
         from scadv_tf.serving.export import export
-        from scadv_tf.training import check_writable
 
         served, background, intervals = self._export
         folder = folder_of(folder)

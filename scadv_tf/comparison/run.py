@@ -24,8 +24,9 @@ from scadv_tf.files import at_home
 from scadv_tf.folders import made_folder, one_run
 from scadv_tf.naming import query_called
 from scadv_tf.progress import Stages
+from scadv_tf.result_folder import check_writable
 from scadv_tf.results import versions, write_json
-from scadv_tf.training import check_writable, dataset_name, read_and_tell
+from scadv_tf.training import dataset_name, read_and_tell
 
 RIVAL = "harmony"
 logger = logging.getLogger(__name__)

@@ -172,7 +172,8 @@ def main() -> None:
     from shifts import grid, of_lineages
 
     from scadv_tf.comparison.run import at_seed
-    from scadv_tf.training import check_writable, dataset_name
+    from scadv_tf.result_folder import check_writable
+    from scadv_tf.training import dataset_name
 
     dataset = dataset_name(config.data)
     folder = Path(config.output.output_dir or Path("runs") / f"{dataset}_shift")
