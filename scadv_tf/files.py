@@ -78,8 +78,9 @@ def check_room(folder: Path, size: int) -> None:
     ------
     OSError : the disk is full, or a quota is used up.
     """
-    with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, size)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -18,7 +18,8 @@ from typing import Any
 from scadv_tf.errors import InputError
 
 ATAC = "ATAC"
-_WORD = re.compile(r"\b(an )?ATAC\b")
+# Not in paths, values of flags and what is quoted, which are the user's words.
+_WORD = re.compile(r"(?<![\w/.='-])(an )?\bATAC\b(?![/\w]|\.\w)")
 _OURS = "scadv_tf"
 _called = ContextVar("called", default=ATAC)
 

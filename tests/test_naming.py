@@ -21,6 +21,16 @@ def test_the_name_takes_the_place_of_the_word_alone():
     assert named("ATAC", r"\1 & g<0>") == r"\1 & g<0>"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/data/ATAC/x.h5ad", "runs/ATAC", "--output_dir=ATAC", "my ATAC/x", "x/ATAC.h5ad", "ATAC.h5"],
+)
+def test_paths_and_quoted_names_are_the_users_own(path):
+    assert named(f"{path} has ATAC cells, and no 'ATAC low' of ATAC.", "ADT") == (
+        f"{path} has ADT cells, and no 'ATAC low' of ADT."
+    )
+
+
 def test_log_lines_of_the_package_and_errors_say_it(caplog):
     caplog.set_level(logging.INFO)
     with pytest.raises(InputError) as error, query_called("ADT"):

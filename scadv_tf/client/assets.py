@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
@@ -106,7 +107,9 @@ class Assets:
             places = peaks["start"].astype(str) + "-" + peaks["end"].astype(str)
             found[PEAKS] = _lines(peaks["chrom"] + ":" + places)
             if genes is not None:
-                found[COORDINATES] = genes[[*_COLUMNS]].to_csv(sep="\t", index=False)
+                found[COORDINATES] = genes[[*_COLUMNS]].to_csv(
+                    sep="\t", index=False, quoting=csv.QUOTE_NONE
+                )
         manifest = self.manifest | {MARKS: {name: _mark(text) for name, text in found.items()}}
         return found | {MANIFEST: json.dumps(manifest, indent=2, allow_nan=False)}
 
@@ -192,7 +195,7 @@ def _intervals(folder: Path, manifest: dict) -> Intervals | None:
     names = _names(_text(folder, PEAKS))
     path, genes = folder / COORDINATES, None
     if path.exists():
-        genes = pd.read_csv(path, sep="\t", dtype=_COLUMNS, na_filter=False, quoting=3)
+        genes = pd.read_csv(path, sep="\t", dtype=_COLUMNS, na_filter=False, quoting=csv.QUOTE_NONE)
     peaks = peak_intervals(pd.DataFrame(index=pd.Index(names, dtype=object)))
     return Intervals(peaks, genes, manifest["upstream"])
 

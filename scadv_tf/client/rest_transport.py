@@ -25,6 +25,7 @@ _STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 _BASE64 = "b64"
+_EXACT = 2.0**53  # up to which whole numbers of 64 bits are themselves
 
 
 class RestTransport:
@@ -153,7 +154,7 @@ def _text(value: object) -> str:
 def _plain(values: np.ndarray) -> list:
     """Lists of numbers; whole ones without a decimal point, which is a third fewer characters."""
     values = np.asarray(values)
-    if values.dtype.kind == "f" and np.all(values == np.rint(values)):
+    if values.dtype.kind == "f" and np.all((values == np.rint(values)) & (np.abs(values) < _EXACT)):
         values = values.astype(np.int64)
     return values.tolist()
 

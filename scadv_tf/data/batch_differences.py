@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from scadv_tf.data.batch_offsets import Design, batches_of, memberships
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.rows import some_rows, take
 from scadv_tf.data.training_cells import TrainingCells
+from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
 NAMES = ("sample", "batch", "donor", "patient", "subject", "individual", "lane", "library")
@@ -72,9 +75,11 @@ def _candidates(obs: pd.DataFrame) -> dict[str, pd.Categorical]:
     for column in obs.columns:
         if str(column).casefold().removesuffix("_id").removesuffix("_name") not in NAMES:
             continue
-        if obs[column].isna().all() or obs[column].nunique() > MOST_BATCHES:
+        batches = None
+        with contextlib.suppress(InputError):  # what was not asked for stops nothing
+            batches = batches_of(obs, column)
+        if batches is None or len(batches.categories) > MOST_BATCHES:
             continue
-        batches = batches_of(obs, column)
-        if batches is not None and np.sum(batches.value_counts() >= FEWEST_CELLS) > 1:
+        if np.sum(batches.value_counts() >= FEWEST_CELLS) > 1:
             found[column] = batches
     return found

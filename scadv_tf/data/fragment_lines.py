@@ -20,7 +20,7 @@ _SEED = np.uint64(14695981039346656037)
 _FACTOR, _OTHER_FACTOR = np.uint64(1099511628211), np.uint64(11400714819323198485)
 _LEAST_SLOTS = 1 << 12
 
-SHORTEST = 8  # bytes of a fragment, with the end of its line
+_SHORTEST = 8  # bytes of a fragment, with the end of its line
 
 # A name in some text: its hashes, and where it begins and ends.
 KEY = np.dtype([("hash", "<u8"), ("other_hash", "<u8"), ("start", "<i4"), ("stop", "<i4")])
@@ -79,6 +79,11 @@ class Names:
         _fill(self._slots, hashes, known)
 
 
+def most_fragments(block: bytes) -> int:
+    """What `parse` needs room for: the names of a line are kept before it is known to be whole."""
+    return len(block) // _SHORTEST + 1
+
+
 @numba.njit(nogil=True)
 def parse(
     text: np.ndarray, columns: int, records: np.ndarray, chroms: np.ndarray, barcodes: np.ndarray
@@ -89,8 +94,8 @@ def parse(
     ----------
     text : uint8.
     columns : how many a line has, 4 or more.
-    records : [fragments or more], get start and end.
-    chroms, barcodes : `KEY` [fragments or more], get the names.
+    records : [`most_fragments`], get start and end.
+    chroms, barcodes : `KEY` [`most_fragments`], get the names.
 
     Returns
     -------

@@ -81,10 +81,10 @@ class FragmentTable:
         self, block: bytes, before: int, chroms: Names, barcodes: Names
     ) -> tuple[np.ndarray, int]:
         """The fragments of a block, of which so many lines came before, and how many it has."""
-        from scadv_tf.data.fragment_lines import KEY, SHORTEST, parse
+        from scadv_tf.data.fragment_lines import KEY, most_fragments, parse
 
         self._columns = self._columns or _width(block)
-        text, most = np.frombuffer(block, np.uint8), len(block) // SHORTEST
+        text, most = np.frombuffer(block, np.uint8), most_fragments(block)
         records, (of_chrom, of_barcode) = np.empty(most, _RECORD), np.empty((2, most), KEY)
         found, lines = parse(text, self._columns, records, of_chrom, of_barcode)
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,19 +37,12 @@ def read_peaks(path: str) -> pd.DataFrame:
 
     Raises
     ------
-    InputError : there is no such file, a line is no interval, or there is none.
+    InputError : it cannot be read, a line is no interval, or there is none.
     """
     file = at_home(path)
-    if not file.is_file():
-        raise InputError(
-            what="the file of --peaks does not exist",
-            expected="--peaks=FILE, a BED of peaks",
-            received=path,
-            advice=f"check --peaks for typing errors; relative paths start from {Path.cwd()}",
-        )
-    if _FRAGMENT.search(beginning(file)):
-        raise _no_bed(path, "fragments, with barcodes of cells")
     try:
+        if _FRAGMENT.search(beginning(file)):
+            raise _no_bed(path, "fragments, with barcodes of cells")
         with open_text(file) as text:
             lines = text.read().splitlines()
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -81,11 +81,13 @@ class BareClusters:
 def _clusters(counts: sparse.csr_matrix, types: int, seed: int) -> np.ndarray:
     """The cluster of each cell [A]."""
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     vectors = unit_rows(SemanticIndex.fit(counts, DIMENSIONS).transform(counts))
     different = len(np.unique(vectors, axis=0))
     wanted = min(max(FEWEST_CLUSTERS, CLUSTERS_A_TYPE * types), different)
-    return KMeans(wanted, n_init=4, random_state=seed).fit_predict(vectors)
+    with threadpool_limits(1):  # sums by several threads round differently from run to run
+        return KMeans(wanted, n_init=4, random_state=seed).fit_predict(vectors)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

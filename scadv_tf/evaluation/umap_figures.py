@@ -254,9 +254,11 @@ def _draw_shades(ax: Axes, title: str, coordinates: np.ndarray, values: np.ndarr
     known = np.isfinite(values)
     grey, shaded = order[~known[order]], order[known[order]]
     ax.scatter(*coordinates[grey].T, c=NO_LABEL_COLOR, **options)
-    points = ax.scatter(
-        *coordinates[shaded].T, c=values[shaded], cmap="viridis", vmin=0, vmax=1, **options
-    )
+    shown = values[shaded]
+    # Shares and confidences are comparable between pictures; other values have bounds of their own.
+    bounds = (0, 1) if np.all((shown >= 0) & (shown <= 1)) else (shown.min(), shown.max())
+    limits = dict(zip(("vmin", "vmax"), bounds, strict=True))
+    points = ax.scatter(*coordinates[shaded].T, c=shown, cmap="viridis", **limits, **options)
     bar = ax.figure.colorbar(points, ax=ax, shrink=0.5, aspect=14, pad=0.02)
     bar.outline.set_visible(False)
 

@@ -228,3 +228,15 @@ def test_random_halves_and_other_columns_are_not_told(with_key, without_key):
         for m in MODALITIES
     }
     assert batch_warnings(cells, dataclasses.replace(without_key, **quiet)) == []
+
+
+@pytest.mark.parametrize("odd", [[["a"], ["b", "c"]], [""], [None, ""]])
+def test_a_column_that_nobody_asked_for_stops_nothing(without_key, odd):
+    """Such as lists, as some programs keep them in memory, and names that are all empty."""
+    cells = fit(without_key, settings(balance=True))
+    named_so = {}
+    for m in MODALITIES:
+        obs = getattr(without_key, f"{m}_obs").drop(columns="donor")
+        column = [odd[i % len(odd)] for i in range(len(obs))]
+        named_so[f"{m}_obs"] = obs.assign(sample=pd.Series(column, obs.index, dtype=object))
+    assert isinstance(batch_warnings(cells, dataclasses.replace(without_key, **named_so)), list)

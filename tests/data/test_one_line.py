@@ -9,7 +9,7 @@ import pytest
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.one_line import one_line
-from scadv_tf.data.pairing import pair
+from scadv_tf.data.pairing import Intervals, pair
 
 BREAKS = [chr(n) for n in range(0x2100) if len(f"a{chr(n)}b".splitlines()) > 1] + ["\r\n"]
 
@@ -66,3 +66,17 @@ def test_a_list_is_read_as_it_was_written(tmp_path, names):
     for name, text in Assets(np.array(["A"]), tuple(names), manifest=manifest).texts().items():
         (tmp_path / "assets" / name).write_text(text, encoding="utf-8")
     assert Assets.read(tmp_path).types == tuple(names)
+
+
+def test_coordinates_keep_the_names_of_genes(tmp_path):
+    """A table of genes may have signs in them that other tables mean something by."""
+    names = ['IL2"x', '"A"', "B'", "C,D"]
+    genes = pd.DataFrame({"chrom": "1", "start": 1, "end": 9, "gene": names, "strand": "+"})
+    peaks = pd.DataFrame({"chrom": ["1"], "start": [1], "end": [9]})
+    manifest = {"format": 1, "genes": 4, "types": [], "peaks": 1, "upstream": 0}
+    written = Assets(np.array(names), (), Intervals(peaks, genes, 0), manifest)
+    (tmp_path / "assets").mkdir()
+    for name, text in written.texts().items():
+        (tmp_path / "assets" / name).write_text(text, encoding="utf-8")
+    found = Assets.read(tmp_path)
+    assert found.genes.tolist() == names and found.intervals.genes["gene"].tolist() == names

@@ -82,6 +82,15 @@ def test_umap_shades_numbers_and_greys_what_is_missing(tissue):
     assert figure.axes[2].get_title() == "Confidence"
     assert len(grey.get_offsets()) == np.sum(modality == "rna")
     np.testing.assert_allclose(shaded.get_array(), 0.8)
+    assert shaded.get_clim() == (0, 1)
+
+
+def test_numbers_that_are_no_shares_are_shaded_from_the_least_to_the_most(tissue):
+    coordinates, types, modality = tissue
+    counts = np.where(modality == "atac", np.arange(len(types)) + 10.0, np.nan)
+    figure = umap_figures.umap_panels(coordinates, types, modality, "", counts, "Counts")
+    _, shaded = figure.axes[2].collections
+    assert shaded.get_clim() == (np.nanmin(counts), np.nanmax(counts))
 
 
 @pytest.mark.parametrize(("extra", "has_legend"), [(["T", "B"], False), (["T", "C"], True)])
