@@ -190,13 +190,7 @@ def annotate_file(config: AnnotateConfig) -> Summary:
     with (
         query_called(model.measure.name),
         _room_for(output) as scratch,
-        open_cells(
-            config.input,
-            config.modality,
-            config.layer,
-            scratch,
-            choices=choices,
-        ) as source,
+        open_cells(config.input, config.modality, config.layer, scratch, choices=choices) as source,
     ):
         logger.info("input: %s, %s cells", source.path, f"{source.cells:,}")
         asked = config.modality, config.batch_key, "--batch_key"

@@ -186,10 +186,7 @@ class KeepsTraining(keras.callbacks.Callback):
     """
 
     def __init__(
-        self,
-        tables: Callable[[int], Tables],
-        identity: str,
-        checkpoints: Checkpoints | None = None,
+        self, tables: Callable[[int], Tables], identity: str, checkpoints: Checkpoints | None = None
     ):
         super().__init__()
         self.tables, self.identity, self.checkpoints = tables, identity, checkpoints

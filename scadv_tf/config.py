@@ -92,8 +92,7 @@ class DataConfig(Checked):
         "corrected for; default: none is.",
     )
     atac_batch_key: str = option(
-        "",
-        "The same of the ATAC cells, as --rna_batch_key; default: of several files, which one.",
+        "", "The same of the ATAC cells, as --rna_batch_key; default: of several files, which one."
     )
     genome: str = option(
         "",

@@ -16,13 +16,7 @@ import tensorflow as tf
 
 from scadv_tf import __version__
 from scadv_tf.annotation import fit_readout, join_linear, probabilities
-from scadv_tf.checkpoints import (
-    Checkpoints,
-    KeepsTraining,
-    Snapshot,
-    history_rows,
-    history_table,
-)
+from scadv_tf.checkpoints import Checkpoints, KeepsTraining, Snapshot, history_rows, history_table
 from scadv_tf.config import RunConfig, TrainingConfig
 from scadv_tf.data.datasets import INPUTS
 from scadv_tf.data.pipeline import Pass, Turns, training_batches

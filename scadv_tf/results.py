@@ -23,13 +23,7 @@ from scadv_tf.data.writers import write_integrated
 from scadv_tf.evaluation.collapse import collapse_warnings
 from scadv_tf.evaluation.diagnosis import Diagnosis
 from scadv_tf.evaluation.findings import calibration_warning, untold_by_findings
-from scadv_tf.evaluation.report import (
-    CONTENT,
-    FIGURES,
-    ReportContent,
-    read_content,
-    write_report,
-)
+from scadv_tf.evaluation.report import CONTENT, FIGURES, ReportContent, read_content, write_report
 from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.naming import named

@@ -53,14 +53,7 @@ from scadv_tf.results import (
     write_json,
     write_results,
 )
-from scadv_tf.scoring import (
-    ROUTES,
-    agreement,
-    learning_curve_hook,
-    score,
-    transfer,
-    type_shares,
-)
+from scadv_tf.scoring import ROUTES, agreement, learning_curve_hook, score, transfer, type_shares
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -310,10 +310,7 @@ def test_the_size_of_the_parts_and_where_they_lie_change_nothing(
     stored = DiskRows(tmp_path / "features", 8)
     stored[0:330] = features
     latent = DiskRows(tmp_path / "latent", 16)
-    for found in (
-        encode(trained, features, modality),
-        encode(trained, stored, modality, latent),
-    ):
+    for found in (encode(trained, features, modality), encode(trained, stored, modality, latent)):
         assert isinstance(found.probabilities, np.ndarray)
         for name in SAID:
             values = getattr(expected, name)

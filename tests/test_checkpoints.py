@@ -22,11 +22,7 @@ from scadv_tf.fitting import new_model
 
 pytestmark = pytest.mark.slow
 
-CONFIG = RunConfig.of(
-    epochs=5,
-    **TINY,
-    **ALL_LOSSES,
-)
+CONFIG = RunConfig.of(epochs=5, **TINY, **ALL_LOSSES)
 
 # Where it does not matter what is trained: half the losses, which take half as long.
 QUICK = dataclasses.replace(CONFIG, loss=LossConfig(modality_adversarial=0.0))
@@ -252,15 +248,9 @@ THRESHOLD = "variable/readout/unknown_threshold"
     [
         (lambda tables: tables.update(version=np.array("0.0.1")), "version 0.0.1"),
         (lambda tables: tables.pop("version"), "version unknown"),
-        (
-            lambda tables: tables.update({THRESHOLD: np.zeros(3)}),
-            "readout/unknown_threshold",
-        ),
+        (lambda tables: tables.update({THRESHOLD: np.zeros(3)}), "readout/unknown_threshold"),
         (lambda tables: tables.pop(THRESHOLD), "readout/unknown_threshold"),
-        (
-            lambda tables: tables.update({"variable/readout/old": np.zeros(3)}),
-            "readout/old",
-        ),
+        (lambda tables: tables.update({"variable/readout/old": np.zeros(3)}), "readout/old"),
     ],
     ids=["other", "none", "shape", "missing", "more"],
 )

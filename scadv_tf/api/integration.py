@@ -12,13 +12,7 @@ import numpy as np
 
 from scadv_tf import __version__, signals
 from scadv_tf.api.arguments import plain
-from scadv_tf.api.cells import (
-    by_type,
-    target_of,
-    texts,
-    uns_of_scores,
-    uns_of_settings,
-)
+from scadv_tf.api.cells import by_type, target_of, texts, uns_of_scores, uns_of_settings
 from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
@@ -90,10 +84,7 @@ def integrate(
     if not given:
         training.dataset_name(config.data)  # one must be named
     stages = Stages()
-    with (
-        scratch_folder(Path(tempfile.gettempdir())) as scratch,
-        query_called(measure.name),
-    ):
+    with scratch_folder(Path(tempfile.gettempdir())) as scratch, query_called(measure.name):
         with signals.interruptible():
             everything = training.read_and_tell(config, scratch, stages, given)
             team = training.start_tensorflow(config, stages)

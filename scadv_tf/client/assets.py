@@ -98,10 +98,7 @@ class Assets:
 
     def texts(self) -> dict[str, str]:
         """Name of each file -> its content; the manifest holds a hash of each of the others."""
-        found = {
-            GENES: _lines(self.genes),
-            TYPES: _lines(self.types),
-        }
+        found = {GENES: _lines(self.genes), TYPES: _lines(self.types)}
         if self.intervals is not None:
             peaks, genes = self.intervals.peaks, self.intervals.genes
             places = peaks["start"].astype(str) + "-" + peaks["end"].astype(str)

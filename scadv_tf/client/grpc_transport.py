@@ -22,10 +22,7 @@ from scadv_tf.client.batches import BYTES_OF_ENTRY, BYTES_OF_VALUE
 from scadv_tf.client.transport import RequestFailed, expecting
 
 # The default limit of 4 MiB is 350 dense cells of 3,000 genes. TF Serving itself has none.
-_OPTIONS = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-]
+_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 _SIGNATURES = "signature_def"  # the only metadata that TF Serving knows
 
 

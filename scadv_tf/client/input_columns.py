@@ -12,13 +12,7 @@ from scipy import sparse
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.antibodies import as_genes
 from scadv_tf.data.features import feature_names
-from scadv_tf.data.gene_activity import (
-    count_linked,
-    link_peaks,
-    overlaps,
-    peak_intervals,
-    reached,
-)
+from scadv_tf.data.gene_activity import count_linked, link_peaks, overlaps, peak_intervals, reached
 from scadv_tf.data.gene_matching import INDEX, MANY_MISSING, GeneMatch, match_features
 from scadv_tf.data.genome_fit import BetterGenome, better_genome
 from scadv_tf.data.matching_report import in_steps

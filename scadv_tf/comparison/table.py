@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scadv_tf.comparison.summary import (
-    COLUMNS,
-    failed,
-    finished,
-    standings,
-    summarize,
-)
+from scadv_tf.comparison.summary import COLUMNS, failed, finished, standings, summarize
 from scadv_tf.evaluation.html_parts import Estimate
 
 GAP = "  "

@@ -35,13 +35,7 @@ from scadv_tf.data.genome_fit import BetterGenome, better_genome, fitting_genome
 from scadv_tf.data.label_tables import columns_from
 from scadv_tf.data.labels import column_called, labels_of
 from scadv_tf.data.measures import FEWEST_OF_A_PANEL, Measure
-from scadv_tf.data.pairing import (
-    AtacTruth,
-    Counts,
-    Intervals,
-    PairedData,
-    pair,
-)
+from scadv_tf.data.pairing import AtacTruth, Counts, Intervals, PairedData, pair
 from scadv_tf.data.readers import StoredModality, held, stored
 from scadv_tf.data.recipes import mouse_skin, pbmc_10k
 from scadv_tf.data.recipes.public_data import PublicData

@@ -22,11 +22,7 @@ from scadv_tf.files import at_home
 logger = logging.getLogger(__name__)
 
 # The embedded genomes, and what else they are called, without the patch, which moves no gene.
-GENOMES = {
-    "hg38": ("grch38",),
-    "hg19": ("grch37", "b37", "hs37d5"),
-    "mm10": ("grcm38",),
-}
+GENOMES = {"hg38": ("grch38",), "hg19": ("grch37", "b37", "hs37d5"), "mm10": ("grcm38",)}
 # The longest genes of man and mouse (RBFOX1, CNTNAP2) measure 2.3 to 2.5 Mb: what is longer is
 # several loci of one symbol taken for one gene.
 MAX_GENE_LENGTH = 3_000_000

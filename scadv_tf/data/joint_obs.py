@@ -74,11 +74,7 @@ def _write_cells(obs: h5py.Group, cells: Sequence[np.ndarray], settings: dict) -
 
 
 def _fill(
-    obs: h5py.Group,
-    name: str,
-    texts: Sequence[np.ndarray],
-    endings: Sequence[str],
-    settings: dict,
+    obs: h5py.Group, name: str, texts: Sequence[np.ndarray], endings: Sequence[str], settings: dict
 ) -> None:
     """Fills an empty column with the texts of each modality and their ending."""
     array = lengthened(obs, name, (sum(map(len, texts)),), **settings)

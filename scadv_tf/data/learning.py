@@ -170,11 +170,7 @@ class _Lesson:
         return min(found, key=itemgetter(0))[1]
 
     def balanced(
-        self,
-        values: dict,
-        averages: int,
-        lists: NeighborLists | None,
-        designs: dict[str, Design],
+        self, values: dict, averages: int, lists: NeighborLists | None, designs: dict[str, Design]
     ) -> tuple[Preprocessor, Balance | None]:
         """The preprocessor of cells that are weighed so that both modalities have one composition.
 

@@ -33,11 +33,7 @@ class MeanProfile:
 
     @classmethod
     def of(
-        cls,
-        rna: sparse.csr_matrix,
-        activity: np.ndarray,
-        rna_labels: np.ndarray,
-        types: int,
+        cls, rna: sparse.csr_matrix, activity: np.ndarray, rna_labels: np.ndarray, types: int
     ) -> MeanProfile:
         """The profile of cells.
 

@@ -109,10 +109,7 @@ class Neighborhood:
         return mixed(cells.members, self.lists, self.hops)[rows]
 
     def features(
-        self,
-        cells: CellBlocks,
-        features_of: Callable[..., np.ndarray],
-        seed: int,
+        self, cells: CellBlocks, features_of: Callable[..., np.ndarray], seed: int
     ) -> tuple[np.ndarray, Reference]:
         """Features of all cells [A, D], averaged, and the cells that new ones are compared with.
 

@@ -7,15 +7,7 @@ import pandas as pd
 
 from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
-from scadv_tf.evaluation.finding import (
-    AMBER,
-    COMMON_SHARE,
-    FEW_CELLS,
-    NOTE,
-    RED,
-    Finding,
-    joined,
-)
+from scadv_tf.evaluation.finding import AMBER, COMMON_SHARE, FEW_CELLS, NOTE, RED, Finding, joined
 from scadv_tf.evaluation.markers import MarkerCheck
 from scadv_tf.present import present
 

@@ -102,10 +102,7 @@ def test_one_batch_is_none():
 
 @pytest.mark.parametrize(
     ("obs", "said"),
-    [
-        ({"lane": ["1", "2"]}, "no column 'donor'"),
-        ({"donor": [None, None]}, "names no batch"),
-    ],
+    [({"lane": ["1", "2"]}, "no column 'donor'"), ({"donor": [None, None]}, "names no batch")],
 )
 def test_bad_columns_are_told(obs, said):
     with pytest.raises(InputError, match=said) as raised:

@@ -43,12 +43,7 @@ LINES = [
 ]
 BED = "track name=x\n#chrom\nchr1\t100\t200\tp1\nchr1\t150\t250\tp2\n\nchr1\t300\t400\nX\t0\t30\n"
 PEAKS = ["chr1:100-200", "chr1:150-250", "chr1:300-400", "X:0-30"]
-COUNTS = {
-    "A-1": [2, 1, 0, 0],
-    "B-1": [1, 2, 2, 0],
-    "C-1": [0, 0, 1, 0],
-    "D-1": [0, 0, 0, 1],
-}
+COUNTS = {"A-1": [2, 1, 0, 0], "B-1": [1, 2, 2, 0], "C-1": [0, 0, 1, 0], "D-1": [0, 0, 0, 1]}
 
 
 def text_of(lines, end="\n", columns=5) -> str:

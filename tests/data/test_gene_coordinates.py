@@ -74,10 +74,7 @@ def test_chromosomes_of_refseq_are_those_of_man_and_mouse():
     [
         ("hg38", ["hg38", "GRCh38", "grch38", "GRCh38.p14", "HG38", " hg38 ", "GRCh38_p13"]),
         ("hg38", ["GRCh38-2020-A", "refdata-gex-GRCh38-2024-A", "refdata-cellranger-GRCh38-3.0.0"]),
-        (
-            "mm10",
-            ["refdata-cellranger-arc-mm10-2020-A-2.0.0", "refdata-gex-mm10-2020-A"],
-        ),
+        ("mm10", ["refdata-cellranger-arc-mm10-2020-A-2.0.0", "refdata-gex-mm10-2020-A"]),
         ("hg19", ["hg19", "GRCh37", "GRCh37.p13", "b37", "hs37d5"]),
         ("mm10", ["mm10", "GRCm38", "GRCm38.p6", "MM10"]),
     ],

@@ -59,11 +59,7 @@ KB = "cells_x_genes"
 OF_PROGRAMS = {
     "kallisto|bustools": (
         f"{KB}.mtx",
-        {
-            f"{KB}.barcodes.txt": CELLS,
-            f"{KB}.genes.txt": IDS,
-            f"{KB}.genes.names.txt": SYMBOLS,
-        },
+        {f"{KB}.barcodes.txt": CELLS, f"{KB}.genes.txt": IDS, f"{KB}.genes.names.txt": SYMBOLS},
         True,
     ),
     "bustools of nuclei": (

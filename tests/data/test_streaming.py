@@ -301,8 +301,7 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("most", "stored_ones"),
-    [(0, ()), (1000, ()), (80, ()), (79, ("rna",)), (59, ("rna", "atac"))],
+    ("most", "stored_ones"), [(0, ()), (1000, ()), (80, ()), (79, ("rna",)), (59, ("rna", "atac"))]
 )
 def test_each_modality_is_streamed_if_it_is_too_large(files, most, stored_ones):
     source = DatasetSource(**files, label_key="cell_type", memory_cells=most)

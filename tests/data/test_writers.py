@@ -66,11 +66,7 @@ def answers_of(probabilities, unknown, latent, types=TYPES) -> dict[str, CellAns
     latents = {"rna": latent[:first], "atac": latent[first : len(latent)]}
     return {
         name: CellAnswers(
-            latents[name],
-            values,
-            values.min(axis=1),
-            unknown[name],
-            most_probable(values, types),
+            latents[name], values, values.min(axis=1), unknown[name], most_probable(values, types)
         )
         for name, values in probabilities.items()
     }

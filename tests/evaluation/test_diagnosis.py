@@ -33,12 +33,7 @@ CONFIDENCE, UNKNOWN = np.array([0.9, 0.4, 0.3, 0.5]), np.array([False, False, Tr
 
 @pytest.mark.parametrize(
     ("levels", "color"),
-    [
-        ([], "green"),
-        ([NOTE], "green"),
-        ([AMBER, NOTE], "amber"),
-        ([RED, AMBER], "red"),
-    ],
+    [([], "green"), ([NOTE], "green"), ([AMBER, NOTE], "amber"), ([RED, AMBER], "red")],
 )
 def test_the_colour_is_that_of_the_worst_finding(levels, color):
     found = Diagnosis([Finding(level, f"This is {level}. More.", "Do.") for level in levels])

@@ -13,12 +13,7 @@ from scadv_tf.data.measures import KINDS
 from scadv_tf.evaluation.bare_clusters import BareClusters
 from scadv_tf.evaluation.data_findings import empty_findings, name_findings
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED
-from scadv_tf.evaluation.findings import (
-    Evidence,
-    calibration_warning,
-    findings,
-    untold_by_findings,
-)
+from scadv_tf.evaluation.findings import Evidence, calibration_warning, findings, untold_by_findings
 from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
 
@@ -55,10 +50,7 @@ def test_each_number_past_its_threshold_gives_its_warning(metrics_, part):
     assert part in found
 
 
-@pytest.mark.parametrize(
-    "metrics_",
-    [{"modality_mixing": 0.5}, {"silhouette_modality": 0.25}],
-)
+@pytest.mark.parametrize("metrics_", [{"modality_mixing": 0.5}, {"silhouette_modality": 0.25}])
 def test_a_number_at_its_threshold_is_fine(metrics_):
     assert told(metrics_, {}) == []
 

@@ -62,7 +62,4 @@ def test_a_weight_and_a_record_make_a_loss(model, make_dataset, weights_of, move
 
 def test_the_new_loss_moves_what_it_says(model):
     networks = [(p.name, p.networks) for p in model.phases]
-    assert networks == [
-        ("representation", ("encoder",)),
-        ("alignment", ("encoder", "generator")),
-    ]
+    assert networks == [("representation", ("encoder",)), ("alignment", ("encoder", "generator"))]

@@ -12,13 +12,7 @@ from scipy.stats import entropy
 from scadv_tf.data.linear_guess import DRAWS
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.latent_alignment import CLUSTERS
-from scadv_tf.models.readout import (
-    KNOTS,
-    RESOLUTION,
-    Readout,
-    quantile_knots,
-    share_below,
-)
+from scadv_tf.models.readout import KNOTS, RESOLUTION, Readout, quantile_knots, share_below
 from scadv_tf.models.scadv import ScAdv
 
 LATENT = np.array([[1.0, 2.0], [-1.0, 0.5], [0.0, 0.0]], dtype=np.float32)

@@ -80,13 +80,7 @@ def test_a_fresh_process_with_tensorflow_alone_gives_the_same_answers(exported, 
     program.write_text(textwrap.dedent(READER))
     environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [
-            sys.executable,
-            program,
-            exported.version,
-            tmp_path / "cells.npz",
-            tmp_path / "found.npz",
-        ],
+        [sys.executable, program, exported.version, tmp_path / "cells.npz", tmp_path / "found.npz"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
