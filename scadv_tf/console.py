@@ -15,10 +15,11 @@ from absl import logging as absl_logging
 
 from scadv_tf import folders, signals
 from scadv_tf.errors import BAD_INPUT, InputError
-from scadv_tf.flags import parsed
+from scadv_tf.flags import help_text, parsed
 from scadv_tf.libraries import end_at_once, hush_libraries
 from scadv_tf.refusals import refusal
 
+HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 logger = logging.getLogger(__name__)
 
 
@@ -40,10 +41,13 @@ def run_app(main: Callable[[], None]) -> None:
 
 def _parsed(words: list[str]) -> list[str]:
     try:
+        if not HELP.isdisjoint(words[1:]):
+            print(help_text(sys.modules["__main__"].__doc__ or ""))
+            raise SystemExit
         return parsed(words)
     except InputError as error:
         sys.exit(_refused(error))
-    except (SystemExit, BrokenPipeError):  # --help, which absl ends as if it had failed
+    except (SystemExit, BrokenPipeError):  # --helpfull, which absl ends as if it had failed
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
             sys.exit(0)

@@ -32,7 +32,7 @@ def define(
     more : dataclasses of settings (see `scadv_tf.settings`) that a program has beside the usual.
     help_of : flag -> sentence, where a program means something else by it.
     """
-    for section in (*SECTIONS.values(), *more):
+    for section in (*more, *SECTIONS.values()):
         define_section(section, flag_values, help_of)
 
 
@@ -42,14 +42,13 @@ def define_section(
     help_of: Mapping[str, str] | None = None,
 ) -> None:
     """Defines a flag for each field of one dataclass of settings; see `define`."""
+    heading = _own() + (section.__doc__ or "").partition("\n")[0]
     for field in dataclasses.fields(section):
         sentence = (help_of or {}).get(field.name, field.metadata["help"])
-        _define_one(field, sentence, flag_values)
+        _define_one(field, sentence, {"flag_values": flag_values, "module_name": heading})
 
 
-def _define_one(field: dataclasses.Field, sentence: str, flag_values: flags.FlagValues) -> None:
-    # Those of the program's own module are the flags that --help shows.
-    settings: dict[str, Any] = {"flag_values": flag_values, "module_name": sys.argv[0]}
+def _define_one(field: dataclasses.Field, sentence: str, settings: dict[str, Any]) -> None:
     choices = field.metadata["choices"]
     default: Any = field.default
     if choices:
@@ -65,6 +64,37 @@ def _define_one(field: dataclasses.Field, sentence: str, flag_values: flags.Flag
     if isinstance(default, tuple):
         default = [str(item) for item in default]
     definers[type(field.default)](field.name, default, sentence, **settings)
+
+
+def help_text(head: str, flag_values: flags.FlagValues = flags.FLAGS) -> str:
+    """What ``--help`` prints: the flags by section, in their order, where absl has one long list.
+
+    Parameters
+    ----------
+    head : what the program does.
+    """
+    lines = [head.rstrip()]
+    for heading, found in flag_values.flags_by_module_dict().items():
+        if not heading.startswith(_own()):
+            continue
+        lines += ["", heading.removeprefix(_own()), ""]
+        for flag in found:
+            name = f"[no]{flag.name}" if flag.boolean else flag.name
+            default = flag.default_as_str if flag.default not in ("", []) else ""
+            text = f"--{name}: {flag.help}" + f" (default: {default})" * bool(default)
+            lines.append(flags.text_wrap(text, indent="      ", firstline_indent="  "))
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "--helpfull lists those of the libraries, too, such as --verbosity and --flagfile.",
+        ]
+    )
+
+
+def _own() -> str:
+    """What the headings of this program's flags begin with, which absl takes for modules."""
+    return f"{sys.argv[0]}: "
 
 
 def parsed(words: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:

@@ -41,7 +41,7 @@ def test_help_tells_every_flag_with_a_sentence_and_a_default(help_text, field):
     name = re.escape(squeezed(field.name))
     sentence = re.escape(squeezed(field.metadata["help"]))
     found = re.search(
-        rf"--(\[no\])?{name}:(<(?P<choices>[^>]*)>:)?{sentence}\(default:'(?P<default>[^']*)'\)",
+        rf"--(\[no\])?{name}:(<(?P<choices>[^>]*)>:)?{sentence}(\(default:'(?P<default>[^']*)'\))?",
         help_text,
     )
     assert found, f"--{field.name} is not explained"
@@ -50,8 +50,21 @@ def test_help_tells_every_flag_with_a_sentence_and_a_default(help_text, field):
         default = ",".join(map(str, default))
     elif isinstance(default, bool):
         default = str(default).lower()
-    assert found["default"] == squeezed(str(default))
+    assert (found["default"] or "") == squeezed(str(default))
     assert (found["choices"] or "") == "|".join(field.metadata["choices"])
+
+
+def test_help_lists_flags_by_section_in_the_order_in_which_they_are_explained(help_text):
+    sections = [squeezed(section.__doc__.splitlines()[0]) for section in SECTIONS.values()]
+    flags = [[f.name for f in dataclasses.fields(section)] for section in SECTIONS.values()]
+    a_flag = rf"--(?:\[no\])?(?:{'|'.join(field.name for field in FIELDS)})(?=:)"
+    told = re.findall("|".join([*map(re.escape, sections), a_flag]), help_text)
+    wanted = [
+        word
+        for section, names in zip(sections, flags, strict=True)
+        for word in (section, *(f"--{name}" for name in names))
+    ]
+    assert [word.replace("[no]", "") for word in told] == wanted
 
 
 @pytest.mark.slow
