@@ -34,6 +34,7 @@ from scadv_tf.errors import InputError
 from scadv_tf.evaluation.diagnosis import Diagnosis, diagnose, empty_cells, line_of, sampled_cells
 from scadv_tf.evaluation.embedding import umap_2d
 from scadv_tf.evaluation.findings import Evidence
+from scadv_tf.evaluation.left_out import LeftOut
 from scadv_tf.evaluation.smoothness import CELLS, likeness_of_nearest
 from scadv_tf.files import at_home
 from scadv_tf.folders import made_folder, one_run, scratch_folder
@@ -263,6 +264,8 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
             metrics = score(answers.routes, answers.probabilities, *given)
             shares = type_shares(answers, present(data.rna_labels))
             metrics |= {"type_shares": shares, "agreement": agreement(answers.routes)}
+            if left_out := left_out_of(trained):
+                metrics["rna_left_out"] = left_out.to_dict()
     with stages.stage("diagnose", "Looking for marker genes"):
         found = diagnosis_of(trained, annotation, metrics, seed)
         metrics["diagnosis"] = found.to_dict()
@@ -290,10 +293,17 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
         empty=empty_cells(trained.everything, data),
         repeated=repeated,
         untaught=not data.types,
+        left_out=left_out_of(trained),
         rna_likeness=_likeness(data, seed),
         **labels,
     )
     return diagnose(seen)
+
+
+def left_out_of(trained: Trained) -> LeftOut | None:
+    """What RNA cells that the linear guess did not learn from are called; None without one."""
+    balance = trained.cells.balance
+    return None if balance is None else LeftOut.of(balance.guess.left_out, trained.data.types)
 
 
 def _likeness(data: PairedData, seed: int) -> float | None:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from scadv_tf.config import RunConfig
 
 # Scores of each type; what the column is called where they are mere numbers.
-BY_TYPE: dict[str, tuple[str, ...]] = {"per_type": (), "mixing_by_type": ("mixing",)}
+BY_TYPE: dict[str, tuple[str, ...]] = {
+    "per_type": (),
+    "mixing_by_type": ("mixing",),
+    "recognised": ("share",),
+}
 
 
 def target_of(

@@ -245,18 +245,25 @@ class LinearGuess:
     How far a cell lies from the mean of all follows its depth, and how many cells it was averaged
     with, which differ by modality: the directions do without. But where the modalities are of
     unlike composition, so are the means that directions are seen from, and the features hold.
+
+    Attributes
+    ----------
+    parts : of the features, and of their directions.
+    left_out : how many RNA cells of each type the draws that left them out call each [K, K].
     """
 
     parts: tuple[Discriminant, Discriminant]
+    left_out: np.ndarray
 
     @classmethod
     def fit(cls, features: np.ndarray, labels: np.ndarray, types: int) -> LinearGuess:
         """Learns from RNA cells [R, D] of known types [R], of K in all."""
         drawn, views = draws(labels), (features, unit_rows(features))
         parts = [Discriminant.fit(view, labels, types, drawn) for view in views]
-        temperature = _temperature(parts, views, labels, drawn)
+        left_out = _LeftOut.of(parts, views, labels, drawn)
+        temperature = left_out.temperature()
         first, second = (part.at(temperature) for part in parts)
-        return cls((first, second))
+        return cls((first, second), left_out.confusion(temperature))
 
     def __call__(self, features: Rows) -> np.ndarray:
         """Probabilities of the types, float32 [cells, K]."""
@@ -272,38 +279,63 @@ class LinearGuess:
         return neighbor_mean(self(features), neighbors)
 
 
-def _temperature(
-    parts: Sequence[Discriminant],
-    views: Sequence[np.ndarray],
-    labels: np.ndarray,
-    drawn: Sequence[np.ndarray],
-) -> float:
-    """The temperature at which cells are guessed best by the draws that left them out.
+@dataclass(frozen=True, eq=False)
+class _LeftOut:
+    """What draws say of the cells that they left out.
 
-    Parameters
+    Attributes
     ----------
-    parts, views : of both views, the analyses and the features [R, D].
-    labels : type codes [R].
-    drawn : rows of each draw.
+    labels : type codes [R] of all cells.
+    times : how many draws left out each [R].
+    logits : of each view in each draw its share, the rows that were left out, and [rows, K].
     """
-    from scipy.special import softmax
 
-    left_out = [np.setdiff1d(np.arange(len(labels)), rows) for rows in drawn]
-    times = np.bincount(np.concatenate(left_out), minlength=len(labels))
-    if not times.any():
-        return 1.0
-    logits = [
-        (share, rows, part.logits(view[rows], draw))
-        for share, part, view in zip(VIEW_SHARES, parts, views, strict=True)
-        for draw, rows in enumerate(left_out)
-    ]
+    labels: np.ndarray
+    times: np.ndarray
+    logits: list[tuple[float, np.ndarray, np.ndarray]]
 
-    def log_likelihood(temperature: float) -> float:
-        own = np.zeros(len(labels))
-        for share, rows, found in logits:
-            chances = softmax(found / temperature, axis=1)
-            own[rows] += share * chances[np.arange(len(rows)), labels[rows]]
-        means = own[times > 0] / times[times > 0]
-        return float(np.log(np.maximum(means, np.finfo(float).tiny)).sum())
+    @classmethod
+    def of(
+        cls,
+        parts: Sequence[Discriminant],
+        views: Sequence[np.ndarray],
+        labels: np.ndarray,
+        drawn: Sequence[np.ndarray],
+    ) -> _LeftOut:
+        """Of the analyses and features [R, D] of both views, and the rows of each draw."""
+        left_out = [np.setdiff1d(np.arange(len(labels)), rows) for rows in drawn]
+        logits = [
+            (share, rows, part.logits(view[rows], draw))
+            for share, part, view in zip(VIEW_SHARES, parts, views, strict=True)
+            for draw, rows in enumerate(left_out)
+        ]
+        return cls(labels, np.bincount(np.concatenate(left_out), minlength=len(labels)), logits)
 
-    return most_probable_temperature(log_likelihood)
+    def probabilities(self, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+        """Type codes of the N cells that were left out, and the draws' mean for each [N, K]."""
+        from scipy.special import softmax
+
+        total = np.zeros((len(self.labels), self.logits[0][2].shape[1]))
+        for share, rows, found in self.logits:
+            total[rows] += share * softmax(found / temperature, axis=1)
+        known = self.times > 0
+        return self.labels[known], total[known] / self.times[known, None]
+
+    def temperature(self) -> float:
+        """That at which they are guessed best."""
+        if not self.times.any():
+            return 1.0
+
+        def log_likelihood(temperature: float) -> float:
+            labels, means = self.probabilities(temperature)
+            own = means[np.arange(len(labels)), labels]
+            return float(np.log(np.maximum(own, np.finfo(float).tiny)).sum())
+
+        return most_probable_temperature(log_likelihood)
+
+    def confusion(self, temperature: float) -> np.ndarray:
+        """How many cells of each type are called each, int [K, K]."""
+        labels, means = self.probabilities(temperature)
+        types = means.shape[1]
+        pairs = labels * types + means.argmax(axis=1)
+        return np.bincount(pairs, minlength=types**2).reshape(types, types)

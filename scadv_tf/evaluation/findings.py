@@ -19,6 +19,7 @@ from scadv_tf.evaluation.data_findings import (
     depth_findings,
     empty_findings,
     genome_findings,
+    label_findings,
     name_findings,
     repeated_findings,
     value_findings,
@@ -35,6 +36,7 @@ from scadv_tf.evaluation.finding import (
     joined,
 )
 from scadv_tf.evaluation.labelled_cells import Labels, as_text, coded
+from scadv_tf.evaluation.left_out import LeftOut
 from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
 from scadv_tf.naming import ATAC
@@ -98,6 +100,7 @@ class Evidence:
     empty : modality -> how many cells have no data, and of how many.
     repeated : share of the ATAC cells that have the very counts of another one.
     untaught : whether no types were taught.
+    left_out : RNA cells that were not learned from; None where nothing told.
     rna_likeness : of RNA cells to their nearest, see `likeness_of_nearest`, where their values are
         no whole numbers; None of counts.
     """
@@ -113,6 +116,7 @@ class Evidence:
     empty: Mapping[str, tuple[int, int]] | None = None
     repeated: float = 0.0
     untaught: bool = False
+    left_out: LeftOut | None = None
     rna_likeness: float | None = None
 
 
@@ -122,6 +126,7 @@ def findings(seen: Evidence) -> list[Finding]:
     found = name_findings(matching.get("matched_how") or {}) + empty_findings(seen.empty or {})
     better = matching.get("better_genome")
     found += genome_findings(BetterGenome(**better) if better else None)
+    found += label_findings(seen.left_out)
     found += _gene_findings(matching) + value_findings(seen.rna_likeness)
     found += UNTAUGHT * seen.untaught
     labels = {"RNA": rna_labels, "ATAC": seen.predicted}

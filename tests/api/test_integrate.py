@@ -185,6 +185,8 @@ def test_what_is_said_of_the_run_survives_a_file(integrated, tmp_path):
     assert headline["macro_f1"] == model.metrics["label_transfer"]["macro_f1"]
     assert set(headline["per_type"].index) == set(model.metrics["label_transfer"]["per_type"])
     assert notes["scores"]["mixing_by_type"]["mixing"].to_dict() == model.metrics["mixing_by_type"]
+    recognised = notes["scores"]["rna_left_out"]["recognised"]["share"].to_dict()
+    assert recognised == model.metrics["rna_left_out"]["recognised"] != {}
     assert len(notes["history"]) == 1
 
 

@@ -5,15 +5,16 @@ python tests/benchmarks/bench_diagnosis.py --rna=RNA.h5ad --atac=ATAC.h5ad --row
 python tests/benchmarks/bench_diagnosis.py --dataset=synthetic --rows=halves
 
 The perturbations are some of `shifts.py`, which may be amber but never red, and those of `SPOILT`,
-which have to be red. Of four known labels or more, random halves are made into pairs, too: the half
-in RNA with the same in ATAC (`halves 1 alike`, never red), and with the other (`halves 1 apart`,
-red). Samples that lack a whole lineage are never red either; of ATAC cells of one lineage alone,
-whose labels may all be wrong, any colour may be. Known ATAC labels choose what is perturbed and
-give the accuracy beside the colour; the diagnosis does not see them. The labels that it sees are
-those of the linear guess, of which it takes seconds, or with --network those of a training, with
-all that it is scored by: what makes a row red is the same but for the share of unknown cells. A
-JSON line a row, then a table; --output_dir (default: runs/<dataset>_diagnosis) holds the lines, and
-rows that are there already are not run again. Takes all flags of train_main.py.
+which have to be red, and of `DOUBTED`, not green. Of four known labels or more, random halves are
+made into pairs, too: the half in RNA with the same in ATAC (`halves 1 alike`, never red), and with
+the other (`halves 1 apart`, red). Samples that lack a whole lineage are never red either; of ATAC
+cells of one lineage alone, whose labels may all be wrong, any colour may be. Known ATAC labels
+choose what is perturbed and give the accuracy beside the colour; the diagnosis does not see them.
+The labels that it sees are those of the linear guess, of which it takes seconds, or with --network
+those of a training, with all that it is scored by: what makes a row red is the same but for the
+share of unknown cells. A JSON line a row, then a table; --output_dir (default:
+runs/<dataset>_diagnosis) holds the lines, and rows that are there already are not run again. Takes
+all flags of train_main.py.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SOUND = ("none", "atac_10%", "atac_half", "cells_300", "cells_100", "counts_", "
 EMPTY_FOR_ONE, EMPTY_DEPTH = 10, 0.01  # droplets for one cell, and their counts over a cell's
 HALVINGS, FEWEST_LABELS = 6, 4
 MEASURES = ("coactivity", "between_types", "abundance")
-COLUMNS = ("row", "expected", "color", *MEASURES, "liker", "accuracy", "reason")
+COLUMNS = ("row", "expected", "color", *MEASURES, "liker", "kappa", "accuracy", "reason")
 
 
 def shuffled(data, truth, rng):
@@ -92,6 +93,14 @@ def halves(data, truth) -> dict:
     return found
 
 
+def labels_in_another_order(data, truth, rng, share: float = 1.0):
+    """Of so many RNA cells, as of a table that was joined by its rows."""
+    cells = rng.permutation(len(data.rna_labels))[: int(share * len(data.rna_labels))]
+    labels = data.rna_labels.copy()
+    labels[cells] = labels[rng.permutation(cells)]
+    return dataclasses.replace(data, rna_labels=labels), truth
+
+
 def other_species(data, truth, rng):
     """Names that match in spite of upper and lower case alone, as those of mouse and human."""
     how = dict.fromkeys(data.matching.matched_how, 0) | {"case": len(data.genes)}
@@ -129,7 +138,9 @@ SPOILT = {
     "no common type": no_common_type,
     "names match by case alone": other_species,
     "unfiltered barcodes": unfiltered,
+    "RNA labels in another order": labels_in_another_order,
 }
+DOUBTED = {"half of the RNA labels in another order": partial(labels_in_another_order, share=0.5)}
 
 
 def perturbations(data, truth) -> dict:
@@ -147,9 +158,11 @@ def perturbations(data, truth) -> dict:
 
     def seeded(name: str):
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        return lambda *pair: SPOILT[name](*pair, rng)
+        return lambda *pair: (SPOILT | DOUBTED)[name](*pair, rng)
 
-    return found | {name: ("red", seeded(name)) for name in SPOILT} | halves(data, truth)
+    found |= {name: ("red", seeded(name)) for name in SPOILT}
+    found |= {name: ("not green", seeded(name)) for name in DOUBTED}
+    return found | halves(data, truth)
 
 
 def guessed(data, truth, config) -> dict:
@@ -157,12 +170,14 @@ def guessed(data, truth, config) -> dict:
     from scadv_tf.data import preprocessing
     from scadv_tf.evaluation.diagnosis import diagnose, empty_cells, sampled_cells
     from scadv_tf.evaluation.findings import Evidence
+    from scadv_tf.evaluation.left_out import LeftOut
 
     cells = preprocessing.fit(data, config.preprocessing, config.training.seed)
     kept, truth = data.of_cells(cells.with_data), truth.of_cells(cells.with_data["atac"])
     probabilities = cells.balance.guess.voted(cells.features["atac"], cells.neighbors)
     called = probabilities.argmax(axis=1)
     labels = np.array(data.types, dtype=object)[called]
+    left_out = LeftOut.of(cells.balance.guess.left_out, data.types)
     start = time.perf_counter()
     markers, depths, repeated = sampled_cells(kept, called, config.training.seed)
     seen = Evidence(
@@ -176,12 +191,14 @@ def guessed(data, truth, config) -> dict:
         depths,
         empty_cells(data, kept),
         repeated,
+        left_out=left_out,
     )
     found = diagnose(seen).to_dict()
     seconds = {"diagnose": time.perf_counter() - start}
     known = truth.labels != ""
     right = (truth.coarsen(labels) == truth.labels)[known]
-    return found | {"accuracy": float(right.mean()), "seconds": seconds}
+    scores = {"kappa": left_out.kappa, "accuracy": float(right.mean())}
+    return found | scores | {"seconds": seconds}
 
 
 def trained(data, truth, config) -> dict:
@@ -197,6 +214,7 @@ def trained(data, truth, config) -> dict:
     scores = results.metrics.get("label_transfer") or {}
     return {
         **results.metrics["diagnosis"],
+        "kappa": results.metrics["rna_left_out"]["kappa"],
         "accuracy": scores.get("accuracy"),
         "seconds": stages.seconds,
     }
@@ -215,6 +233,7 @@ def line_of(name: str, expected: str, found: dict) -> dict:
         "color": found["color"],
         **{name: markers.get(name) for name in MEASURES},
         "liker": None if called is None or not known else max(known) - called,
+        "kappa": found["kappa"],
         "accuracy": found["accuracy"],
         "reason": next((text for text in texts if not text.startswith("note")), ""),
         "diagnose_seconds": found["seconds"]["diagnose"],

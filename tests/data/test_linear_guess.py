@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -149,6 +151,35 @@ def test_the_temperature_is_the_most_probable_one_for_cells_that_draws_left_out(
     assert all(loss(found * factor) > best for factor in (0.9, 0.98, 1.02, 1.1))
 
 
+def test_cells_that_draws_left_out_are_counted_by_what_these_call_them():
+    features, labels = cloud([0, 1, 2], cells=60, width=12)
+    mixed = np.random.default_rng(0).choice([1, 2], len(labels))
+    labels = np.where(labels == 2, mixed, labels)
+    guess = LinearGuess.fit(features, labels, 3)
+    temperature = temperature_of(guess, features, labels)
+    told = np.zeros((len(labels), 3))
+    for rows in draws(labels):
+        out = sorted(set(range(len(labels))) - set(rows))
+        for share, view in zip(VIEW_SHARES, (features, directions(features)), strict=True):
+            given = view[rows], labels[rows], view[out], temperature, (view, labels)
+            told[out] += share * twin(*given)
+    expected = np.zeros((3, 3), int)
+    for own, chances in zip(labels, told, strict=True):
+        if chances.any():
+            expected[own, chances.argmax()] += 1
+    np.testing.assert_array_equal(guess.left_out, expected)
+
+
+def test_labels_in_another_order_than_the_cells_are_recognised_by_chance():
+    features, labels = cloud([0, 1, 2], cells=200, width=12)
+    mixed = np.random.default_rng(0).permutation(labels)
+    shares = [
+        np.trace(LinearGuess.fit(features, given, 3).left_out) / len(labels)
+        for given in (labels, mixed)
+    ]
+    assert shares[0] > 0.9 and shares[1] == pytest.approx(1 / 3, abs=0.1)  # 3 of its deviations
+
+
 def test_a_guess_of_few_cells_is_less_wrong_with_the_temperature_and_many_need_none():
     temperatures, lost = [], []
     for cells in (12, 200):
@@ -162,7 +193,7 @@ def test_a_guess_of_few_cells_is_less_wrong_with_the_temperature_and_many_need_n
         parts = tuple(part.at(1 / temperatures[-1]) for part in guess.parts)
         losses = [
             -np.log(each(asked)[np.arange(2000), truth]).mean()
-            for each in (guess, LinearGuess(parts))
+            for each in (guess, dataclasses.replace(guess, parts=parts))
         ]
         lost.append(losses[0] / losses[1])
     assert temperatures[0] > 1.5 and 1 <= temperatures[1] < 1.1
