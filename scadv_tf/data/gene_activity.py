@@ -13,6 +13,7 @@ from scadv_tf.config import DataConfig
 from scadv_tf.data.bed_lines import IN_POWERS, position
 from scadv_tf.data.features import KIND_COLUMN, feature_names
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
+from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> spars
 
 
 def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
-    """Which intervals share a base or more.
+    """Which intervals share a base or more; those of no length share none.
 
     Parameters
     ----------
@@ -150,14 +151,15 @@ def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
     -------
     float32 CSR of zeros and ones [M, N].
     """
-    import bioframe
-
-    links = bioframe.overlap(
-        _plain(first), _plain(second), how="inner", return_index=True, return_input=False
-    )
-    rows, columns = (links[name].to_numpy(dtype=np.int64) for name in ("index", "index_"))
-    ones = np.ones(len(links), dtype=np.float32)
-    return sparse.csr_matrix((ones, (rows, columns)), shape=(len(first), len(second)))
+    real = np.flatnonzero((first["end"] > first["start"]).to_numpy())
+    chrom, start, end = (first[name].to_numpy()[real] for name in ("chrom", "start", "end"))
+    codes, names = pd.factorize(chrom)
+    index = IntervalIndex(second, names)
+    known = index.known[codes]
+    rows, columns = index.overlaps(codes[known], start[known], end[known])
+    ones = np.ones(len(rows), dtype=np.float32)
+    places = real[known][rows], columns
+    return sparse.csr_matrix((ones, places), shape=(len(first), len(second)))
 
 
 def gene_activity(
@@ -372,9 +374,3 @@ def with_upstream(genes: pd.DataFrame, upstream: int) -> pd.DataFrame:
     after = np.where(genes["strand"] == "+", 0, upstream)
     start = np.maximum(genes["start"] - before, 0)
     return genes.assign(start=start, end=genes["end"] + after)
-
-
-def _plain(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The three columns with a plain row number; intervals of no length overlap nothing."""
-    plain = intervals[["chrom", "start", "end"]].reset_index(drop=True)
-    return plain[plain["end"] > plain["start"]]
