@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import is_path
@@ -25,8 +26,6 @@ from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
     are_called_as_peaks,
     count_linked,
-    gene_activity,
-    link_peaks,
     links_of_genes,
     peak_intervals,
 )
@@ -272,9 +271,10 @@ def assemble(
         genes = genes_of(source, found) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
-        peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
         better = better or better_genome(found, genes)
-        atac = as_activity(atac, found, genes, source.upstream)
+        links, linked = links_of_genes(found, genes, source.upstream)
+        peaks_in_genes = count_linked(links)
+        atac = as_activity(atac, links, linked)
     beside = source.atac_peaks or None if beside is None else beside
     if beside is not None:
         found, peaks = _peaks_beside(atac, beside, source)
@@ -466,23 +466,19 @@ def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFr
 
 
 def as_activity(
-    atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
+    atac: AnnData | StoredModality, links: sparse.csr_matrix, genes: pd.DataFrame
 ) -> AnnData | StoredModality:
-    """The same cells with gene activity in place of peaks; see `gene_activity`."""
+    """The same cells with gene activity, the sum of the linked peaks, in place of peaks.
+
+    Parameters
+    ----------
+    links, genes : as from `links_of_genes`.
+    """
     if isinstance(atac, StoredModality):
-        links, names = links_of_genes(intervals, genes, upstream)
-        activity = atac.X.chosen(np.arange(atac.n_obs), links)
-        return replace(atac, X=activity, var=_genes_table(genes, names))
+        return replace(atac, X=atac.X.chosen(np.arange(atac.n_obs), links), var=genes)
     from anndata import AnnData
 
-    activity, names = gene_activity(atac.X, intervals, genes, upstream)
-    return AnnData(activity, obs=atac.obs, var=_genes_table(genes, names))
-
-
-def _genes_table(genes: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
-    var = genes.set_index("gene").loc[names]
-    var.index.name = None
-    return var
+    return AnnData(sparse.csr_matrix(atac.X @ links, dtype=np.float32), obs=atac.obs, var=genes)
 
 
 def _peaks_beside(

@@ -162,36 +162,19 @@ def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
     return sparse.csr_matrix((ones, places), shape=(len(first), len(second)))
 
 
-def gene_activity(
-    counts: sparse.csr_matrix,
-    peaks: pd.DataFrame,
-    genes: pd.DataFrame,
-    upstream: int = DEFAULT_UPSTREAM,
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Sum of the counts of the peaks in each gene and before its transcription start.
+def links_of_genes(
+    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int
+) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+    """Which peaks count for which genes, without the genes that no peak counts for.
 
     Parameters
     ----------
-    counts : counts per peak [A, P].
     peaks, genes, upstream : see `link_peaks`.
 
     Returns
     -------
-    activity : float32 CSR [A, G'] over the G' genes with at least one peak, in the order of genes.
-    gene_names : text [G'].
-
-    Raises
-    ------
-    InputError : no peak overlaps any gene, or upstream is negative.
-    """
-    links, names = links_of_genes(peaks, genes, upstream)
-    return sparse.csr_matrix(counts @ links, dtype=np.float32), names
-
-
-def links_of_genes(
-    peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Which peaks count for which of the G' genes that have one [P, G'], and their names [G'].
+    links : float32 CSR of zeros and ones [P, G'].
+    genes : the G' that have a peak, in the given order, by name.
 
     Raises
     ------
@@ -214,7 +197,7 @@ def links_of_genes(
             "only %.1f %% of the peaks lie in a gene: is this the right --genome or --genes?",
             100 * share,
         )
-    return links[:, with_peak], genes["gene"].to_numpy(dtype=str)[with_peak]
+    return links[:, with_peak], genes[with_peak].set_index("gene").rename_axis(None)
 
 
 def reached(links: sparse.csr_matrix) -> np.ndarray:

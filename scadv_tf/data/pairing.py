@@ -131,7 +131,7 @@ def pair(
 
     Parameters
     ----------
-    rna, atac : counts and gene activity, as from `scadv_tf.data.readers` and `gene_activity`.
+    rna, atac : counts and gene activity, as from `scadv_tf.data.readers` and `as_activity`.
     label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go. The
         label 'unknown', which results give to cells that resemble no type, counts as none.
     atac_label_key : column of atac.obs with known labels; '' takes label_key if it is there.

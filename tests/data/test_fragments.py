@@ -19,7 +19,7 @@ from scadv_tf.data.barcodes import listed_cells
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.fragment_lines import KEY, most_fragments, parse
-from scadv_tf.data.gene_activity import gene_activity, peak_intervals
+from scadv_tf.data.gene_activity import links_of_genes, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
 from scadv_tf.data.regions import named, read_peaks, windows_of
@@ -415,10 +415,9 @@ def test_windows_are_cut_at_genes_so_that_they_add_up_to_them():
     assert windows.index.tolist() == [
         "chr1:0-70", "chr1:70-180", "chr1:180-200", "chr1:200-400", "chr1:400-580",
     ]  # fmt: skip
-    counts = sparse.csr_matrix(np.arange(1.0, 6.0)[None])
-    activity, names = gene_activity(counts, peak_intervals(windows[[]]), genes, 50)
-    assert names.tolist() == ["A", "B"]
-    np.testing.assert_array_equal(activity.toarray(), [[2, 5]])  # the second; the last
+    links, linked = links_of_genes(peak_intervals(windows[[]]), genes, 50)
+    assert linked.index.tolist() == ["A", "B"]
+    np.testing.assert_array_equal(np.arange(1.0, 6.0) @ links, [2, 5])  # the second; the last
 
 
 def test_names_of_peaks_keep_the_chromosome_as_it_is_written():
