@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import re
@@ -23,6 +24,7 @@ from scadv_tf.data.gene_activity import links_of_genes, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
 from scadv_tf.data.regions import named, read_peaks, windows_of
+from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.errors import InputError
 from scadv_tf.folders import remove_leftovers
@@ -149,6 +151,23 @@ def test_another_run_leaves_the_folder_of_an_open_file_alone(write, tmp_path):
         remove_leftovers(tmp_path, ".scadv-")  # what the start of a run does
         np.testing.assert_array_equal(source.counts(0, 1).toarray(), [COUNTS["A-1"]])
     assert not list(tmp_path.glob(".scadv-*"))
+
+
+def test_a_sort_that_failed_may_be_tried_again(write, tmp_path, monkeypatch):
+    choices = Choices(Counting(lambda: read_peaks(write(BED, "peaks.bed")), "", 1))
+    with open_cells(write(text_of(LINES)), "atac", "", tmp_path, choices=choices) as source:
+        with monkeypatch.context() as full:
+            deal, pieces = SortedOnDisk._deal, []
+
+            def deal_one(*given):
+                if pieces:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                pieces.append(deal(*given))
+
+            full.setattr(SortedOnDisk, "_deal", deal_one)
+            with pytest.raises(InputError, match="the disk is full"):
+                source.counts(0, 4)
+        np.testing.assert_array_equal(source.counts(0, 4).toarray(), list(COUNTS.values()))
 
 
 def test_only_barcodes_with_enough_fragments_are_cells(write, read, caplog):
