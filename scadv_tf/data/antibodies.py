@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.features import feature_names, text_columns
 from scadv_tf.data.one_line import first_of
 
 TABLE = Path(__file__).parent / "assets" / "antibodies" / "genes.tsv"
@@ -108,9 +109,7 @@ def as_genes(var: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, 
     ----------
     var, reference : tables of features, of antibodies and of RNA.
     """
-    from scadv_tf.data.features import feature_names
-
-    texts = reference.select_dtypes(["object", "string", "category"])
+    texts = text_columns(reference)
     known = [reference.index, *(texts[column].dropna() for column in texts)]
     found = antibodies_of(feature_names(var), {str(name) for column in known for name in column})
     return pd.DataFrame(index=pd.Index(found.genes, dtype=object)), found

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.bed_lines import IN_POWERS, position
-from scadv_tf.data.features import KIND_COLUMN, feature_names
+from scadv_tf.data.features import KIND_COLUMN, feature_names, text_columns
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.errors import InputError
@@ -268,12 +268,13 @@ def _lack_ends(var: pd.DataFrame, names: pd.Series) -> bool:
     chrom, start, end = (_called(var, part) for part in _PARTS)
     if chrom is None or start is None or end is not None or _are_genes(var, names):
         return False
-    return not any(_like_genes(var[name].astype(str)) for name in _texts(var) if name != chrom)
+    texts = text_columns(var).drop(columns=chrom, errors="ignore")
+    return not any(_like_genes(texts[name].astype(str)) for name in texts)
 
 
 def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
     chrom, start, end = (_called(var, part) for part in _PARTS)
-    texts, width = _texts(var), _called(var, _WIDTH)
+    texts, width = text_columns(var), _called(var, _WIDTH)
     if chrom is not None and start is not None and end is not None:
         return _nearly_all(_joined(var[chrom], var[start], var[end]))
     if chrom is not None and start is not None and width is not None:
@@ -287,11 +288,6 @@ def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
         if _nearly_all(_parse(texts[name].head(100))) is not None:
             return _nearly_all(_parse(texts[name]))
     return None
-
-
-def _texts(var: pd.DataFrame) -> pd.DataFrame:
-    """The columns that may hold text."""
-    return var.select_dtypes(["object", "string", "category"])
 
 
 def _called(var: pd.DataFrame, part: str) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data.features import ORIGINAL_NAME, feature_names
+from scadv_tf.data.features import ORIGINAL_NAME, feature_names, text_columns
 from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_common_ends, without_reference
 from scadv_tf.errors import InputError
@@ -262,8 +262,7 @@ _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
 
 def _candidates(var: pd.DataFrame) -> list[_Names]:
     # Every program has its own name for the column of gene names, so any text may be that.
-    texts = var.select_dtypes(["object", "string", "category"]).columns
-    columns = [name for name in texts if name != ORIGINAL_NAME]
+    columns = [name for name in text_columns(var) if name != ORIGINAL_NAME]
     index, *others = (_Names.of(where, _names(var, where)) for where in (INDEX, *columns))
     # A column of kinds of genes names none of them.
     return [index, *(n for n in others if len(n.keys) > _DIFFERENT * np.sum(n.names != ""))]

@@ -23,7 +23,7 @@ from scadv_tf.data.fragment_lines import KEY, most_fragments, parse
 from scadv_tf.data.gene_activity import links_of_genes, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
-from scadv_tf.data.regions import named, read_peaks, windows_of
+from scadv_tf.data.regions import as_regions, read_peaks, windows_of
 from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.errors import InputError
@@ -440,7 +440,7 @@ def test_windows_are_cut_at_genes_so_that_they_add_up_to_them():
 
 
 def test_names_of_peaks_keep_the_chromosome_as_it_is_written():
-    found = named(pd.DataFrame({"chrom": ["1", "MT"], "start": [5, 6], "end": [7, 8]}))
+    found = as_regions(pd.DataFrame({"chrom": ["1", "MT"], "start": [5, 6], "end": [7, 8]}))
     assert found.index.tolist() == ["1:5-7", "MT:6-8"]
     assert found["chrom"].tolist() == ["chr1", "chrM"]
 
