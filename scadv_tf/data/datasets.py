@@ -77,19 +77,6 @@ class DatasetSource(DataConfig):
     seed: int = option(0, "Seed of the synthetic data set.", minimum=0)
 
 
-_RECIPES: dict[str, Callable[[DatasetSource], LabelledPair]] = {}
-
-
-def recipe(name: str) -> Callable:
-    """Register a function DatasetSource -> (PairedData, AtacTruth or None) under a name."""
-
-    def register(function: Callable[[DatasetSource], LabelledPair]) -> Callable:
-        _RECIPES[name] = function
-        return function
-
-    return register
-
-
 def available() -> list[str]:
     """The names that `load_dataset` knows."""
     return sorted(_RECIPES)
@@ -330,7 +317,6 @@ def _batches_of(obs: pd.DataFrame, source: DatasetSource, modality: str) -> pd.C
     return batches_of(obs, key, f"--{modality}_batch_key", f"--{modality}_labels")
 
 
-@recipe("pbmc")
 def _pbmc(source: DatasetSource) -> LabelledPair:
     """Human blood, unpaired, embedded; ATAC is labelled at a coarser level than RNA."""
     return load(
@@ -345,7 +331,6 @@ def _pbmc(source: DatasetSource) -> LabelledPair:
     )
 
 
-@recipe("synthetic")
 def _synthetic(source: DatasetSource) -> LabelledPair:
     """Two modalities of one simulated tissue, through the same route as files."""
     from scadv_tf.data.synthetic import simulate
@@ -368,13 +353,13 @@ def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
     return load_published
 
 
-_RECIPES |= {data.name: _published(data) for data in (pbmc_10k.DATA, mouse_skin.DATA)}
-
-
-@recipe(CUSTOM)
-def _custom(source: DatasetSource) -> LabelledPair:
-    """The user's own files."""
-    return load(source)
+_RECIPES: dict[str, Callable[[DatasetSource], LabelledPair]] = {
+    CUSTOM: load,
+    "pbmc": _pbmc,
+    "synthetic": _synthetic,
+    pbmc_10k.DATA.name: _published(pbmc_10k.DATA),
+    mouse_skin.DATA.name: _published(mouse_skin.DATA),
+}
 
 
 def _check_given(name: str, path: str, needed: bool) -> None:
