@@ -24,6 +24,7 @@ from scadv_tf.data.gene_activity import links_of_genes, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
 from scadv_tf.data.regions import as_regions, read_peaks, windows_of
+from scadv_tf.data.rows import blocks
 from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.errors import InputError
@@ -78,7 +79,7 @@ def read(write, tmp_path):
         with opened() as source:
             whole = held(source)
         parts = stored(opened())
-        counts = sparse.vstack([block for _, block in parts.X.blocks(2)], format="csr")
+        counts = sparse.vstack([block for _, block in blocks(parts.X, 2)], format="csr")
         np.testing.assert_array_equal(counts.toarray(), whole.X.toarray())
         assert parts.obs_names.tolist() == whole.obs_names.tolist()
         pd.testing.assert_frame_equal(parts.var, whole.var, check_column_type=False)
