@@ -159,6 +159,8 @@ class CellFile:
 
     def table(self) -> pd.DataFrame:
         """The columns of the table of cells; rows are numbered, as `names` has their names."""
+        if self.stored.table is None:
+            return pd.DataFrame(index=pd.RangeIndex(self.cells))
         with self.readable():
             return self.stored.table()
 

@@ -22,7 +22,7 @@ from scadv_tf.data.fragment_table import BEGINS, FragmentTable
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.spill import Entries
-from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
+from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.data.tables import StoredText
 from scadv_tf.data.text_blocks import beginning
@@ -75,8 +75,7 @@ def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     )  # fmt: skip
     var = pd.DataFrame(index=intervals.index)
     encoded = StoredText(np.char.encode(names, "utf-8"))  # a quarter of the memory
-    table_of = no_table(len(names))
-    return StoredCells(FORMAT, matrix, encoded, var, table_of, better_genome=better)
+    return StoredCells(FORMAT, matrix, encoded, var, better_genome=better)
 
 
 class CountedFragments:
