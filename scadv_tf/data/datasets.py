@@ -308,7 +308,7 @@ def _fewest_genes(source: DatasetSource, measure: Measure) -> int:
 
 def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
     """Modality -> the batches of its cells, where there are several."""
-    found = {name: _batches_of(getattr(data, f"{name}_obs"), source, name) for name in MODALITIES}
+    found = {name: _batches_of(data.obs(name), source, name) for name in MODALITIES}
     return {name: batches for name, batches in found.items() if batches is not None}
 
 

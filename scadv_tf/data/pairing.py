@@ -75,6 +75,18 @@ class PairedData:
     measure: Measure = Measure()
     fewest_genes: int = emptiness.FEWEST_GENES
 
+    def counts(self, modality: str) -> Counts:
+        """Of 'rna' or 'atac' [cells, G]."""
+        return {"rna": self.rna, "atac": self.atac}[modality]
+
+    def cells(self, modality: str) -> np.ndarray:
+        """Names of the cells of 'rna' or 'atac' [cells], text."""
+        return {"rna": self.rna_cells, "atac": self.atac_cells}[modality]
+
+    def obs(self, modality: str) -> pd.DataFrame:
+        """The table of the cells of 'rna' or 'atac' [cells]."""
+        return {"rna": self.rna_obs, "atac": self.atac_obs}[modality]
+
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
         if all(cells.all() for cells in kept.values()):
