@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.barcodes import cells_with_fragments, listed_cells
-from scadv_tf.data.fragment_genome import genome_of_fragments
 from scadv_tf.data.fragment_table import BEGINS, FragmentTable
 from scadv_tf.data.gene_coordinates import chromosomes
+from scadv_tf.data.genome_fit import genome_of_fragments
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.spill import Entries
 from scadv_tf.data.stored_cells import Asked, StoredCells
