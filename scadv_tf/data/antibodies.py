@@ -135,18 +135,14 @@ def _runs(name: str) -> Iterable[str]:
 
     CD4.1 is a second CD4, as programs number names that repeat, and not CD41.
     """
-    words = [word for word in _words(name) if word not in _AROUND]
+    words = re.findall(r"[a-z0-9]+", name.casefold().translate(_GREEK))
+    words = [word for word in words if word not in _AROUND]
     for length in range(len(words), 0, -1):
         for start in range(len(words) - length + 1):
             run = words[start : start + length]
             numbered = any(_CD.fullmatch(a) and b[0].isdigit() for a, b in pairwise(run))
             if not numbered and (length == len(words) or len("".join(run)) >= _SHORTEST):
                 yield "".join(run)
-
-
-def _words(name: str) -> list[str]:
-    """In small letters, Greek ones as English."""
-    return re.findall(r"[a-z0-9]+", name.casefold().translate(_GREEK))
 
 
 def _own_symbol(name: str) -> str:

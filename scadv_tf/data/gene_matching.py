@@ -244,18 +244,11 @@ def match_genes(rna_names: np.ndarray, atac_names: np.ndarray, summed: bool = Tr
     )
 
 
-def _without_version(names: pd.Series) -> pd.Series:
-    return names.str.replace(_VERSION, r"\1", regex=True)
-
-
-def _with_dashes(names: pd.Series) -> pd.Series:
-    return names.str.replace("[_.]", "-", regex=True)  # Seurat has - for _, and R . for -
-
-
 _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "exact": lambda names: names,
-    "version": _without_version,
-    "dash": _with_dashes,
+    "version": lambda names: names.str.replace(_VERSION, r"\1", regex=True),
+    # Seurat has - for _, and R . for -
+    "dash": lambda names: names.str.replace("[_.]", "-", regex=True),
     "case": lambda names: names.str.casefold(),
 }
 
