@@ -328,7 +328,7 @@ def exportable(trained: Trained, results: Results) -> tuple[Served, Background]:
         dataset=config.data.dataset or CUSTOM,
         fingerprint=trained.cells.fingerprint,
         cells={modality: trained.cells.cells(modality) for modality in MODALITIES},
-        counted={modality: are_counted(getattr(data, modality)) for modality in MODALITIES},
+        counted={modality: are_counted(data.counts(modality)) for modality in MODALITIES},
         type_cells=data.matching.rna_types,
         settings=config.to_dict(),
         scores=results.metrics,

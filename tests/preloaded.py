@@ -17,7 +17,6 @@ with open(__file__) as file:
     import umap  # noqa: F401
 
 import anndata  # noqa: E402, F401
-import bioframe  # noqa: E402, F401
 import keras  # noqa: E402, F401
 import matplotlib.pyplot  # noqa: E402, F401
 import sklearn.cluster  # noqa: E402, F401

@@ -10,7 +10,7 @@ from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import is_path
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, as_activity, choices_of, genes_of
-from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, peak_intervals
+from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, links_of_genes, peak_intervals
 from scadv_tf.data.genome_fit import better_genome
 from scadv_tf.data.readers import held
 from scadv_tf.data.stored_cells import Called
@@ -71,4 +71,4 @@ def gene_activity(
     places = genes_of(wanted, intervals)
     if better is None:  # else it was told of
         better_genome(intervals, places)  # tells the user
-    return as_activity(atac, intervals, places, upstream)
+    return as_activity(atac, *links_of_genes(intervals, places, upstream))

@@ -174,8 +174,8 @@ def _write(
     """Writes what is said of all cells into the targets; of a path, into cells without counts."""
     for modality, (found, umap) in _answers(results, given).items():
         if modality not in targets:
-            obs, names = (getattr(results.data, f"{modality}_{part}") for part in ("obs", "cells"))
-            targets[modality] = without_counts(obs, names)
+            cells = results.data.obs(modality), results.data.cells(modality)
+            targets[modality] = without_counts(*cells)
         adata = targets[modality]
         write_into(adata, found)
         adata.obsm[UMAP] = umap

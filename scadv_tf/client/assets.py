@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.features import interval_names
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.measures import KINDS, Measure
 from scadv_tf.data.pairing import Intervals
@@ -101,8 +102,7 @@ class Assets:
         found = {GENES: _lines(self.genes), TYPES: _lines(self.types)}
         if self.intervals is not None:
             peaks, genes = self.intervals.peaks, self.intervals.genes
-            places = peaks["start"].astype(str) + "-" + peaks["end"].astype(str)
-            found[PEAKS] = _lines(peaks["chrom"] + ":" + places)
+            found[PEAKS] = _lines(interval_names(peaks))
             if genes is not None:
                 found[COORDINATES] = genes[[*_COLUMNS]].to_csv(
                     sep="\t", index=False, quoting=csv.QUOTE_NONE

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scadv_tf.client.assets import Assets
 from scadv_tf.data.antibodies import as_genes
-from scadv_tf.data.features import feature_names
+from scadv_tf.data.features import feature_names, interval_names
 from scadv_tf.data.gene_activity import count_linked, link_peaks, overlaps, peak_intervals, reached
 from scadv_tf.data.gene_matching import INDEX, MANY_MISSING, GeneMatch, match_features
 from scadv_tf.data.genome_fit import BetterGenome, better_genome
@@ -263,8 +263,7 @@ def _no_places(received: str) -> InputError:
 
 
 def _examples(peaks: pd.DataFrame) -> str:
-    rows = peaks[peaks["chrom"] != ""].head(3).itertuples()
-    return ", ".join(f"{row.chrom}:{row.start}-{row.end}" for row in rows)
+    return ", ".join(interval_names(peaks[peaks["chrom"] != ""].head(3)))
 
 
 def _same(peaks: pd.DataFrame, known: pd.DataFrame) -> sparse.csr_matrix:

@@ -119,8 +119,10 @@ class CellAnswers:
 
     def table(self, cells: slice = slice(None)) -> dict[str, Column]:
         """The same for a .csv, numbers rounded."""
-        columns = self.columns(cells)
-        return {name: _rounded(values) for name, values in columns.items()}
+        return {
+            name: values.round(DIGITS) if getattr(values.dtype, "kind", "") == "f" else values
+            for name, values in self.columns(cells).items()
+        }
 
     def write_into(self, adata: AnnData) -> None:
         """Writes ``obs['scadv_label']``, … and ``obsm['X_scadv']``, in place of older ones."""
@@ -193,7 +195,3 @@ def _joined(parts: list[Column]) -> Column:
     if isinstance(parts[0], pd.Categorical):
         return pd.api.types.union_categoricals(parts)
     return np.concatenate(parts)
-
-
-def _rounded(values: Column) -> Column:
-    return values.round(DIGITS) if getattr(values.dtype, "kind", "") == "f" else values

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.features import feature_names, text_columns
 from scadv_tf.data.one_line import first_of
 
 TABLE = Path(__file__).parent / "assets" / "antibodies" / "genes.tsv"
@@ -108,9 +109,7 @@ def as_genes(var: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, 
     ----------
     var, reference : tables of features, of antibodies and of RNA.
     """
-    from scadv_tf.data.features import feature_names
-
-    texts = reference.select_dtypes(["object", "string", "category"])
+    texts = text_columns(reference)
     known = [reference.index, *(texts[column].dropna() for column in texts)]
     found = antibodies_of(feature_names(var), {str(name) for column in known for name in column})
     return pd.DataFrame(index=pd.Index(found.genes, dtype=object)), found
@@ -136,18 +135,14 @@ def _runs(name: str) -> Iterable[str]:
 
     CD4.1 is a second CD4, as programs number names that repeat, and not CD41.
     """
-    words = [word for word in _words(name) if word not in _AROUND]
+    words = re.findall(r"[a-z0-9]+", name.casefold().translate(_GREEK))
+    words = [word for word in words if word not in _AROUND]
     for length in range(len(words), 0, -1):
         for start in range(len(words) - length + 1):
             run = words[start : start + length]
             numbered = any(_CD.fullmatch(a) and b[0].isdigit() for a, b in pairwise(run))
             if not numbered and (length == len(words) or len("".join(run)) >= _SHORTEST):
                 yield "".join(run)
-
-
-def _words(name: str) -> list[str]:
-    """In small letters, Greek ones as English."""
-    return re.findall(r"[a-z0-9]+", name.casefold().translate(_GREEK))
 
 
 def _own_symbol(name: str) -> str:

@@ -37,7 +37,7 @@ def batch_warnings(cells: TrainingCells, data: PairedData) -> list[str]:
             continue
         shares = {
             column: share_between(cells, data, name, batches)
-            for column, batches in _candidates(getattr(data, f"{name}_obs")).items()
+            for column, batches in _candidates(data.obs(name)).items()
         }
         column = max(shares, key=shares.__getitem__, default=None)
         if column is not None and shares[column] > STRONG:

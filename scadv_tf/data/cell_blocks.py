@@ -21,7 +21,7 @@ from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.neighborhood_size import MOST_NEIGHBORS
 from scadv_tf.data.normalization import log_normalize
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
-from scadv_tf.data.pairing import Counts, PairedData
+from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.rows import some_of_all_types, some_rows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
@@ -82,7 +82,7 @@ class CellBlocks:
         comparable: Callable[[sparse.csr_matrix], sparse.csr_matrix] = log_normalize,
     ):
         self._comparable = comparable
-        self._counts: Counts = getattr(data, name)
+        self._counts = data.counts(name)
         self._peaks = data.peaks if name == "atac" else None
         self._batches = data.batches.get(name)
         self._name, self._columns, self._least, self._sample = name, columns, least, sample
@@ -136,19 +136,17 @@ def streamed_modalities(data: PairedData, memory_cells: int) -> tuple[str, ...]:
     ----------
     memory_cells : at most so many of each modality are held; 0 for all.
     """
-    stored = [name for name in MODALITIES if isinstance(getattr(data, name), StoredCounts)]
-    return tuple(name for name in stored if 0 < memory_cells < len(getattr(data, name)))
+    stored = [name for name in MODALITIES if isinstance(data.counts(name), StoredCounts)]
+    return tuple(name for name in stored if 0 < memory_cells < len(data.counts(name)))
 
 
 def held(data: PairedData, streamed: tuple[str, ...]) -> PairedData:
     """The same with the counts of the modalities that are not streamed in memory."""
-    tables = [name for name in MODALITIES if name not in streamed]
+    tables = {name: data.counts(name) for name in MODALITIES if name not in streamed}
     if "atac" in tables and data.peaks is not None:
-        tables.append("peaks")
-    counts = {name: getattr(data, name) for name in tables}
-    return replace(
-        data, **{n: c[:] if isinstance(c, StoredCounts) else c for n, c in counts.items()}
-    )
+        tables["peaks"] = data.peaks
+    stored = {name: table[:] for name, table in tables.items() if isinstance(table, StoredCounts)}
+    return replace(data, **stored)
 
 
 def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
@@ -159,7 +157,7 @@ def sampled_rows(data: PairedData, seed: int) -> dict[str, np.ndarray]:
     """
     rows, found = {}, None
     for number, name in enumerate(MODALITIES):
-        rows[name] = np.arange(getattr(data, name).shape[0])
+        rows[name] = np.arange(data.counts(name).shape[0])
         if len(rows[name]) > TAUGHT_CELLS:
             if found is None:
                 found = emptiness.with_data(emptiness.opened(data.rna, data.atac, data.peaks))
@@ -184,7 +182,7 @@ def sample(data: PairedData, rows: dict[str, np.ndarray]) -> PairedData:
     ----------
     rows : modality -> which cells, ascending.
     """
-    sizes = {name: getattr(data, name).shape[0] for name in rows}
+    sizes = {name: data.counts(name).shape[0] for name in rows}
     kept = {name: np.bincount(rows[name], minlength=sizes[name]) > 0 for name in rows}
     return held(emptiness.part_of(data, kept), streamed=())
 
@@ -202,7 +200,7 @@ def check_space(
     width = config.projection_size or min(genes, len(data.genes))
     needed = 0
     for name in streamed:
-        cells = len(getattr(data, name))
+        cells = len(data.counts(name))
         near = config.neighbors or MOST_NEIGHBORS
         lists = 2 * (near - 1) if name == "atac" else 0
         needed += 4 * cells * (width + lists)

@@ -159,6 +159,8 @@ class CellFile:
 
     def table(self) -> pd.DataFrame:
         """The columns of the table of cells; rows are numbered, as `names` has their names."""
+        if self.stored.table is None:
+            return pd.DataFrame(index=pd.RangeIndex(self.cells))
         with self.readable():
             return self.stored.table()
 
@@ -225,7 +227,10 @@ def _stored_in(asked: Asked, stack: contextlib.ExitStack) -> StoredCells:
     file = open_zarr(path, stack) if is_zarr(path) else _hdf5(path, stack)
     found = (read(asked, file) for read in FORMATS)
     stored = next((cells for cells in found if cells is not None), None)
-    return _of_known_format(asked, file, stored)
+    if stored is None:
+        raise _unknown(asked, file)
+    _refuse_unused(asked, stored)
+    return stored
 
 
 def _format_of(path: Path) -> str:
@@ -268,28 +273,27 @@ def _content(file: h5py.File | None) -> str:
     return f", {kind} with {', '.join(sorted(file)) or 'nothing'}"
 
 
-def _of_known_format(
-    asked: Asked, file: h5py.File | None, stored: StoredCells | None
-) -> StoredCells:
-    """The cells, of a format that is known and has what is asked for."""
-    called = asked.called
-    if stored is None:
-        other = other_file(asked.path, file)
-        if other is not None:
-            raise InputError(
-                what=f"{called.what} is {other.what}",
-                expected=EXPECTED,
-                received=str(asked.path),
-                advice=other.advice,
-            )
-        raise InputError(
-            what=f"the format of {called.what} is not known",
+def _unknown(asked: Asked, file: h5py.File | None) -> InputError:
+    """The error of a format that is not known, or is known as one that is not read."""
+    other = other_file(asked.path, file)
+    if other is not None:
+        return InputError(
+            what=f"{asked.called.what} is {other.what}",
             expected=EXPECTED,
-            received=str(asked.path) + _content(file),
-            advice="convert it, e.g. with anndata's write_h5ad; "
-            "a compressed file: decompress it first",
+            received=str(asked.path),
+            advice=other.advice,
         )
-    choices = asked.choices
+    return InputError(
+        what=f"the format of {asked.called.what} is not known",
+        expected=EXPECTED,
+        received=str(asked.path) + _content(file),
+        advice="convert it, e.g. with anndata's write_h5ad; a compressed file: decompress it first",
+    )
+
+
+def _refuse_unused(asked: Asked, stored: StoredCells) -> None:
+    """Refuses what is chosen of a file whose format leaves no such choice."""
+    called, choices = asked.called, asked.choices
     if choices.counting.given and stored.format != fragments.FORMAT:
         raise InputError(
             what=f"{asked.path.name} holds no fragments",
@@ -311,4 +315,3 @@ def _of_known_format(
             received=asked.layer,
             advice=f"leave {called.layer_flag} out",
         )
-    return stored

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.anndata_cells import is_path
@@ -25,8 +26,6 @@ from scadv_tf.data.fragments import are_fragments
 from scadv_tf.data.gene_activity import (
     are_called_as_peaks,
     count_linked,
-    gene_activity,
-    link_peaks,
     links_of_genes,
     peak_intervals,
 )
@@ -76,19 +75,6 @@ class DatasetSource(DataConfig):
         "", "Folder for a file on disk that has to be sorted by cell; '' for the system's."
     )
     seed: int = option(0, "Seed of the synthetic data set.", minimum=0)
-
-
-_RECIPES: dict[str, Callable[[DatasetSource], LabelledPair]] = {}
-
-
-def recipe(name: str) -> Callable:
-    """Register a function DatasetSource -> (PairedData, AtacTruth or None) under a name."""
-
-    def register(function: Callable[[DatasetSource], LabelledPair]) -> Callable:
-        _RECIPES[name] = function
-        return function
-
-    return register
 
 
 def available() -> list[str]:
@@ -272,9 +258,10 @@ def assemble(
         genes = genes_of(source, found) if genes is None else genes
         intervals = Intervals(found, genes, source.upstream)
         peaks = atac.X
-        peaks_in_genes = count_linked(link_peaks(found, genes, source.upstream))
         better = better or better_genome(found, genes)
-        atac = as_activity(atac, found, genes, source.upstream)
+        links, linked = links_of_genes(found, genes, source.upstream)
+        peaks_in_genes = count_linked(links)
+        atac = as_activity(atac, links, linked)
     beside = source.atac_peaks or None if beside is None else beside
     if beside is not None:
         found, peaks = _peaks_beside(atac, beside, source)
@@ -321,7 +308,7 @@ def _fewest_genes(source: DatasetSource, measure: Measure) -> int:
 
 def _batches(data: PairedData, source: DatasetSource) -> dict[str, pd.Categorical]:
     """Modality -> the batches of its cells, where there are several."""
-    found = {name: _batches_of(getattr(data, f"{name}_obs"), source, name) for name in MODALITIES}
+    found = {name: _batches_of(data.obs(name), source, name) for name in MODALITIES}
     return {name: batches for name, batches in found.items() if batches is not None}
 
 
@@ -330,7 +317,6 @@ def _batches_of(obs: pd.DataFrame, source: DatasetSource, modality: str) -> pd.C
     return batches_of(obs, key, f"--{modality}_batch_key", f"--{modality}_labels")
 
 
-@recipe("pbmc")
 def _pbmc(source: DatasetSource) -> LabelledPair:
     """Human blood, unpaired, embedded; ATAC is labelled at a coarser level than RNA."""
     return load(
@@ -345,7 +331,6 @@ def _pbmc(source: DatasetSource) -> LabelledPair:
     )
 
 
-@recipe("synthetic")
 def _synthetic(source: DatasetSource) -> LabelledPair:
     """Two modalities of one simulated tissue, through the same route as files."""
     from scadv_tf.data.synthetic import simulate
@@ -368,13 +353,13 @@ def _published(data: PublicData) -> Callable[[DatasetSource], LabelledPair]:
     return load_published
 
 
-_RECIPES |= {data.name: _published(data) for data in (pbmc_10k.DATA, mouse_skin.DATA)}
-
-
-@recipe(CUSTOM)
-def _custom(source: DatasetSource) -> LabelledPair:
-    """The user's own files."""
-    return load(source)
+_RECIPES: dict[str, Callable[[DatasetSource], LabelledPair]] = {
+    CUSTOM: load,
+    "pbmc": _pbmc,
+    "synthetic": _synthetic,
+    pbmc_10k.DATA.name: _published(pbmc_10k.DATA),
+    mouse_skin.DATA.name: _published(mouse_skin.DATA),
+}
 
 
 def _check_given(name: str, path: str, needed: bool) -> None:
@@ -466,23 +451,19 @@ def genes_of(source: DataConfig, peaks: pd.DataFrame | None = None) -> pd.DataFr
 
 
 def as_activity(
-    atac: AnnData | StoredModality, intervals: pd.DataFrame, genes: pd.DataFrame, upstream: int
+    atac: AnnData | StoredModality, links: sparse.csr_matrix, genes: pd.DataFrame
 ) -> AnnData | StoredModality:
-    """The same cells with gene activity in place of peaks; see `gene_activity`."""
+    """The same cells with gene activity, the sum of the linked peaks, in place of peaks.
+
+    Parameters
+    ----------
+    links, genes : as from `links_of_genes`.
+    """
     if isinstance(atac, StoredModality):
-        links, names = links_of_genes(intervals, genes, upstream)
-        activity = atac.X.chosen(np.arange(atac.n_obs), links)
-        return replace(atac, X=activity, var=_genes_table(genes, names))
+        return replace(atac, X=atac.X.chosen(np.arange(atac.n_obs), links), var=genes)
     from anndata import AnnData
 
-    activity, names = gene_activity(atac.X, intervals, genes, upstream)
-    return AnnData(activity, obs=atac.obs, var=_genes_table(genes, names))
-
-
-def _genes_table(genes: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
-    var = genes.set_index("gene").loc[names]
-    var.index.name = None
-    return var
+    return AnnData(sparse.csr_matrix(atac.X @ links, dtype=np.float32), obs=atac.obs, var=genes)
 
 
 def _peaks_beside(

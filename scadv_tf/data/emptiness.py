@@ -91,7 +91,7 @@ def with_data(found: OpenFeatures, least: dict[str, int] | None = None) -> dict[
 
 def part_of(data: PairedData, kept: dict[str, np.ndarray]) -> PairedData:
     """The same data with these cells' counts, taught labels and batches; names and tables stay."""
-    counts: dict[str, Any] = {name: rows_of(getattr(data, name), kept[name]) for name in kept}
+    counts: dict[str, Any] = {name: rows_of(data.counts(name), kept[name]) for name in kept}
     counts["batches"] = {name: batches[kept[name]] for name, batches in data.batches.items()}
     if data.rna_labels is not None and not kept["rna"].all():
         counts["rna_labels"] = data.rna_labels[kept["rna"]]

@@ -1,4 +1,4 @@
-"""What the features of a file are called, and of which modality they are."""
+"""What features are called, and of which modality those of a file are."""
 
 from __future__ import annotations
 
@@ -38,6 +38,17 @@ def feature_names(var: pd.DataFrame) -> np.ndarray:
     """The names of the features as the file gave them, duplicates included ([features], text)."""
     names = var[ORIGINAL_NAME] if ORIGINAL_NAME in var else var.index
     return np.asarray(names, dtype=str)
+
+
+def interval_names(places: pd.DataFrame) -> pd.Index:
+    """Names such as chr1:100-200 of intervals, from their columns chrom, start and end."""
+    ends = places["start"].astype(str) + "-" + places["end"].astype(str)
+    return pd.Index(places["chrom"] + ":" + ends, dtype=object)
+
+
+def text_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that may hold text."""
+    return table.select_dtypes(["object", "string", "category"])
 
 
 def with_unique_names(var: pd.DataFrame) -> pd.DataFrame:

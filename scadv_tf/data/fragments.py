@@ -8,22 +8,22 @@ sites, two a fragment, and gets about twice as much.
 from __future__ import annotations
 
 import logging
-import threading
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from scadv_tf.data.barcodes import cells_with_fragments, listed_cells
-from scadv_tf.data.fragment_genome import genome_of_fragments
 from scadv_tf.data.fragment_table import BEGINS, FragmentTable
 from scadv_tf.data.gene_coordinates import chromosomes
+from scadv_tf.data.genome_fit import genome_of_fragments
 from scadv_tf.data.interval_index import IntervalIndex
-from scadv_tf.data.spill import Entries, SortedOnDisk
-from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
+from scadv_tf.data.spill import Entries
+from scadv_tf.data.stored_cells import Asked, StoredCells
+from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.data.tables import StoredText
 from scadv_tf.data.text_blocks import beginning
 from scadv_tf.errors import InputError
@@ -61,67 +61,51 @@ def read_fragments(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     table = FragmentTable(asked.path, folder)
     logger.info("%s fragments", f"{int(table.fragments.sum()):,}")
     names, codes = _cells(asked, table)
-    matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
-    if not matrix.index.known.any():
+    counted = CountedFragments(table, intervals, codes)
+    if not counted.index.known.any():
         raise _no_common_chromosome(table, intervals)
     genes = asked.choices.counting.genes
     better = None if genes is None else genome_of_fragments(table, genes())
     if asked.choices.counting.drop_empty:
-        intervals = intervals[matrix.reached()]
-        matrix = CountedFragments(table, intervals, codes, folder / "by_cell")
+        intervals = intervals[counted.reached()]
+        counted = CountedFragments(table, intervals, codes)
+    matrix = UnsortedEntries(
+        counted.entries, counted.shape, lambda: Path(tempfile.mkdtemp(dir=folder)),
+        BUCKET_CELLS, in_memory=False,
+    )  # fmt: skip
     var = pd.DataFrame(index=intervals.index)
     encoded = StoredText(np.char.encode(names, "utf-8"))  # a quarter of the memory
-    table_of = no_table(len(names))
-    return StoredCells(FORMAT, matrix, encoded, var, table_of, better_genome=better)
+    return StoredCells(FORMAT, matrix, encoded, var, better_genome=better)
 
 
 class CountedFragments:
-    """The counts of fragments, sorted by cell on disk when rows are first asked for.
+    """The counts of fragments, in the order of the fragments.
 
     Parameters
     ----------
     table : the fragments.
     intervals : where they are counted [P], as from `read_peaks`.
     codes : of the barcodes that are cells [cells]; -1 for a cell without fragments.
-    folder : for the sorted counts, 12 bytes each; it is made, and is the caller's to remove.
     """
 
-    all_stored = False
-
-    def __init__(
-        self, table: FragmentTable, intervals: pd.DataFrame, codes: np.ndarray, folder: Path
-    ):
+    def __init__(self, table: FragmentTable, intervals: pd.DataFrame, codes: np.ndarray):
         self.shape = len(codes), len(intervals)
         names = chromosomes(pd.Series(table.chromosomes, dtype=object))
         self.index = IntervalIndex(intervals, names)
-        self._table, self._folder = table, folder
+        self._table = table
         self._row = np.full(len(table.barcodes) + 1, -1, np.int32)  # the last is that of code -1
         self._row[codes] = np.arange(len(codes))
         self._row[-1] = -1
-        self._lock = threading.Lock()
-        self._sorted: SortedOnDisk | None = None
-
-    def rows(self, start: int, stop: int) -> sparse.csr_matrix:
-        """See `StoredMatrix`."""
-        with self._lock:
-            if self._sorted is None:
-                self._folder.mkdir()
-                self._sorted = SortedOnDisk(self._entries(), self.shape, self._folder, BUCKET_CELLS)
-            found = self._sorted
-        return found.rows(start, stop)
-
-    def values(self) -> Iterator[np.ndarray]:
-        """See `StoredMatrix`."""
-        return (values for _, _, values in self._entries())
 
     def reached(self) -> np.ndarray:
         """Which intervals have a fragment of a cell, bool [P]."""
         found = np.zeros(self.shape[1], bool)
-        for _, intervals, _ in self._entries():
+        for _, intervals, _ in self.entries():
             found[intervals] = True
         return found
 
-    def _entries(self) -> Iterator[Entries]:
+    def entries(self) -> Iterator[Entries]:
+        """Cells, intervals and ones, in pieces; see `UnsortedEntries`."""
         for records in self._table.records():
             rows = self._row[records["barcode"]]
             wanted = (rows >= 0) & self.index.known[records["chrom"]]

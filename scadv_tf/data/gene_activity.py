@@ -11,8 +11,9 @@ from scipy import sparse
 
 from scadv_tf.config import DataConfig
 from scadv_tf.data.bed_lines import IN_POWERS, position
-from scadv_tf.data.features import KIND_COLUMN, feature_names
+from scadv_tf.data.features import KIND_COLUMN, feature_names, text_columns
 from scadv_tf.data.gene_coordinates import GENOMES, chromosomes
+from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def link_peaks(peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int) -> spars
 
 
 def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
-    """Which intervals share a base or more.
+    """Which intervals share a base or more; those of no length share none.
 
     Parameters
     ----------
@@ -150,46 +151,30 @@ def overlaps(first: pd.DataFrame, second: pd.DataFrame) -> sparse.csr_matrix:
     -------
     float32 CSR of zeros and ones [M, N].
     """
-    import bioframe
-
-    links = bioframe.overlap(
-        _plain(first), _plain(second), how="inner", return_index=True, return_input=False
-    )
-    rows, columns = (links[name].to_numpy(dtype=np.int64) for name in ("index", "index_"))
-    ones = np.ones(len(links), dtype=np.float32)
-    return sparse.csr_matrix((ones, (rows, columns)), shape=(len(first), len(second)))
-
-
-def gene_activity(
-    counts: sparse.csr_matrix,
-    peaks: pd.DataFrame,
-    genes: pd.DataFrame,
-    upstream: int = DEFAULT_UPSTREAM,
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Sum of the counts of the peaks in each gene and before its transcription start.
-
-    Parameters
-    ----------
-    counts : counts per peak [A, P].
-    peaks, genes, upstream : see `link_peaks`.
-
-    Returns
-    -------
-    activity : float32 CSR [A, G'] over the G' genes with at least one peak, in the order of genes.
-    gene_names : text [G'].
-
-    Raises
-    ------
-    InputError : no peak overlaps any gene, or upstream is negative.
-    """
-    links, names = links_of_genes(peaks, genes, upstream)
-    return sparse.csr_matrix(counts @ links, dtype=np.float32), names
+    real = np.flatnonzero((first["end"] > first["start"]).to_numpy())
+    chrom, start, end = (first[name].to_numpy()[real] for name in ("chrom", "start", "end"))
+    codes, names = pd.factorize(chrom)
+    index = IntervalIndex(second, names)
+    known = index.known[codes]
+    rows, columns = index.overlaps(codes[known], start[known], end[known])
+    ones = np.ones(len(rows), dtype=np.float32)
+    places = real[known][rows], columns
+    return sparse.csr_matrix((ones, places), shape=(len(first), len(second)))
 
 
 def links_of_genes(
     peaks: pd.DataFrame, genes: pd.DataFrame, upstream: int
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Which peaks count for which of the G' genes that have one [P, G'], and their names [G'].
+) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+    """Which peaks count for which genes, without the genes that no peak counts for.
+
+    Parameters
+    ----------
+    peaks, genes, upstream : see `link_peaks`.
+
+    Returns
+    -------
+    links : float32 CSR of zeros and ones [P, G'].
+    genes : the G' that have a peak, in the given order, by name.
 
     Raises
     ------
@@ -212,7 +197,7 @@ def links_of_genes(
             "only %.1f %% of the peaks lie in a gene: is this the right --genome or --genes?",
             100 * share,
         )
-    return links[:, with_peak], genes["gene"].to_numpy(dtype=str)[with_peak]
+    return links[:, with_peak], genes[with_peak].set_index("gene").rename_axis(None)
 
 
 def reached(links: sparse.csr_matrix) -> np.ndarray:
@@ -283,12 +268,13 @@ def _lack_ends(var: pd.DataFrame, names: pd.Series) -> bool:
     chrom, start, end = (_called(var, part) for part in _PARTS)
     if chrom is None or start is None or end is not None or _are_genes(var, names):
         return False
-    return not any(_like_genes(var[name].astype(str)) for name in _texts(var) if name != chrom)
+    texts = text_columns(var).drop(columns=chrom, errors="ignore")
+    return not any(_like_genes(texts[name].astype(str)) for name in texts)
 
 
 def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
     chrom, start, end = (_called(var, part) for part in _PARTS)
-    texts, width = _texts(var), _called(var, _WIDTH)
+    texts, width = text_columns(var), _called(var, _WIDTH)
     if chrom is not None and start is not None and end is not None:
         return _nearly_all(_joined(var[chrom], var[start], var[end]))
     if chrom is not None and start is not None and width is not None:
@@ -302,11 +288,6 @@ def _from_columns(var: pd.DataFrame) -> pd.DataFrame | None:
         if _nearly_all(_parse(texts[name].head(100))) is not None:
             return _nearly_all(_parse(texts[name]))
     return None
-
-
-def _texts(var: pd.DataFrame) -> pd.DataFrame:
-    """The columns that may hold text."""
-    return var.select_dtypes(["object", "string", "category"])
 
 
 def _called(var: pd.DataFrame, part: str) -> str | None:
@@ -372,9 +353,3 @@ def with_upstream(genes: pd.DataFrame, upstream: int) -> pd.DataFrame:
     after = np.where(genes["strand"] == "+", 0, upstream)
     start = np.maximum(genes["start"] - before, 0)
     return genes.assign(start=start, end=genes["end"] + after)
-
-
-def _plain(intervals: pd.DataFrame) -> pd.DataFrame:
-    """The three columns with a plain row number; intervals of no length overlap nothing."""
-    plain = intervals[["chrom", "start", "end"]].reset_index(drop=True)
-    return plain[plain["end"] > plain["start"]]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scadv_tf.data.features import ORIGINAL_NAME, feature_names
+from scadv_tf.data.features import ORIGINAL_NAME, feature_names, text_columns
 from scadv_tf.data.one_line import one_line
 from scadv_tf.data.reference_names import without_common_ends, without_reference
 from scadv_tf.errors import InputError
@@ -244,26 +244,18 @@ def match_genes(rna_names: np.ndarray, atac_names: np.ndarray, summed: bool = Tr
     )
 
 
-def _without_version(names: pd.Series) -> pd.Series:
-    return names.str.replace(_VERSION, r"\1", regex=True)
-
-
-def _with_dashes(names: pd.Series) -> pd.Series:
-    return names.str.replace("[_.]", "-", regex=True)  # Seurat has - for _, and R . for -
-
-
 _STEPS: dict[str, Callable[[pd.Series], pd.Series]] = {
     "exact": lambda names: names,
-    "version": _without_version,
-    "dash": _with_dashes,
+    "version": lambda names: names.str.replace(_VERSION, r"\1", regex=True),
+    # Seurat has - for _, and R . for -
+    "dash": lambda names: names.str.replace("[_.]", "-", regex=True),
     "case": lambda names: names.str.casefold(),
 }
 
 
 def _candidates(var: pd.DataFrame) -> list[_Names]:
     # Every program has its own name for the column of gene names, so any text may be that.
-    texts = var.select_dtypes(["object", "string", "category"]).columns
-    columns = [name for name in texts if name != ORIGINAL_NAME]
+    columns = [name for name in text_columns(var) if name != ORIGINAL_NAME]
     index, *others = (_Names.of(where, _names(var, where)) for where in (INDEX, *columns))
     # A column of kinds of genes names none of them.
     return [index, *(n for n in others if len(n.keys) > _DIFFERENT * np.sum(n.names != ""))]

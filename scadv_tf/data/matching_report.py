@@ -78,7 +78,8 @@ class MatchingReport:
             dropped = (f"{n:,} {called[m]} cells" for m, n in self.dropped_cells.items())
             lines.append("left out: " + " and ".join(dropped) + " of dropped types")
         if self.rna_types:
-            lines.append(f"cell types: {len(self.rna_types)}, " + _list(self.rna_types))
+            types = (f"{name} ({n:,})" for name, n in self.rna_types.items())
+            lines.append(f"cell types: {len(self.rna_types)}, " + ", ".join(types))
         return "\n".join(lines)
 
     def _peaks(self) -> str:
@@ -94,7 +95,3 @@ def in_steps(matched_how: dict[str, int]) -> str:
         f"{matched_how['exact']:,} by exact name, {matched_how['version']:,} without version, "
         f"{matched_how['dash']:,} with - for _ or ., {matched_how['case']:,} ignoring case"
     )
-
-
-def _list(cells: dict[str, int]) -> str:
-    return ", ".join(f"{name} ({number:,})" for name, number in cells.items())

@@ -8,7 +8,6 @@ deviations are below 0 where less means more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -149,16 +148,11 @@ class Measure:
         Logarithms of counts per 10,000; of proteins the centred log ratio; of levels how far each
         lies from the gene's mean, less the same of the whole cell, and 0 where not covered.
         """
-        return self._transformation(counts)
-
-    @property
-    def _transformation(self) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
         if self.is_protein:
-            return centred_log_ratio
+            return centred_log_ratio(counts)
         if self.is_levels:
-            expected = present(self.expected)
-            return lambda counts: deviations(counts, expected)
-        return log_normalize
+            return deviations(counts, present(self.expected))
+        return log_normalize(counts)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None) -> Scale:
         """That of comparable numbers, turned where less means more."""

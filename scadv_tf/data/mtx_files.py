@@ -88,10 +88,10 @@ def _table(tables: list[Path], matrix: Path, kinds: Sequence[str], of_what: str)
     for path in tables:
         words = Counter(_words(path))
         said = [*(words - own or words)]
-        kind = next((n for n, kind in enumerate(kinds) if _says(said, kind)), None)
-        if kind is not None:
+        fit = [n for n, kind in enumerate(kinds) if any(re.fullmatch(kind, word) for word in said)]
+        if fit:
             shared = sum((words & own).values())
-            ranks[path] = kind, -shared, not _NAMES.intersection(said), len(said)
+            ranks[path] = fit[0], -shared, not _NAMES.intersection(said), len(said)
     best = [path for path in ranks if ranks[path] == min(ranks.values())]
     if len(best) == 1:
         return best[0]
@@ -105,10 +105,6 @@ def _table(tables: list[Path], matrix: Path, kinds: Sequence[str], of_what: str)
         "put the three files of one sample into a folder of their own, with names such as "
         "matrix.mtx, barcodes.tsv and features.tsv",
     )
-
-
-def _says(words: Sequence[str], kind: str) -> bool:
-    return any(re.fullmatch(kind, word) for word in words)
 
 
 def _files(folder: Path, named: re.Pattern) -> list[Path]:

@@ -123,3 +123,28 @@ class NeighborSpace:
             semantic = without_offsets(semantic, members, self.offsets.get(kind))
             parts.insert(0, unit_rows(semantic))
         return np.hstack(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Training cells that are kept for new ones to be compared and averaged with, M of A.
+
+    In training each cell is averaged with its nearest among all. A new cell stands alone: it gets
+    its nearest among these, and what they were before each average. The one place where this is
+    done is the served graph, `scadv_tf.serving.reference`.
+
+    Attributes
+    ----------
+    space : in which they are compared.
+    rows : int [M], ascending: which of the training's ATAC cells they are.
+    vectors : 'genes' and, where the training cells have peaks, 'peaks' -> their vectors [M, F].
+    lists : int [M, k], each cell and its nearest others, as positions among the M.
+    levels : the cells as the trained layers see them, after 0, 1, … averages but the last, [M, D]
+        each and not cut; none if cells are not averaged.
+    """
+
+    space: NeighborSpace
+    rows: np.ndarray
+    vectors: dict[str, np.ndarray]
+    lists: np.ndarray
+    levels: tuple[np.ndarray, ...]

@@ -15,11 +15,12 @@ from scipy import sparse
 
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.neighbor_lists import NeighborLists
-from scadv_tf.data.neighbor_space import NeighborSpace
+from scadv_tf.data.neighbor_space import NeighborSpace, Reference
 from scadv_tf.data.neighbors import neighbors_with_self
 from scadv_tf.data.normalization import averages
-from scadv_tf.data.reference import Reference, kept_rows
-from scadv_tf.data.rows import DiskRows
+from scadv_tf.data.rows import DiskRows, some_rows
+
+REFERENCE_CELLS = 20_000  # at most so many are kept, which bounds the size and time of a request
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ class Neighborhood:
             [B, D] of cells by themselves.
         seed : of the choice of those cells, where not all are kept.
         """
-        kept, start = kept_rows(len(self.vectors), seed), 0
+        kept, start = some_rows(len(self.vectors), REFERENCE_CELLS, seed), 0
         with_peaks = "peaks" in self.space.indices
         found, by_genes, levels = [], [], []
         for block in cells.blocks("projecting"):

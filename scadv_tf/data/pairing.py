@@ -75,6 +75,18 @@ class PairedData:
     measure: Measure = Measure()
     fewest_genes: int = emptiness.FEWEST_GENES
 
+    def counts(self, modality: str) -> Counts:
+        """Of 'rna' or 'atac' [cells, G]."""
+        return {"rna": self.rna, "atac": self.atac}[modality]
+
+    def cells(self, modality: str) -> np.ndarray:
+        """Names of the cells of 'rna' or 'atac' [cells], text."""
+        return {"rna": self.rna_cells, "atac": self.atac_cells}[modality]
+
+    def obs(self, modality: str) -> pd.DataFrame:
+        """The table of the cells of 'rna' or 'atac' [cells]."""
+        return {"rna": self.rna_obs, "atac": self.atac_obs}[modality]
+
     def of_cells(self, kept: dict[str, np.ndarray]) -> PairedData:
         """The kept cells alone, 'rna' and 'atac' -> bool [cells]."""
         if all(cells.all() for cells in kept.values()):
@@ -131,7 +143,7 @@ def pair(
 
     Parameters
     ----------
-    rna, atac : counts and gene activity, as from `scadv_tf.data.readers` and `gene_activity`.
+    rna, atac : counts and gene activity, as from `scadv_tf.data.readers` and `as_activity`.
     label_key : column of rna.obs with the cell types; '' for none. RNA cells without label go. The
         label 'unknown', which results give to cells that resemble no type, counts as none.
     atac_label_key : column of atac.obs with known labels; '' takes label_key if it is there.

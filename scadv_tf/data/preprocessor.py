@@ -9,8 +9,8 @@ from scipy import sparse
 
 from scadv_tf.data.batch_offsets import without_offsets
 from scadv_tf.data.measures import Measure
+from scadv_tf.data.neighbor_space import Reference
 from scadv_tf.data.normalization import Scale, chunks, dense
-from scadv_tf.data.reference import Reference
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.bed_lines import intervals_in
+from scadv_tf.data.features import interval_names
 from scadv_tf.data.gene_activity import with_upstream
 from scadv_tf.data.gene_coordinates import chromosomes
 from scadv_tf.data.text_blocks import beginning, open_text
@@ -47,18 +48,16 @@ def read_peaks(path: str) -> pd.DataFrame:
             lines = text.read().splitlines()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise _no_bed(path, f"{type(error).__name__}: {error}") from error
-    peaks = named(_rows(lines, path))
+    peaks = as_regions(_rows(lines, path))
     repeated = peaks.duplicated()
     if repeated.any():
         logger.info("%s: %s repeated peaks are counted once", file.name, f"{repeated.sum():,}")
     return peaks[~repeated]
 
 
-def named(rows: pd.DataFrame) -> pd.DataFrame:
+def as_regions(rows: pd.DataFrame) -> pd.DataFrame:
     """Intervals with names such as chr1:100-200 as index, and chromosomes in normal form."""
-    places = rows["start"].astype(str) + "-" + rows["end"].astype(str)
-    names = pd.Index(rows["chrom"] + ":" + places, dtype=object)
-    return rows.assign(chrom=chromosomes(rows["chrom"])).set_axis(names)
+    return rows.assign(chrom=chromosomes(rows["chrom"])).set_axis(interval_names(rows))
 
 
 def windows_of(genes: pd.DataFrame, upstream: int, size: int = WINDOW) -> pd.DataFrame:
@@ -81,7 +80,7 @@ def windows_of(genes: pd.DataFrame, upstream: int, size: int = WINDOW) -> pd.Dat
         end = int(of_chrom["end"].max())
         cuts = np.unique([*np.arange(0, end, size), *of_chrom["start"], *of_chrom["end"]])
         parts.append(pd.DataFrame({"chrom": chrom, "start": cuts[:-1], "end": cuts[1:]}))
-    return named(pd.concat(parts, ignore_index=True))
+    return as_regions(pd.concat(parts, ignore_index=True))
 
 
 def _rows(lines: list[str], path: str) -> pd.DataFrame:

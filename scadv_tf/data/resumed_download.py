@@ -63,7 +63,7 @@ def download(address: str, part: Path) -> None:
 
 def _go_on(address: str, part: Path) -> None:
     """One try: adds to the part what it lacks."""
-    mark = _mark_of(part)
+    mark = part.with_name(f"{part.name}.version")
     start, version = _begun(address, part, mark)
     # Files that are compressed must come as they are, and so that their parts can be asked for.
     headers = {"Accept-Encoding": "identity"}
@@ -81,10 +81,6 @@ def _go_on(address: str, part: Path) -> None:
                 write_whole(mark, f"{address}\n{version}".encode())
         _add(answer, part, start)
     mark.unlink(missing_ok=True)
-
-
-def _mark_of(part: Path) -> Path:
-    return part.with_name(f"{part.name}.version")
 
 
 def _begun(address: str, part: Path, mark: Path) -> tuple[int, str]:

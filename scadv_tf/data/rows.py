@@ -49,7 +49,7 @@ class DiskRows:
         self.dtype = np.dtype(dtype)
         self._width, self._rows = int(width), 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._closed = weakref.finalize(self, os.close, self._file)
+        weakref.finalize(self, os.close, self._file)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,10 +81,6 @@ class DiskRows:
             written = os.pwrite(self._file, left, place)
             left, place = left[written:], place + written
         self._rows = max(self._rows, stop)
-
-    def close(self) -> None:
-        """Closes the file before the object goes; nothing can be read afterwards."""
-        self._closed()
 
     @property
     def _row_bytes(self) -> int:

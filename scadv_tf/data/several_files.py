@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.features import numbered
+from scadv_tf.data.features import interval_names, numbered
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.readers import held
 from scadv_tf.errors import InputError
@@ -82,8 +82,7 @@ def _called_by_place(parts: Mapping[str, AnnData]) -> bool:
         return False
     for part, found in zip(parts.values(), places, strict=True):
         assert found is not None  # by the line above
-        text = found.astype(str)
-        part.var_names = numbered(pd.Index(text["chrom"] + ":" + text["start"] + "-" + text["end"]))
+        part.var_names = numbered(interval_names(found))
     return True
 
 

@@ -118,8 +118,8 @@ class StoredCells:
     matrix : what was asked for [cells, features].
     names : of the cells.
     var : the table of all features, also those of other modalities; names may repeat.
-    table : reads the columns of the table of cells.
-    obs : that table itself, as anndata stores it; None where there are only names.
+    table : reads the columns of the table of cells; None where there are only names.
+    obs : that table itself, where it is stored as anndata does it.
     others : the file's other matrices by the names that the user knows.
     from_10x : whether the file is 10x's own: of one matrix, and ``feature_types`` says what was
         measured.
@@ -130,13 +130,8 @@ class StoredCells:
     matrix: StoredMatrix
     names: StoredText
     var: pd.DataFrame
-    table: Callable[[], pd.DataFrame]
+    table: Callable[[], pd.DataFrame] | None = None
     obs: h5py.Group | None = None
     others: Callable[[], dict[str, StoredMatrix]] = dict
     from_10x: bool = False
     better_genome: BetterGenome | None = None
-
-
-def no_table(cells: int) -> Callable[[], pd.DataFrame]:
-    """Reads the table of a file that has names alone."""
-    return lambda: pd.DataFrame(index=pd.RangeIndex(cells))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,11 +83,6 @@ class StoredCounts:
         if not isinstance(cells, slice):
             cells = np.asarray(cells, dtype=np.int64)
         return self._seen(_read(self.source, self.rows[cells]))
-
-    def blocks(self, size: int = CELLS_AT_ONCE) -> Iterator[tuple[int, sparse.csr_matrix]]:
-        """Start and content of each block of `size` cells."""
-        for start in range(0, len(self), size):
-            yield start, self[start : start + size]
 
     def chosen(self, cells: np.ndarray, columns: sparse.csr_matrix | None = None) -> StoredCounts:
         """Some of the cells, ascending, and sums of the columns by a matrix [G, G']."""

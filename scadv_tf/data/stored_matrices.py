@@ -110,7 +110,9 @@ class UnsortedEntries:
     Parameters
     ----------
     entries : gives all entries, in pieces.
-    scratch : gives a folder for what is sorted on disk.
+    scratch : gives a new folder for what is sorted on disk.
+    bucket_cells : see `SortedOnDisk`.
+    in_memory : whether all entries may be held at once.
     """
 
     all_stored = False
@@ -120,18 +122,23 @@ class UnsortedEntries:
         entries: Callable[[], Iterator[Entries]],
         shape: tuple[int, int],
         scratch: Callable[[], Path],
+        bucket_cells: int | None = None,
+        in_memory: bool = True,
     ):
         self._entries, self.shape, self._scratch = entries, shape, scratch
+        self._bucket_cells, self._in_memory = bucket_cells, in_memory
         self._lock = threading.Lock()
         self._sorted: SortedOnDisk | None = None
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `StoredMatrix`."""
-        if self._sorted is None and stop - start == self.shape[0]:
+        if self._in_memory and self._sorted is None and stop - start == self.shape[0]:
             return self._all()
         with self._lock:
             if self._sorted is None:
-                self._sorted = SortedOnDisk(self._entries(), self.shape, self._scratch())
+                self._sorted = SortedOnDisk(
+                    self._entries(), self.shape, self._scratch(), self._bucket_cells
+                )
             found = self._sorted
         return found.rows(start, stop)
 

@@ -46,6 +46,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from scadv_tf.data.features import interval_names
 from scadv_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -193,9 +194,8 @@ def _layout(genes: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.Data
         gene = "" if kind == "distal" else names[of]
         parts.append(pd.DataFrame({"slot": of, "start": begin, "gene": gene, "kind": kind}))
     peaks = pd.concat(parts).sort_values(["slot", "start"], ignore_index=True)
-    places = peaks["start"].astype(str) + "-" + (peaks["start"] + _PEAK).astype(str)
-    peaks.index = chrom[peaks["slot"]].astype(object) + ":" + places  # NumPy 1 adds no texts
-    return table, peaks
+    places = peaks.assign(chrom=chrom[peaks["slot"]], end=peaks["start"] + _PEAK)
+    return table, peaks.set_axis(interval_names(places))
 
 
 def _programmes(features: int, types: int, rng: np.random.Generator) -> np.ndarray:

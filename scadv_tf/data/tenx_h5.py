@@ -13,7 +13,7 @@ import pandas as pd
 from scadv_tf.data.features import KIND_COLUMN
 from scadv_tf.data.hdf5_files import open_hdf5
 from scadv_tf.data.readable import passed_over
-from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
+from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import SparseRows
 from scadv_tf.data.tables import StoredText, element_in, is_group
 from scadv_tf.errors import InputError
@@ -54,7 +54,7 @@ def read_10x_h5(asked: Asked, file: h5py.File | None) -> StoredCells | None:
     if (features, cells) != (len(var), len(barcodes)):
         raise ValueError(f"matrix, barcodes and features differ: {features} x {cells}")
     matrix = SparseRows(group, (cells, features))  # features x cells by columns is cells by rows
-    return StoredCells(file_format, matrix, barcodes, var, no_table(cells), from_10x=True)
+    return StoredCells(file_format, matrix, barcodes, var, from_10x=True)
 
 
 def has_genomes(path: Path) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scadv_tf.data.spill import ENTRIES_AT_ONCE, Entries
-from scadv_tf.data.stored_cells import Asked, StoredCells, no_table
+from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import UnsortedEntries
 from scadv_tf.data.tables import StoredText
 from scadv_tf.data.text_blocks import open_text
@@ -46,7 +46,7 @@ def stored_text_matrix(asked: Asked) -> StoredCells:
     matrix = UnsortedEntries(lambda: _entries(asked.path, len(cells)), shape, asked.scratch)
     names = StoredText(np.char.encode(np.array(cells, dtype=str), "utf-8"))
     var = pd.DataFrame(index=pd.Index(features, dtype=object))
-    return StoredCells("table of text", matrix, names, var, no_table(len(cells)))
+    return StoredCells("table of text", matrix, names, var)
 
 
 def _unquoted(name: str) -> str:

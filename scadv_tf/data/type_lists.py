@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 from scadv_tf.data.one_line import one_line
 from scadv_tf.errors import InputError
@@ -36,11 +37,13 @@ def types_of_list(given: Sequence[str], known: Collection[str]) -> list[str]:
         return readings[0]
     received = f"{FLAG}={','.join(given)}"
     if readings:
+        ways = (" and ".join(map(_quoted, names)) for names in readings)
+        longest = max(chain(*readings), key=lambda name: name.count(","))
         raise InputError(
             what=f"the list of {FLAG} can be read in several ways, as names of types have commas",
             expected="a list that names each type in one way",
-            received=f"{received}, which may be " + ", or ".join(map(_several, readings)),
-            advice=f"put quotes around a name with commas: {FLAG}='{_quoted(_longest(readings))}'; "
+            received=f"{received}, which may be " + ", or ".join(ways),
+            advice=f"put quotes around a name with commas: {FLAG}='{_quoted(longest)}'; "
             "name types that must not be joined in another order",
         )
     strange = [name for name in given if not parts.issuperset(_parts(name))]
@@ -80,11 +83,3 @@ def _parts(name: str) -> Parts:
 
 def _quoted(name: str) -> str:
     return f'"{name}"' if "," in name else name
-
-
-def _several(names: Sequence[str]) -> str:
-    return " and ".join(map(_quoted, names))
-
-
-def _longest(readings: list[list[str]]) -> str:
-    return max((name for names in readings for name in names), key=lambda name: name.count(","))

@@ -47,8 +47,8 @@ def write_integrated(
     umap : [R + A, 2].
     notes : what goes to ``uns['scadv']``, in values that an .h5ad can hold.
     """
-    cells = {modality: getattr(data, f"{modality}_cells") for modality in MODALITIES}
-    tables = {modality: getattr(data, f"{modality}_obs") for modality in MODALITIES}
+    cells = {modality: data.cells(modality) for modality in MODALITIES}
+    tables = {modality: data.obs(modality) for modality in MODALITIES}
     found = [answers[modality] for modality in MODALITIES]
     added = {"modality": _modality(cells), **obs_columns(*found)}
     latent = JoinedRows(*(each.latent for each in found))
@@ -64,7 +64,7 @@ def write_integrated(
 
 def _counts(data: PairedData) -> Iterator[sparse.csr_matrix]:
     for modality in MODALITIES:
-        counts = getattr(data, modality)
+        counts = data.counts(modality)
         for start in range(0, counts.shape[0], CELLS_AT_ONCE):
             yield counts[start : min(start + CELLS_AT_ONCE, counts.shape[0])]
 

@@ -180,7 +180,7 @@ def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tupl
     """Modality -> how many cells have no data, and of how many."""
     found = {}
     for modality in MODALITIES:
-        cells, kept = (len(getattr(d, f"{modality}_cells")) for d in (everything, with_data))
+        cells, kept = (len(data.cells(modality)) for data in (everything, with_data))
         found[modality] = cells - kept, cells
     return found
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.data.neighbor_space import Reference
 from scadv_tf.data.normalization import unit_rows
-from scadv_tf.data.reference import Reference
 from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 

@@ -28,7 +28,7 @@ from absl import app, flags
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from scadv_tf.data.cell_files import open_cells  # noqa: E402
-from scadv_tf.data.regions import named  # noqa: E402
+from scadv_tf.data.regions import as_regions  # noqa: E402
 from scadv_tf.data.stored_cells import Choices, Counting  # noqa: E402
 from scadv_tf.memory import peak_memory_mb  # noqa: E402
 
@@ -68,7 +68,7 @@ def peaks() -> pd.DataFrame:
     start = np.random.default_rng(1).integers(0, LENGTH, PEAKS)
     chrom = [f"chr{number % CHROMOSOMES + 1}" for number in range(PEAKS)]
     places = pd.DataFrame({"chrom": chrom, "start": start, "end": start + PEAK})
-    return named(places.drop_duplicates())
+    return as_regions(places.drop_duplicates())
 
 
 def measured(path: Path, fragments: int, rounds: int) -> dict[str, float]:

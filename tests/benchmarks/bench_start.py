@@ -34,7 +34,7 @@ PROGRAMS = {
     "scadv_tf.annotate": ["-m", "scadv_tf.annotate"],
 }
 LIBRARIES = (
-    "numpy scipy.sparse pandas scadv_tf.training anndata bioframe tensorflow keras "
+    "numpy scipy.sparse pandas scadv_tf.training anndata tensorflow keras "
     "scadv_tf.fitting sklearn.neighbors pynndescent tensorflow_probability"
 ).split()  # in the order of the main job
 TIMED_IMPORTS = """

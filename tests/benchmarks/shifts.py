@@ -299,8 +299,8 @@ def activity_links(data: PairedData) -> sparse.csr_matrix | None:
     lie = data.intervals
     if data.peaks is None or lie is None or lie.genes is None:
         return None
-    links, names = links_of_genes(lie.peaks, lie.genes, lie.upstream)
-    match = match_features(pd.DataFrame(index=data.genes), pd.DataFrame(index=names), minimum=1)
+    links, linked = links_of_genes(lie.peaks, lie.genes, lie.upstream)
+    match = match_features(pd.DataFrame(index=data.genes), linked[[]], minimum=1)
     if list(match.genes) != list(data.genes):
         return None
     links = sparse.csr_matrix(links @ match.atac_sum)

@@ -141,10 +141,11 @@ def _streamed(path: Path, modality: str):
     from scipy import sparse
 
     from scadv_tf.data.readers import stored
+    from scadv_tf.data.rows import blocks
 
     found = stored(_open(path, modality))
     _ = found.X.account  # the look at all counts
-    counts = sparse.vstack([block for _, block in found.X.blocks(5)], format="csr")
+    counts = sparse.vstack([block for _, block in blocks(found.X, 5)], format="csr")
     return AnnData(counts, obs=found.obs.set_axis(found.obs_names), var=found.var)
 
 

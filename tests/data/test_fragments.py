@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import re
@@ -19,10 +20,12 @@ from scadv_tf.data.barcodes import listed_cells
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.fragment_lines import KEY, most_fragments, parse
-from scadv_tf.data.gene_activity import gene_activity, peak_intervals
+from scadv_tf.data.gene_activity import links_of_genes, peak_intervals
 from scadv_tf.data.interval_index import IntervalIndex
 from scadv_tf.data.readers import held, stored
-from scadv_tf.data.regions import named, read_peaks, windows_of
+from scadv_tf.data.regions import as_regions, read_peaks, windows_of
+from scadv_tf.data.rows import blocks
+from scadv_tf.data.spill import SortedOnDisk
 from scadv_tf.data.stored_cells import Called, Choices, Counting
 from scadv_tf.errors import InputError
 from scadv_tf.folders import remove_leftovers
@@ -76,7 +79,7 @@ def read(write, tmp_path):
         with opened() as source:
             whole = held(source)
         parts = stored(opened())
-        counts = sparse.vstack([block for _, block in parts.X.blocks(2)], format="csr")
+        counts = sparse.vstack([block for _, block in blocks(parts.X, 2)], format="csr")
         np.testing.assert_array_equal(counts.toarray(), whole.X.toarray())
         assert parts.obs_names.tolist() == whole.obs_names.tolist()
         pd.testing.assert_frame_equal(parts.var, whole.var, check_column_type=False)
@@ -149,6 +152,23 @@ def test_another_run_leaves_the_folder_of_an_open_file_alone(write, tmp_path):
         remove_leftovers(tmp_path, ".scadv-")  # what the start of a run does
         np.testing.assert_array_equal(source.counts(0, 1).toarray(), [COUNTS["A-1"]])
     assert not list(tmp_path.glob(".scadv-*"))
+
+
+def test_a_sort_that_failed_may_be_tried_again(write, tmp_path, monkeypatch):
+    choices = Choices(Counting(lambda: read_peaks(write(BED, "peaks.bed")), "", 1))
+    with open_cells(write(text_of(LINES)), "atac", "", tmp_path, choices=choices) as source:
+        with monkeypatch.context() as full:
+            deal, pieces = SortedOnDisk._deal, []
+
+            def deal_one(*given):
+                if pieces:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                pieces.append(deal(*given))
+
+            full.setattr(SortedOnDisk, "_deal", deal_one)
+            with pytest.raises(InputError, match="the disk is full"):
+                source.counts(0, 4)
+        np.testing.assert_array_equal(source.counts(0, 4).toarray(), list(COUNTS.values()))
 
 
 def test_only_barcodes_with_enough_fragments_are_cells(write, read, caplog):
@@ -415,14 +435,13 @@ def test_windows_are_cut_at_genes_so_that_they_add_up_to_them():
     assert windows.index.tolist() == [
         "chr1:0-70", "chr1:70-180", "chr1:180-200", "chr1:200-400", "chr1:400-580",
     ]  # fmt: skip
-    counts = sparse.csr_matrix(np.arange(1.0, 6.0)[None])
-    activity, names = gene_activity(counts, peak_intervals(windows[[]]), genes, 50)
-    assert names.tolist() == ["A", "B"]
-    np.testing.assert_array_equal(activity.toarray(), [[2, 5]])  # the second; the last
+    links, linked = links_of_genes(peak_intervals(windows[[]]), genes, 50)
+    assert linked.index.tolist() == ["A", "B"]
+    np.testing.assert_array_equal(np.arange(1.0, 6.0) @ links, [2, 5])  # the second; the last
 
 
 def test_names_of_peaks_keep_the_chromosome_as_it_is_written():
-    found = named(pd.DataFrame({"chrom": ["1", "MT"], "start": [5, 6], "end": [7, 8]}))
+    found = as_regions(pd.DataFrame({"chrom": ["1", "MT"], "start": [5, 6], "end": [7, 8]}))
     assert found.index.tolist() == ["1:5-7", "MT:6-8"]
     assert found["chrom"].tolist() == ["chr1", "chrM"]
 

@@ -5,9 +5,11 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 
-from scadv_tf.data.gene_activity import count_linked, gene_activity, link_peaks, peak_intervals
+from scadv_tf.data.datasets import as_activity
+from scadv_tf.data.gene_activity import count_linked, link_peaks, links_of_genes, peak_intervals
 from scadv_tf.errors import InputError
 
 
@@ -277,11 +279,12 @@ def test_activity_is_the_sum_of_the_linked_peaks():
         ("chr1", 500, 600, "none", "+"),
         ("chr1", 22, 45, "B", "+"),  # the last two
     ])  # fmt: skip
-    counts = sparse.csr_matrix([[1, 2, 4], [0, 0, 1.5]])
-    activity, names = gene_activity(counts, peaks, genes, 0)
-    assert list(names) == ["A", "B"]
-    assert activity.dtype == np.float32 and sparse.isspmatrix_csr(activity)
-    np.testing.assert_array_equal(activity.toarray(), [[3, 6], [0, 1.5]])
+    counts = AnnData(sparse.csr_matrix([[1, 2, 4], [0, 0, 1.5]]))
+    activity = as_activity(counts, *links_of_genes(peaks, genes, 0))
+    assert list(activity.var_names) == ["A", "B"]
+    assert activity.var["start"].tolist() == [5, 22]
+    assert activity.X.dtype == np.float32 and sparse.isspmatrix_csr(activity.X)
+    np.testing.assert_array_equal(activity.X.toarray(), [[3, 6], [0, 1.5]])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -310,7 +313,7 @@ def test_links_agree_with_a_double_loop(seed):
 def test_no_overlap_advises_another_genome():
     genes = gene_table([("chr1", 5, 25, "A", "+")])
     with pytest.raises(InputError, match="no peak lies in any gene") as error:
-        gene_activity(sparse.csr_matrix([[1]]), intervals([("chr2", 5, 25)]), genes, 0)
+        links_of_genes(intervals([("chr2", 5, 25)]), genes, 0)
     assert "--genome" in error.value.advice
     assert "chr2" in error.value.received and "chr1" in error.value.received
 
@@ -319,10 +322,10 @@ def test_few_peaks_in_genes_are_told(caplog):
     peaks = intervals([("chr1", 1000 * i, 1000 * i + 10) for i in range(20)])
     genes = gene_table([("chr1", 0, 25, "A", "+")])
     with caplog.at_level(logging.WARNING):
-        gene_activity(sparse.csr_matrix(np.ones((1, 20))), peaks, genes, 0)
+        links_of_genes(peaks, genes, 0)
     assert "only 5.0 % of the peaks lie in a gene" in caplog.text
 
 
 def test_negative_upstream():
     with pytest.raises(InputError, match="negative"):
-        gene_activity(sparse.csr_matrix([[1]]), intervals([]), gene_table([]), -1)
+        links_of_genes(intervals([]), gene_table([]), -1)

@@ -16,13 +16,12 @@ import scadv_tf
 from scadv_tf.client.assets import Assets
 from scadv_tf.client.input_columns import counting_of
 from scadv_tf.client.new_cells import checked_columns
-from scadv_tf.data import fragment_genome
+from scadv_tf.data import genome_fit
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, assemble, load
-from scadv_tf.data.fragment_genome import busy_places, genome_of_fragments
 from scadv_tf.data.fragment_table import FragmentTable
 from scadv_tf.data.gene_coordinates import GENOMES, load_genes
-from scadv_tf.data.genome_fit import better_genome, fitting_genome
+from scadv_tf.data.genome_fit import better_genome, busy_places, fitting_genome, genome_of_fragments
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.regions import windows_of
@@ -175,7 +174,7 @@ def test_the_genome_of_fragments_is_found(right, written, tmp_path):
 def test_some_of_many_fragments_do(written, tmp_path, monkeypatch):
     table = FragmentTable(written(fragments_of("hg38")), tmp_path)
     of_all = busy_places(table)
-    monkeypatch.setattr(fragment_genome, "MOST_FRAGMENTS", 8000)  # every second
+    monkeypatch.setattr(genome_fit, "MOST_FRAGMENTS", 8000)  # every second
     places = busy_places(table)
     assert 0.5 * len(of_all) < len(places.merge(of_all)) < len(of_all)
     assert genome_of_fragments(table, genes_of("hg19")).name == "hg38"

@@ -13,6 +13,7 @@ from scipy import sparse
 from scadv_tf.data import cell_files
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.readers import stored
+from scadv_tf.data.rows import blocks
 from scadv_tf.data.stored_cells import StoredCells
 from scadv_tf.data.stored_matrices import DenseRows
 from scadv_tf.errors import InputError
@@ -59,9 +60,9 @@ def test_a_function_and_a_name_make_a_format(path):
         assert list(cells.obs_names) == ["a", "b", "c"]
         assert list(cells.obs["cell_type"]) == ["T", "B", "T"]
         assert list(cells.var.index) == ["CD3D", "MS4A1"]
-    blocks = sparse.vstack([block for _, block in streamed.X.blocks(2)])
+    counts = sparse.vstack([block for _, block in blocks(streamed.X, 2)])
     np.testing.assert_array_equal(held.X.toarray(), CONTENT["counts"])
-    np.testing.assert_array_equal(blocks.toarray(), CONTENT["counts"])
+    np.testing.assert_array_equal(counts.toarray(), CONTENT["counts"])
 
 
 def test_its_values_are_checked_as_those_of_all(path):

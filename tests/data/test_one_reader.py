@@ -30,6 +30,7 @@ from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.features import ORIGINAL_NAME, feature_names
 from scadv_tf.data.readable import readable
 from scadv_tf.data.readers import stored
+from scadv_tf.data.rows import blocks
 from scadv_tf.data.stored_cells import Called, Choices
 from scadv_tf.errors import InputError
 
@@ -65,7 +66,7 @@ def in_blocks(path, modality, layer) -> AnnData:
     """All that a streamed file gives, some cells at a time."""
     found = stored(open_cells(path, modality, layer, called=Called.of(modality)))
     assert found.X.account.opened.shape == (found.n_obs,)  # the look at all counts
-    counts = sparse.vstack([block for _, block in found.X.blocks(4)], format="csr")
+    counts = sparse.vstack([block for _, block in blocks(found.X, 4)], format="csr")
     return AnnData(counts, obs=found.obs.set_axis(found.obs_names), var=found.var)
 
 

@@ -170,6 +170,15 @@ def test_rows_are_spread_over_places_without_a_copy(part):
     np.testing.assert_array_equal(rows[part], full[part])
 
 
+def test_some_rows_are_random_ones_in_their_order():
+    np.testing.assert_array_equal(some_rows(9, 20, seed=0), np.arange(9))
+    rows = some_rows(100, 5, seed=0)
+    assert len(rows) == len(set(rows)) == 5 and (np.diff(rows) > 0).all() and rows.max() < 100
+    np.testing.assert_array_equal(some_rows(100, 5, seed=0), rows)
+    assert some_rows(100, 5, seed=1).tolist() != rows.tolist()
+    np.testing.assert_array_equal(some_rows(5, 5, seed=0), np.arange(5))
+
+
 def test_some_cells_of_all_types():
     """Random ones, and as many more of the rare types as are asked for, or all that there are."""
     labels = np.repeat([0, 1, 3], [9_000, 5, 995])

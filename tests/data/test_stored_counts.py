@@ -21,6 +21,7 @@ from scadv_tf.data.fingerprint import fingerprint
 from scadv_tf.data.pairing import pair
 from scadv_tf.data.readers import StoredModality
 from scadv_tf.data.readers import stored as left_on_disk
+from scadv_tf.data.rows import blocks
 from scadv_tf.data.sound_counts import are_counted
 from scadv_tf.data.stored_cells import Called
 from scadv_tf.data.stored_counts import StoredCounts, account_of, look_through
@@ -155,7 +156,7 @@ def test_columns_that_change_nothing_cost_nothing(stored):
 
 @pytest.mark.parametrize("size", [1, 4, 37, 100])
 def test_blocks_are_all_cells_once(stored, counts, size):
-    found = list(stored.blocks(size))
+    found = list(blocks(stored, size))
     assert [start for start, _ in found] == list(range(0, CELLS, size))
     same(sparse.vstack([block for _, block in found], format="csr"), counts)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from preprocessing_twins import averaging, logged, scaled, settings, without_peaks
 
-from scadv_tf.data import cell_blocks, readers
+from scadv_tf.data import cell_blocks, neighborhood, readers
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.datasets import DatasetSource, assemble, load
 from scadv_tf.data.neighbors import neighbors_with_self
@@ -209,9 +209,7 @@ def test_rna_cells_are_scaled_by_the_sample(held, stored, options, few_teach, tm
 
 
 def test_the_reference_of_new_cells_is_a_choice_of_all(held, stored, tmp_path, monkeypatch):
-    from scadv_tf.data import reference
-
-    monkeypatch.setattr(reference, "REFERENCE_CELLS", 30)
+    monkeypatch.setattr(neighborhood, "REFERENCE_CELLS", 30)
     found = fit(stored, settings(), 3, tmp_path, HELD)
     kept = found.preprocessor.reference
     assert len(kept.rows) == 30 and len(np.setdiff1d(kept.rows, np.arange(70))) == 0

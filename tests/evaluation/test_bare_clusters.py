@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from scadv_tf.data import synthetic
-from scadv_tf.data.gene_activity import gene_activity, peak_intervals
+from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, links_of_genes, peak_intervals
 from scadv_tf.evaluation.bare_clusters import BareClusters, _correlation
 from scadv_tf.evaluation.markers import check_markers
 
@@ -18,7 +18,8 @@ TYPES = 6  # in lineages of three
 def tissue():
     """Counts of genes in RNA and in ATAC, and of peaks; genes; the codes of the types of both."""
     rna, atac, table = synthetic.simulate(900, 500, TYPES, difficulty=0.3, seed=1)
-    activity, genes = gene_activity(atac.X, peak_intervals(atac.var), table)
+    links, linked = links_of_genes(peak_intervals(atac.var), table, DEFAULT_UPSTREAM)
+    activity, genes = sparse.csr_matrix(atac.X @ links), linked.index.to_numpy(dtype=str)
     types = sorted(set(rna.obs["cell_type"]))
     codes = [np.searchsorted(types, adata.obs["cell_type"].astype(str)) for adata in (rna, atac)]
     return rna[:, genes].X, activity, atac.X, genes, *codes

@@ -73,8 +73,8 @@ def test_it_is_strict_json_and_comes_back_from_a_file(found, tmp_path):
 
 
 def test_cells_without_data_are_counted():
-    data = SimpleNamespace(rna_cells=range(10), atac_cells=range(20))
-    kept = SimpleNamespace(rna_cells=range(10), atac_cells=range(5))
+    data = SimpleNamespace(cells={"rna": range(10), "atac": range(20)}.get)
+    kept = SimpleNamespace(cells={"rna": range(10), "atac": range(5)}.get)
     assert empty_cells(data, kept) == {"rna": (0, 10), "atac": (15, 20)}
 
 

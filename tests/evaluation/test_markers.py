@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scadv_tf.data.gene_activity import gene_activity, peak_intervals
+from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, links_of_genes, peak_intervals
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.evaluation import markers
 from scadv_tf.evaluation.marker_findings import UNRELATED_GENES, WEAK_DIFFERENCES, WEAK_MARKERS
@@ -19,7 +19,8 @@ GENES = np.array([f"g{number}" for number in range(6)])
 def tissue():
     """RNA, gene activity, names, type codes of both, types; of 600 cells in each modality."""
     rna, peaks, table = simulate(cells=600, genes=400, types=4, difficulty=0.5, seed=3)
-    activity, names = gene_activity(peaks.X, peak_intervals(peaks.var), table)
+    links, linked = links_of_genes(peak_intervals(peaks.var), table, DEFAULT_UPSTREAM)
+    activity, names = sparse.csr_matrix(peaks.X @ links), linked.index.to_numpy(dtype=str)
     codes = [adata.obs["cell_type"].cat.codes.to_numpy() for adata in (rna, peaks)]
     types = tuple(rna.obs["cell_type"].cat.categories)
     return sparse.csr_matrix(rna[:, names].X), activity, names, *codes, types

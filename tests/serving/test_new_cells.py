@@ -23,8 +23,8 @@ from serving_twin import (
     values_of,
 )
 
-from scadv_tf.data import normalization, reference
-from scadv_tf.data.reference import kept_rows
+from scadv_tf.data import neighborhood, normalization
+from scadv_tf.data.rows import some_rows
 from scadv_tf.serving.comparable import log_normalized
 from scadv_tf.serving.reference import Neighbors, ReferenceCells, ServedIndex
 from scadv_tf.serving.served_model import ServedModel
@@ -82,10 +82,10 @@ def test_new_atac_cells_by_their_twin(train, new_tissue, settings, kind):
 
 def test_of_many_training_cells_some_are_kept(train, new_tissue, monkeypatch):
     """Averages are of all, but neighbours are found among the kept ones, with new lists."""
-    monkeypatch.setattr(reference, "REFERENCE_CELLS", 33)
+    monkeypatch.setattr(neighborhood, "REFERENCE_CELLS", 33)
     trained = train(neighbors=7, unknown_share=0.06)  # settings of its own, so a fit of its own
     rows = trained.cells.preprocessor.reference.rows
-    np.testing.assert_array_equal(rows, kept_rows(70, seed=0))
+    np.testing.assert_array_equal(rows, some_rows(70, 33, seed=0))
     assert len(rows) == 33
     for peaks in (new_tissue.peaks, None):
         expected = AtacTwin(trained, rows).answer(new_tissue.atac, peaks)
@@ -97,21 +97,11 @@ def test_of_many_training_cells_some_are_kept(train, new_tissue, monkeypatch):
 
 
 def test_fewer_kept_cells_than_neighbours(train, new_tissue, monkeypatch):
-    monkeypatch.setattr(reference, "REFERENCE_CELLS", 3)
+    monkeypatch.setattr(neighborhood, "REFERENCE_CELLS", 3)
     trained = train(neighbors=7, unknown_share=0.07)
     found = ask(trained, new_tissue.atac, new_tissue.peaks)
-    twin = AtacTwin(trained, kept_rows(70, seed=0))
+    twin = AtacTwin(trained, some_rows(70, 3, seed=0))
     assert_twins(found, twin.answer(new_tissue.atac, new_tissue.peaks))
-
-
-def test_kept_rows(monkeypatch):
-    np.testing.assert_array_equal(kept_rows(9, seed=0), np.arange(9))
-    monkeypatch.setattr(reference, "REFERENCE_CELLS", 5)
-    rows = kept_rows(100, seed=0)
-    assert len(rows) == len(set(rows)) == 5 and (np.diff(rows) > 0).all() and rows.max() < 100
-    np.testing.assert_array_equal(kept_rows(100, seed=0), rows)
-    assert kept_rows(100, seed=1).tolist() != rows.tolist()
-    np.testing.assert_array_equal(kept_rows(5, seed=0), np.arange(5))
 
 
 @pytest.mark.parametrize("atac_cells", [1, 2, 3])
