@@ -5,11 +5,10 @@ Cells whose true label is '' (or missing) have no truth; they are left out, neve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.rows import Rows, take
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.labelled_cells import (
     Labels,
@@ -19,9 +18,6 @@ from scadv_tf.evaluation.labelled_cells import (
     coded,
     stratified_sample,
 )
-
-if TYPE_CHECKING:  # it imports SciPy, which not all that is here needs
-    from scadv_tf.data.rows import Rows
 
 ROUNDING = 1e-5
 # Neighbours of a million cells among a million take an hour, and a score needs not so many.
@@ -148,8 +144,6 @@ def silhouette(
     from sklearn import config_context
     from sklearn.metrics import silhouette_score
 
-    from scadv_tf.data.rows import take
-
     check_lengths("silhouette", coordinates=coordinates, labels=labels)
     coordinates, labels = check_finite("The coordinates", coordinates), as_text(labels)
     known = np.flatnonzero(labels != "")
@@ -217,8 +211,6 @@ def mixing_by_type(
         of a modality. None for no types. For the others, and the errors, see `modality_mixing`.
     """
     from sklearn.neighbors import NearestNeighbors
-
-    from scadv_tf.data.rows import take
 
     check_lengths("modality_mixing", latent=latent, modality=modality)
     latent = check_finite("The latent space", latent)
