@@ -159,21 +159,25 @@ def silhouette(
 def modality_mixing(
     latent: np.ndarray | Rows,
     modality: Labels,
+    types: Labels | None = None,
     k: int = 30,
     max_cells: int = 20_000,
     seed: int = 0,
     searched: int = SEARCHED,
-) -> float:
+) -> tuple[float, dict[str, float]]:
     """Share of other-modality cells among the k nearest neighbours, over what chance gives.
 
     For a cell of modality m, chance is the share of the other modality among all other cells. The
     ratio is averaged over the cells of each modality and then over the modalities, so that
-    unequal sizes do not matter.
+    unequal sizes do not matter. Of a type by itself chance is its share in that type, so a type of
+    which the modalities have unlike shares can mix perfectly, too.
 
     Parameters
     ----------
     latent : [N, Z] cells of both modalities, Euclidean.
     modality : [N] name of each cell's modality, two different ones.
+    types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
+        of a modality. None for no types.
     k : neighbours; at most all other cells are used.
     max_cells : neighbours are looked up for at most so many random cells.
     seed : of both choices, and of the order in which cells at equal distance are taken.
@@ -182,33 +186,13 @@ def modality_mixing(
 
     Returns
     -------
-    float: 0 = separated, 1 = perfectly mixed. Not clipped: up to the mean over the modalities of
-    (N - 1) / (cells of the other), about 2 for equal sizes, if every neighbour is of the other.
+    float of all cells: 0 = separated, 1 = perfectly mixed. Not clipped: up to the mean over the
+    modalities of (N - 1) / (cells of the other), about 2 for equal sizes, if every neighbour is of
+    the other. And the same of each type by itself.
 
     Raises
     ------
     InputError : if the lengths differ, a value is not finite, or there are not two modalities.
-    """
-    return mixing_by_type(latent, modality, None, k, max_cells, seed, searched)[0]
-
-
-def mixing_by_type(
-    latent: np.ndarray | Rows,
-    modality: Labels,
-    types: Labels | None,
-    k: int = 30,
-    max_cells: int = 20_000,
-    seed: int = 0,
-    searched: int = SEARCHED,
-) -> tuple[float, dict[str, float]]:
-    """`modality_mixing`, and the same of each type by itself: chance is its share in that type.
-
-    So a type of which the modalities have unlike shares can mix perfectly, too.
-
-    Parameters
-    ----------
-    types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
-        of a modality. None for no types. For the others, and the errors, see `modality_mixing`.
     """
     from sklearn.neighbors import NearestNeighbors
 
