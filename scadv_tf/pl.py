@@ -168,8 +168,7 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
         raise _not_there(
             "macro_f1 in the history", "types of ATAC cells were known", "atac_label_key"
         )
-    curve = figures.learning_curve({"classifier": history["macro_f1"].to_numpy()})
-    return _axes(curve, adata)[0]
+    return _axes(figures.learning_curve(history["macro_f1"].to_numpy()), adata)[0]
 
 
 def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:

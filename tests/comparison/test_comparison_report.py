@@ -31,7 +31,7 @@ def page_of(tmp_path, read_page):
 
 @pytest.fixture
 def picture(tmp_path):
-    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve([0.1, 0.9]), tmp_path / "curve.png")
 
 
 def between(page, start, end):

@@ -42,7 +42,7 @@ def diagnosis_of(name: str, level: str = "amber") -> dict:
 
 @pytest.fixture
 def picture(tmp_path):
-    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve([0.1, 0.9]), tmp_path / "curve.png")
 
 
 @pytest.fixture
