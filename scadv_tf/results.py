@@ -121,14 +121,13 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_results(folder: Path, results: Results, of_all: Results | None = None) -> None:
+def write_results(folder: Path, results: Results, of_all: Results) -> None:
     """Writes the tables, pictures and the report; `metrics.json` last, as the sign of the end.
 
     Parameters
     ----------
-    of_all : the same of all cells, for the tables of cells; None where all have data.
+    of_all : the same of all cells, those without data too, for the tables of cells.
     """
-    of_all = of_all or results
     write_whole(folder / CONFIG, results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
     if of_all.data.types:
