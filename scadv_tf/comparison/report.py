@@ -70,7 +70,7 @@ class ComparisonContent:
     rows: Sequence[Mapping]
     settings: Mapping = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    figures: Sequence[tuple[str, str | Path | bytes]] = ()
+    figures: Sequence[tuple[str, Path]] = ()
     notes: Sequence[str] = ()
     query: str = ATAC
 

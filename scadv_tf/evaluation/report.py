@@ -66,8 +66,7 @@ class ReportContent:
         rna_types are not shown, since other parts of the page tell them.
     matching_lines : the same as plain lines.
     settings : the run's configuration; may be nested.
-    figures : (caption, path of a PNG or its bytes); the caption is also the text for those who
-        cannot see the picture.
+    figures : (caption, path of a PNG); the caption is also the text for those who cannot see it.
     warnings : plain sentences; those that the diagnosis has are not shown again.
     diagnosis : whether to trust all that, see `Diagnosis.to_dict`; empty where nobody looked.
     cells : some cells on the UMAP, see `cell_points`; empty for none.
@@ -85,7 +84,7 @@ class ReportContent:
     matching: Mapping = field(default_factory=dict)
     matching_lines: Sequence[str] = ()
     settings: Mapping = field(default_factory=dict)
-    figures: Sequence[tuple[str, str | Path | bytes]] = ()
+    figures: Sequence[tuple[str, Path]] = ()
     warnings: Sequence[str] = ()
     diagnosis: Mapping = field(default_factory=dict)
     cells: Mapping = field(default_factory=dict)
@@ -96,9 +95,8 @@ class ReportContent:
     query: str = ATAC
 
     def to_dict(self) -> dict:
-        """Plain values for JSON, of figures in files captions and names; see `read_content`."""
-        figures = [(c, Path(p).name) for c, p in self.figures if not isinstance(p, bytes)]
-        return asdict(self) | {"figures": figures}
+        """Plain values for JSON, of figures captions and names; see `read_content`."""
+        return asdict(self) | {"figures": [(text, path.name) for text, path in self.figures]}
 
 
 def read_content(folder: Path) -> ReportContent:
