@@ -38,7 +38,7 @@ class RowRunner:
     data : the input of all systems.
     truth : known labels of the ATAC cells, which stay in this process; None without.
     umap : whether each row has a UMAP and its silhouette, which can take longer than the system.
-    place : where the system runs, `run_apart` or `run_here`.
+    place : where the system runs: `run_apart`, or what is called like it.
     """
 
     def __init__(
