@@ -28,7 +28,7 @@ class Transfer:
     probabilities : of the headline [A, K], columns sorted by name of type, rows sum to 1; None if
         the method has none.
     latent : [R + A, Z], RNA cells first; None if the method has no joint space.
-    history : a row an epoch, with a column macro_f1 for learning curves; None without epochs.
+    history : a row an epoch, with its ``seconds``; None without epochs.
     unknown : bool [A], cells that resemble no type; None if the method does not say.
     epoch_codes : predicted type codes after each epoch [epochs, A]; None without epochs.
     """

@@ -49,7 +49,8 @@ MEANINGS = {
 }
 # These mean nothing where no label was transferred.
 OF_LABELS = ("calibration_error", "unknown_share", "accuracy_of_known")
-# Of the matching: the warnings head the page, and the types stand in the lines above the table.
+# Of the matching: the warnings head the page, types and names stand in the lines above the table, a
+# better genome is a finding, and the query and its kind say what the whole page is about.
 TOLD_ELSEWHERE = ("warnings", "rna_types", "query", "kind", "names", "better_genome")
 
 
@@ -62,8 +63,8 @@ class ReportContent:
     title, dataset : heading of the page.
     summary : sentences under the heading.
     scores : the content of metrics.json.
-    matching : the account of what matched between the modalities, name -> value; its warnings and
-        rna_types are not shown, since other parts of the page tell them.
+    matching : the account of what matched between the modalities, name -> value; those that other
+        parts of the page tell are not shown again, see TOLD_ELSEWHERE.
     matching_lines : the same as plain lines.
     settings : the run's configuration; may be nested.
     figures : (caption, path of a PNG); the caption is also the text for those who cannot see it.
