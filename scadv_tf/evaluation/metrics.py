@@ -211,7 +211,8 @@ def modality_mixing(
     order = np.random.default_rng(seed).permutation(len(cells))
     latent, codes = take(latent, cells)[order], codes[cells][order]
     k = min(k, len(codes) - 1)
-    queries = np.sort(np.concatenate([_first(codes, code, max_cells) for code in (0, 1)]))
+    half = max(1, max_cells // 2)
+    queries = np.sort(np.concatenate([np.flatnonzero(codes == code)[:half] for code in (0, 1)]))
     index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(latent)
     neighbours = index.kneighbors(latent[queries], return_distance=False)
     other = codes[_without_self(neighbours, queries)] != codes[queries, None]
@@ -246,11 +247,6 @@ def _over_chance(
         asked = (codes[queries] == code) & inside[queries]
         ratios.append(other[asked].mean() / expected)
     return float(np.mean(ratios))
-
-
-def _first(codes: np.ndarray, code: int, max_cells: int) -> np.ndarray:
-    """Positions of the first cells of one modality, at most half of `max_cells`."""
-    return np.flatnonzero(codes == code)[: max(1, max_cells // 2)]
 
 
 def _without_self(neighbours: np.ndarray, queries: np.ndarray) -> np.ndarray:
