@@ -144,21 +144,20 @@ class Summary:
 
     def diagnosis(self) -> Diagnosis:
         """Whether to trust that."""
-        from scadv_tf.evaluation.diagnosis import NewCells, diagnose_new_cells
+        from scadv_tf.evaluation.diagnosis import diagnose_new_cells
 
-        seen = NewCells(
+        return diagnose_new_cells(
             self.modality,
             self.cells,
-            self.empty,
-            self.unknown - self.empty,
-            self.unsure,
-            self.columns.matched_how,
-            self.query,
-            self.columns.better_genome,
-            self.columns.missing,
-            self.columns.unlike,
+            empty=self.empty,
+            unknown=self.unknown - self.empty,
+            unsure=self.unsure,
+            matched_how=self.columns.matched_how,
+            query=self.query,
+            better_genome=self.columns.better_genome,
+            missing=self.columns.missing,
+            unlike=self.columns.unlike,
         )
-        return diagnose_new_cells(seen)
 
     def _of_empty(self) -> str:
         from scadv_tf.data.emptiness import MANY, UNFILTERED

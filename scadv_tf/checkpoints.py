@@ -20,6 +20,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import check_room, whole_file, write_whole
 from scadv_tf.models.scadv import ScAdv
+from scadv_tf.present import present
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def _variables(model: ScAdv) -> dict:
     return {VARIABLE + path: v for path, v in model.training_state().items()}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Checkpoints:
     """Where an unfinished training is kept, and how often.
 
@@ -78,7 +79,7 @@ class Checkpoints:
     seconds: float = 60.0
     resume: bool = False
     chief: bool = True
-    _held: dict[str, Snapshot] = field(default_factory=dict, repr=False, compare=False)
+    _held: Snapshot | None = field(default=None, init=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -138,12 +139,12 @@ class Checkpoints:
         """Holds a training, which `save` writes."""
         marks = {"version": np.array(__version__), "identity": np.array(identity)}
         # At once, as a signal may come at any time.
-        self._held["training"] = Snapshot(training.tables | marks)
+        self._held = Snapshot(training.tables | marks)
 
     def save(self) -> None:
         """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            tables: dict[str, Any] = self._held["training"].tables
+            tables: dict[str, Any] = present(self._held).tables
             np.savez(file, **tables)
 
     def through_a_stop(self) -> AbstractContextManager[None]:

@@ -6,7 +6,6 @@ Each function returns the axes, ``axes.figure`` is the figure; a notebook shows 
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from scadv_tf.evaluation.metrics import confusion as confusion_counts
 from scadv_tf.evaluation.style import call_query
 from scadv_tf.evaluation.umap_figures import umap_panels
 from scadv_tf.modalities import MODALITIES
+from scadv_tf.progress import in_notebook
 from scadv_tf.run_figures import losses_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def confusion(atac: AnnData | MuData, key: str = "") -> Axes:
     ------
     InputError : the cells were not integrated with labels, or have no such column.
     """
-    adata = _with_data(_one(atac))
+    adata = _with_data(_part(atac))
     settings = _notes(adata)["settings"]
     key = _text("key", key) or settings["atac_label_key"] or settings["label_key"]
     truth = without_unknown(column_texts(_given_column(adata, key)))
@@ -108,7 +108,7 @@ def confidence(atac: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    adata = _with_data(_one(atac))
+    adata = _with_data(_part(atac))
     values = np.asarray(_column(adata, CONFIDENCE), dtype=float)
     return _axes(figures.confidence_histogram(values), adata)[0]
 
@@ -120,7 +120,7 @@ def shares(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    adata = _one(cells)
+    adata = _part(cells)
     notes = _notes(adata)
     if "type_shares" not in notes:
         raise _not_there("type_shares in uns['scadv']", "labels were taught", "label_key")
@@ -134,7 +134,7 @@ def markers(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated with labels.
     """
-    adata = _one(cells)
+    adata = _part(cells)
     found = _notes(adata).get("diagnosis", {})
     if "marker_dots" not in found:
         raise _not_there(
@@ -151,7 +151,7 @@ def losses(cells: AnnData | MuData) -> list[Axes]:
     ------
     InputError : the cells were not integrated.
     """
-    adata = _one(cells)
+    adata = _part(cells)
     return _axes(figures.loss_curves(losses_of(_notes(adata)["history"])), adata)
 
 
@@ -162,14 +162,13 @@ def learning_curve(cells: AnnData | MuData) -> Axes:
     ------
     InputError : the cells were not integrated, or ATAC labels were not known.
     """
-    adata = _one(cells)
+    adata = _part(cells)
     history = _notes(adata)["history"]
     if "macro_f1" not in history:
         raise _not_there(
             "macro_f1 in the history", "types of ATAC cells were known", "atac_label_key"
         )
-    curve = figures.learning_curve({"classifier": history["macro_f1"].to_numpy()})
-    return _axes(curve, adata)[0]
+    return _axes(figures.learning_curve(history["macro_f1"].to_numpy()), adata)[0]
 
 
 def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
@@ -179,12 +178,7 @@ def _each(cells: tuple[AnnData | MuData, ...]) -> Iterator[AnnData]:
             yield _part(given, modality)
 
 
-def _one(given: AnnData | MuData) -> AnnData:
-    """The AnnData, of a MuData that of the ATAC cells."""
-    return _part(given, "atac")
-
-
-def _part(given: AnnData | MuData, modality: str) -> AnnData:
+def _part(given: AnnData | MuData, modality: str = "atac") -> AnnData:
     """What pictures are of, of an AnnData; of a MuData of what was integrated as that modality,
     whatever it is called there, with the columns of the MuData's own table that it lacks."""
     if is_path(given):
@@ -303,12 +297,10 @@ def _measure(adata: AnnData) -> Measure:
 def _axes(figure: Figure, adata: AnnData) -> list[Axes]:
     """The axes of a figure of some cells, which a notebook shows: of itself it shows pyplot's."""
     call_query(figure, _measure(adata).name)
-    if "IPython" in sys.modules:
-        from IPython import get_ipython
+    if in_notebook():
         from IPython.display import Image, display
 
-        if hasattr(get_ipython(), "kernel"):
-            with io.BytesIO() as picture:
-                figure.savefig(picture, format="png", dpi=DPI, facecolor="white")
-                display(Image(picture.getvalue()))
+        with io.BytesIO() as picture:
+            figure.savefig(picture, format="png", dpi=DPI, facecolor="white")
+            display(Image(picture.getvalue()))
     return figure.axes

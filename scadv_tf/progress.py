@@ -140,14 +140,14 @@ def _bar(**options: Any) -> tqdm:
         warnings.filterwarnings("ignore", "IProgress not found")
         from tqdm.auto import tqdm
 
-    if _in_notebook():  # where nobody asks for a log to see a bar
+    if in_notebook():  # where nobody asks for a log to see a bar
         shown = logger.isEnabledFor(logging.WARNING)
     else:
         shown = logger.isEnabledFor(logging.INFO) and sys.stderr.isatty()
     return tqdm(**options, disable=not shown, leave=False)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether cells of a notebook are run: that Jupyter is imported does not say so."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,19 @@ class Results:
         """Route of label transfer -> types of the ATAC cells [A]; empty if unsupervised."""
         return self.answers.routes
 
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a user should know before trusting the run. It takes a pass over latent vectors."""
+        latents = {name: found.latent for name, found in self.annotation.answers.items()}
+        labels = (self.data.known_rna_types(), self.routes[HEADLINE]) if self.routes else ()
+        collapsed = collapse_warnings(self.history, latents, *labels)
+        return [
+            *(named(text, self.data.measure.name) for text in collapsed),
+            *present(self.diagnosis).texts,
+            *calibration_warning(self.metrics.get("calibration_error")),
+            *untold_by_findings(self.data.matching.warnings),
+        ]
+
     def of_all(
         self, data: PairedData, truth: AtacTruth | None, with_data: dict[str, np.ndarray]
     ) -> Results:
@@ -121,14 +135,13 @@ def write_json(path: Path, content: dict) -> None:
     write_whole(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
-def write_results(folder: Path, results: Results, of_all: Results | None = None) -> None:
+def write_results(folder: Path, results: Results, of_all: Results) -> None:
     """Writes the tables, pictures and the report; `metrics.json` last, as the sign of the end.
 
     Parameters
     ----------
-    of_all : the same of all cells, for the tables of cells; None where all have data.
+    of_all : the same of all cells, those without data too, for the tables of cells.
     """
-    of_all = of_all or results
     write_whole(folder / CONFIG, results.config.to_json().encode())
     write_whole(folder / "history.csv", results.history.to_csv(index=False).encode())
     if of_all.data.types:
@@ -180,19 +193,6 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def warnings_of(results: Results) -> list[str]:
-    """What a user should know before trusting the run."""
-    latents = {name: found.latent for name, found in results.annotation.answers.items()}
-    labels = (results.data.known_rna_types(), results.routes[HEADLINE]) if results.routes else ()
-    collapsed = collapse_warnings(results.history, latents, *labels)
-    return [
-        *(named(text, results.data.measure.name) for text in collapsed),
-        *present(results.diagnosis).texts,
-        *calibration_warning(results.metrics.get("calibration_error")),
-        *untold_by_findings(results.data.matching.warnings),
-    ]
-
-
 def report_content(results: Results, pictures: list[tuple[str, Path]]) -> ReportContent:
     """The content of the report page."""
     data = results.data
@@ -210,7 +210,7 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         matching_lines=data.matching.text().splitlines(),
         settings=results.config.to_dict(),
         figures=pictures,
-        warnings=warnings_of(results),
+        warnings=results.warnings,
         diagnosis=present(results.diagnosis).to_dict(),
         cells=_cell_points(results),
         versions=versions(),

@@ -88,7 +88,7 @@ def _of_labels(results: Results) -> list[Picture]:
     pictures = [(caption, "umap_predicted", umap)]
     if results.truth is not None:
         counts = figures.confusion_matrix(confusion(results.truth.labels, predicted))
-        curve = figures.learning_curve({"classifier": results.history["macro_f1"].to_numpy()})
+        curve = figures.learning_curve(results.history["macro_f1"].to_numpy())
         caption = "Macro F1 of the classifier on the ATAC cells after each epoch"
         pictures += [
             ("Known against predicted types of the ATAC cells", "confusion_matrix", counts),

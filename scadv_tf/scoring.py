@@ -21,7 +21,7 @@ from scadv_tf.evaluation.labelled_cells import coded
 from scadv_tf.evaluation.metrics import (
     expected_calibration_error,
     label_scores,
-    mixing_by_type,
+    modality_mixing,
     silhouette,
 )
 from scadv_tf.modalities import MODALITIES
@@ -169,7 +169,7 @@ def score(
     if latent is not None:
         modality = np.repeat(MODALITIES, [len(data.rna_cells), len(data.atac_cells)])
         types = np.concatenate([data.known_rna_types(), routes[HEADLINE]]) if routes else None
-        mixing, by_type = mixing_by_type(latent, modality, types, seed=seed)
+        mixing, by_type = modality_mixing(latent, modality, types, seed=seed)
         metrics["modality_mixing"] = mixing
         if by_type:
             metrics["mixing_by_type"] = by_type

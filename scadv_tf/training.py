@@ -45,15 +45,7 @@ from scadv_tf.naming import named, query_called
 from scadv_tf.present import present
 from scadv_tf.progress import Stages
 from scadv_tf.result_folder import check_what_stands, check_writable, not_writable
-from scadv_tf.results import (
-    METRICS,
-    REPORT,
-    Results,
-    versions,
-    warnings_of,
-    write_json,
-    write_results,
-)
+from scadv_tf.results import METRICS, REPORT, Results, versions, write_json, write_results
 from scadv_tf.scoring import ROUTES, agreement, learning_curve_hook, score, transfer, type_shares
 
 if TYPE_CHECKING:
@@ -348,7 +340,7 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
         metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results, of_all)
     write_json(folder / METRICS, metrics)
-    for line in summary(metrics, warnings_of(results), folder, present(export)):
+    for line in summary(metrics, results.warnings, folder, present(export)):
         logger.info("%s", line)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -305,6 +306,30 @@ def test_rows_are_chosen_by_the_beginning_of_their_names(pair):
     with pytest.raises(InputError, match="--rows names") as caught:
         bench_shift.chosen_shifts(grid, ["none", "cells_7"])
     assert caught.value.received == "--rows=cells_7"
+
+
+def test_without_a_process_of_its_own_a_system_runs_in_this_one():
+    outcome = bench_shift.run_here(lambda *given: (os.getpid(), *given), 1, 2, imports=["json"])
+    assert outcome.value == (os.getpid(), 1, 2) and outcome.error is None
+    assert outcome.seconds > 0 and outcome.outside_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (
+            InputError(what="too few", expected="e", received="r", advice="a"),
+            "too few\n  expected: e\n  received: r\n  what to do: a",
+        ),
+        (MemoryError("too few"), "MemoryError: too few"),
+    ],
+)
+def test_what_a_system_raises_in_this_process_is_told(failure, error):
+    def fail():
+        raise failure
+
+    outcome = bench_shift.run_here(fail)
+    assert outcome.error == error and outcome.value is None
 
 
 def cells_like(before, after) -> np.ndarray:

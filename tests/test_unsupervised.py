@@ -275,7 +275,7 @@ def test_modalities_mix_and_types_stay_apart(run, files):
     assert not [name for name in cells.obs if name.startswith("scadv")]
     modality, latent = cells.obs["modality"].to_numpy(str), cells.obsm["X_scadv"]
     assert modality.tolist() == ["rna"] * RNA_CELLS + ["atac"] * ATAC_CELLS
-    mixing = modality_mixing(latent, modality)
+    mixing, _ = modality_mixing(latent, modality)
     metrics = json.loads((run[1] / "metrics.json").read_text())
     assert mixing == pytest.approx(metrics["modality_mixing"]) and mixing > 0.6
     types = np.concatenate([files[1]["rna"], files[1]["atac"]])

@@ -74,7 +74,6 @@ def integrate(
     InputError : the cells or a setting are unfit.
     """
     from scadv_tf import training
-    from scadv_tf.results import warnings_of
 
     config, given = _asked(rna, atac, batch_key, settings)
     measure = Measure.of(config.data)
@@ -92,11 +91,10 @@ def integrate(
             results = training.evaluate(trained, config, stages)
             served, background = training.exportable(trained, results)
             of_all = training.of_all(trained, results)
-            warnings = warnings_of(results)
-            notes = _notes(results, warnings)
+            notes = _notes(results)
             results.metrics.update(epochs_trained=len(results.history), seconds=stages.seconds)
         _write(of_all, cells, notes, targets)
-    return IntegratedModel(results, served, background, of_all.data.intervals, warnings, targets)
+    return IntegratedModel(results, served, background, of_all.data.intervals, targets)
 
 
 def _asked(
@@ -199,7 +197,7 @@ def _answers(
     return found
 
 
-def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
+def _notes(results: Results) -> dict[str, object]:
     """What ``uns['scadv']`` says of both modalities."""
     metrics = dict(results.metrics)
     del metrics["diagnosis"]
@@ -209,7 +207,7 @@ def _notes(results: Results, warnings: list[str]) -> dict[str, object]:
         "settings": uns_of_settings(results.config),
         "scores": uns_of_scores(metrics),
         "history": results.history,
-        "warnings": texts(warnings),
+        "warnings": texts(results.warnings),
         "diagnosis": present(results.diagnosis).to_uns(),
     }
     return notes if shares is None else notes | {"type_shares": by_type(shares)}

@@ -162,13 +162,12 @@ class IntegratedModel(AnnotationModel):
         served: Served,
         background: Background,
         intervals: Intervals | None,
-        warnings: list[str],
         cells: dict[str, AnnData],
     ):
         self.rna, self.atac = cells["rna"], cells["atac"]
         self.network: ScAdv = served.model
         self.history: pd.DataFrame = results.history
-        self.metrics, self.warnings = results.metrics, warnings
+        self.metrics, self.warnings = results.metrics, results.warnings
         self.settings = uns_of_settings(results.config)
         self._export = served, background, intervals
 

@@ -28,8 +28,9 @@ class Transfer:
     probabilities : of the headline [A, K], columns sorted by name of type, rows sum to 1; None if
         the method has none.
     latent : [R + A, Z], RNA cells first; None if the method has no joint space.
-    history : a row an epoch, with a column macro_f1 for learning curves; None without epochs.
+    history : a row an epoch, with its ``seconds``; None without epochs.
     unknown : bool [A], cells that resemble no type; None if the method does not say.
+    epoch_codes : predicted type codes after each epoch [epochs, A]; None without epochs.
     """
 
     routes: dict[str, np.ndarray]
@@ -37,6 +38,7 @@ class Transfer:
     latent: Rows | None
     history: pd.DataFrame | None = None
     unknown: np.ndarray | None = None
+    epoch_codes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if HEADLINE not in self.routes:

@@ -85,20 +85,6 @@ def run_apart(function: Callable, *arguments: Any, imports: Sequence[str] = ()) 
     return Outcome(**outcome, outside_seconds=max(0.0, passed - outcome["seconds"]))
 
 
-def run_here(function: Callable, *arguments: Any, imports: Sequence[str] = ()) -> Outcome:
-    """The same in this process: without the seconds of a start, but its death is ours.
-
-    Returns
-    -------
-    The outcome, also if the function raises; its memory is that of all this process has done.
-    """
-    start = time.perf_counter()
-    for name in imports:
-        importlib.import_module(name)
-    outside = time.perf_counter() - start
-    return Outcome(**_call(function, arguments), outside_seconds=outside)
-
-
 def _start_unheeding(process: SpawnProcess) -> None:
     """Starts a process that does not hear Ctrl-C, which its terminal sends to all: we end it."""
     resource_tracker.ensure_running()  # its start would let the signal through again
@@ -121,7 +107,7 @@ def _serve(connection: Connection) -> None:
             for name in connection.recv():
                 importlib.import_module(name)
         function, arguments = connection.recv()
-        connection.send(_call(function, arguments))
+        connection.send(called(function, arguments))
     except BrokenPipeError:
         sys.exit(1)  # nobody waits for the answer any more
     except signals.Stopped as stop:
@@ -136,7 +122,8 @@ def _quiet_libraries() -> None:
     absl_logging.set_verbosity(absl_logging.ERROR)
 
 
-def _call(function: Callable, arguments: tuple) -> dict:
+def called(function: Callable, arguments: tuple) -> dict:
+    """What came of a call, by the names of `Outcome`; memory is that of all this process did."""
     start = time.perf_counter()
     answer: dict[str, Any] = {"value": None, "error": None}
     try:

@@ -36,20 +36,6 @@ class Given:
     rna_labels: np.ndarray | None
 
 
-@dataclass(frozen=True, eq=False)
-class Taken:
-    """What a system gave back.
-
-    Attributes
-    ----------
-    transfer : its labels and latent space.
-    epoch_codes : predicted type codes after each epoch [epochs, A]; None without epochs.
-    """
-
-    transfer: Transfer
-    epoch_codes: np.ndarray | None = None
-
-
 def given_to(system: str, data: PairedData, cells: TrainingCells | None) -> Given:
     """What a system gets of the input: never the tables of cells, where known labels may stand."""
     raw = None
@@ -59,7 +45,7 @@ def given_to(system: str, data: PairedData, cells: TrainingCells | None) -> Give
     return Given(cells, raw, data.types, data.rna_labels)
 
 
-def run_system(system: str, given: Given, config: RunConfig) -> Taken:
+def run_system(system: str, given: Given, config: RunConfig) -> Transfer:
     """Runs a system by its name.
 
     Parameters
@@ -76,14 +62,14 @@ def run_system(system: str, given: Given, config: RunConfig) -> Taken:
     function = getattr(importlib.import_module(chosen.home), chosen.function)
     seed = config.training.seed
     if chosen.raw:
-        return Taken(function(given.raw, seed))
+        return function(given.raw, seed)
     assert given.cells is not None and given.rna_labels is not None  # `raw` alone goes without
     labels = given.cells.chosen("rna", given.rna_labels)
     found = function(given.cells, np.array(given.types)[labels], seed)
-    return Taken(_of_all(_of_all_types(found, labels, len(given.types)), given.cells))
+    return _of_all(_of_all_types(found, labels, len(given.types)), given.cells)
 
 
-def _ours(given: Given, config: RunConfig) -> Taken:
+def _ours(given: Given, config: RunConfig) -> Transfer:
     from scadv_tf import fitting
     from scadv_tf.annotation import annotate_cells
 
@@ -97,11 +83,16 @@ def _ours(given: Given, config: RunConfig) -> Taken:
     model, history = fitting.fit(cells, given.rna_labels, len(types), config, [watch])
     found = annotate_cells(model, cells, config, types)
     answers = transfer(found, cells.chosen("rna", given.rna_labels), config)
-    unknown = answers.unknown
-    result = Transfer(answers.routes, answers.probabilities, found.latent, history, unknown)
     kept = cells.with_data["atac"]
-    codes = np.array([spread(codes, kept, 0) for codes in watched])
-    return Taken(_of_all(result, cells), codes)
+    result = Transfer(
+        answers.routes,
+        answers.probabilities,
+        found.latent,
+        history,
+        answers.unknown,
+        np.array([spread(codes, kept, 0) for codes in watched]),
+    )
+    return _of_all(result, cells)
 
 
 def _of_all_types(found: Transfer, labels: np.ndarray, types: int) -> Transfer:

@@ -70,7 +70,7 @@ class ComparisonContent:
     rows: Sequence[Mapping]
     settings: Mapping = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    figures: Sequence[tuple[str, str | Path | bytes]] = ()
+    figures: Sequence[tuple[str, Path]] = ()
     notes: Sequence[str] = ()
     query: str = ATAC
 
@@ -88,7 +88,9 @@ def write_comparison_report(path: str | Path, content: ComparisonContent) -> Pat
     ------
     InputError : if a picture is not a PNG.
     """
-    systems, query = _systems(content), html.escape(content.query)
+    # In the order of their definitions, then those that only have rows.
+    systems = list(dict.fromkeys([*content.definitions, *(row["system"] for row in content.rows)]))
+    query = html.escape(content.query)
     what = section("What each system is", pairs(content.definitions, "System", "What it is"))
     found = (
         section("Systems", _table_of_systems(content.rows, systems)),
@@ -108,11 +110,6 @@ def write_comparison_report(path: str | Path, content: ComparisonContent) -> Pat
     return write_whole(path, page("Systems side by side", content.dataset, summary, sections))
 
 
-def _systems(content: ComparisonContent) -> list[str]:
-    """Return the systems in the order of their definitions, then those that only have rows."""
-    return list(dict.fromkeys([*content.definitions, *(row["system"] for row in content.rows)]))
-
-
 def _table_of_systems(rows: Sequence[Mapping], systems: Sequence[str]) -> str:
     if not systems:
         return ""
@@ -122,12 +119,9 @@ def _table_of_systems(rows: Sequence[Mapping], systems: Sequence[str]) -> str:
         ended = summary[system]["rows"]
         done[system] = f"{ended} of {ended + len(failed(rows, system))}"
     caption = "Means over seeds; the best of each score is bold."
-    no_truth = "" if _has_truth(summary) else f"<p>{NO_TRUTH}</p>"
+    has_truth = any(found[MACRO_F1]["mean"] is not None for found in summary.values())
+    no_truth = "" if has_truth else f"<p>{NO_TRUTH}</p>"
     return f'<div class="dense">{_estimates(summary, COLUMNS, caption, done)}</div>{no_truth}'
-
-
-def _has_truth(summary: Mapping[str, Mapping]) -> bool:
-    return any(found[MACRO_F1]["mean"] is not None for found in summary.values())
 
 
 def _table_of_routes(rows: Sequence[Mapping], systems: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from scadv_tf.baselines.transfer import Transfer
 from scadv_tf.comparison.apart import Outcome, run_apart
-from scadv_tf.comparison.contestant import Taken, given_to, run_system
+from scadv_tf.comparison.contestant import given_to, run_system
 from scadv_tf.comparison.store import Row
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import PreprocessingConfig, RunConfig
@@ -37,7 +38,7 @@ class RowRunner:
     data : the input of all systems.
     truth : known labels of the ATAC cells, which stay in this process; None without.
     umap : whether each row has a UMAP and its silhouette, which can take longer than the system.
-    place : where the system runs, `run_apart` or `run_here`.
+    place : where the system runs: `run_apart`, or what is called like it.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class RowRunner:
         return self._prepared[config, seed]
 
     def _scored(self, system: str, config: RunConfig, outcome: Outcome, prepare: float) -> Row:
-        taken: Taken = outcome.value
-        found, seed = taken.transfer, config.training.seed
+        found: Transfer = outcome.value
+        seed = config.training.seed
         umap, drawing = self._umap(found.latent, config)
         metrics, scoring = _timed(
             score,
@@ -113,7 +114,7 @@ class RowRunner:
         metrics["peak_memory_mb"] = outcome.peak_memory_mb
         if found.history is not None:
             metrics["epochs_trained"] = len(found.history)
-        curve = self._learning_curve(taken)
+        curve = self._learning_curve(found)
         if curve is not None and found.history is not None:
             # The rest of the fit comes after the last epoch.
             passed = prepare + outcome.outside_seconds + np.cumsum(found.history["seconds"])
@@ -135,11 +136,11 @@ class RowRunner:
             self._umap_is_compiled = True
         return _timed(umap_2d, latent, config.training.seed, config.evaluation.umap_neighbors)
 
-    def _learning_curve(self, taken: Taken) -> np.ndarray | None:
-        if taken.epoch_codes is None or self._truth is None:
+    def _learning_curve(self, found: Transfer) -> np.ndarray | None:
+        if found.epoch_codes is None or self._truth is None:
             return None
         types, truth = self._data.types, self._truth
-        return np.array([epoch_macro_f1(codes, types, truth) for codes in taken.epoch_codes])
+        return np.array([epoch_macro_f1(codes, types, truth) for codes in found.epoch_codes])
 
 
 def _timed(function: Callable, *arguments: Any) -> tuple[Any, float]:

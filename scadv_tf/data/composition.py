@@ -129,7 +129,7 @@ class Balance:
         Parameters
         ----------
         rna_labels : type codes [R].
-        atac_features : [A, D], on disk.
+        atac_features : [A, D], in memory or on disk.
         neighbors : of the ATAC cells; None without.
         """
         smooth = neighbor_mean(self.guess(atac_features), neighbors)

@@ -6,7 +6,7 @@ No known label of an ATAC cell is looked at: where there are some, scores tell m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -139,11 +139,22 @@ def diagnose(seen: Evidence) -> Diagnosis:
     return Diagnosis(findings(seen), cells, seen.empty, seen.markers)
 
 
-@dataclass(frozen=True)
-class NewCells:
-    """What answers of an exported model are judged by.
+def diagnose_new_cells(
+    modality: str,
+    cells: int,
+    *,
+    empty: int = 0,
+    unknown: int = 0,
+    unsure: int = 0,
+    matched_how: Mapping[str, int] | None = None,
+    query: str = ATAC,
+    better_genome: BetterGenome | None = None,
+    missing: float = 0.0,
+    unlike: tuple[str, str] | None = None,
+) -> Diagnosis:
+    """Of cells that an exported model was asked about.
 
-    Attributes
+    Parameters
     ----------
     modality : 'rna' or 'atac'.
     cells, empty : how many there are, and without data.
@@ -154,26 +165,11 @@ class NewCells:
     missing : share of the model's genes that the input lacks.
     unlike : what the training's values are and these, where they are of another kind.
     """
-
-    modality: str
-    cells: int
-    empty: int = 0
-    unknown: int = 0
-    unsure: int = 0
-    matched_how: Mapping[str, int] = field(default_factory=dict)
-    query: str = ATAC
-    better_genome: BetterGenome | None = None
-    missing: float = 0.0
-    unlike: tuple[str, str] | None = None
-
-
-def diagnose_new_cells(seen: NewCells) -> Diagnosis:
-    """Of cells that an exported model was asked about."""
-    counted, others = {seen.modality: (seen.empty, seen.cells)}, max(1, seen.cells - seen.empty)
-    found = name_findings(seen.matched_how) + empty_findings(counted)
-    found += genome_findings(seen.better_genome) + input_findings(seen.missing, seen.unlike)
-    found += cell_findings(seen.unsure / others, seen.unknown / others)
-    return Diagnosis(by_level(finding.called(seen.query) for finding in found), empty=counted)
+    counted, others = {modality: (empty, cells)}, max(1, cells - empty)
+    found = name_findings(matched_how or {}) + empty_findings(counted)
+    found += genome_findings(better_genome) + input_findings(missing, unlike)
+    found += cell_findings(unsure / others, unknown / others)
+    return Diagnosis(by_level(finding.called(query) for finding in found), empty=counted)
 
 
 def empty_cells(everything: PairedData, with_data: PairedData) -> dict[str, tuple[int, int]]:

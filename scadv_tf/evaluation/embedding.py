@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.data.rows import Rows, blocks, some_rows, take
 from scadv_tf.evaluation.labelled_cells import check_finite
 
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors
-
-    from scadv_tf.data.rows import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +54,6 @@ def umap_2d(
     ------
     InputError : if a value is not finite.
     """
-    from scadv_tf.data.rows import some_rows, take
-
     latent = check_finite("The latent space", latent)
     cells = latent.shape[0]
     if cells < MIN_CELLS:
@@ -116,8 +113,6 @@ def _keep_compiled() -> None:
 def _placed(latent: Rows, sample: np.ndarray, layout: np.ndarray) -> np.ndarray:
     """Place cells [N, Z] among those of a layout [n, 2]: the mean of the nearest [N, 2]."""
     from sklearn.preprocessing import normalize
-
-    from scadv_tf.data.rows import blocks
 
     index = _unit_index(sample, min(PLACED_BY, len(sample)))
     coordinates = np.empty((latent.shape[0], 2), dtype=np.float32)

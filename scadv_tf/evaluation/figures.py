@@ -67,31 +67,23 @@ def _lines(ax: Axes, values: pd.Series, color: str, label: str | None = None) ->
 
 
 @in_house_style
-def learning_curve(curves: Mapping[str, Sequence[float] | pd.Series] | pd.DataFrame) -> Figure:
-    """Draw the macro F1 by epoch, one line a named curve.
-
-    Parameters
-    ----------
-    curves : name -> score of each epoch. A list starts at epoch 1; a Series brings its epochs.
-    """
+def learning_curve(scores: Sequence[float] | np.ndarray) -> Figure:
+    """Draw the macro F1 after each epoch, the first of which is epoch 1."""
     ax = new_axes(7.2, 4.2, "Learning curve")
-    for i, name in enumerate(curves):
-        values = _by_epoch(curves[name])
-        _lines(ax, values, PALETTE[i % len(PALETTE)], name)
-        if len(curves) == 1 and len(values):
-            ax.annotate(
-                f"{values.iloc[-1]:.2f}", (values.index[-1], values.iloc[-1]), (6, 0),
-                textcoords="offset points", va="center", color=PALETTE[0], weight="bold",
-            )  # fmt: skip
+    values = _by_epoch(scores)
+    _lines(ax, values, PALETTE[0])
+    if len(values):
+        ax.annotate(
+            f"{values.iloc[-1]:.2f}", (values.index[-1], values.iloc[-1]), (6, 0),
+            textcoords="offset points", va="center", color=PALETTE[0], weight="bold",
+        )  # fmt: skip
     ax.set(ylim=(0, 1.02), ylabel="Macro F1 on ATAC cells")
-    if len(curves) > 1:
-        legend_outside(ax, *ax.get_legend_handles_labels())
     return ax.figure
 
 
 @in_house_style
 def learning_curves(
-    curves: Mapping[str, Sequence[Sequence[float] | pd.Series]],
+    curves: Mapping[str, Sequence[Sequence[float] | np.ndarray]],
     flat: Mapping[str, float | None] | None = None,
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -101,8 +93,8 @@ def learning_curves(
 
     Parameters
     ----------
-    curves : system -> a curve a seed. A list starts at epoch 1; a Series brings its epochs. Where
-        seeds have different epochs, the mean is over those that have the epoch.
+    curves : system -> a curve a seed, from epoch 1 on. Where seeds have different epochs, the mean
+        is over those that have the epoch.
     flat : system without epochs -> its score, drawn as a dashed line; None is left out.
     colors : system -> colour, so that pictures agree; by default in the order given.
     """
@@ -129,11 +121,9 @@ def learning_curves(
     return ax.figure
 
 
-def _by_epoch(values: Sequence[float] | pd.Series) -> pd.Series:
-    """Return the values that exist by their epoch, counted from 1 unless they bring their own."""
-    if not isinstance(values, pd.Series):
-        values = pd.Series(values, index=range(1, len(values) + 1), dtype=float)
-    return values.dropna()
+def _by_epoch(values: Sequence[float] | np.ndarray) -> pd.Series:
+    """Return the values that exist by their epoch, counted from 1."""
+    return pd.Series(values, index=range(1, len(values) + 1), dtype=float).dropna()
 
 
 @in_house_style

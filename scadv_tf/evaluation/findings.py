@@ -63,7 +63,7 @@ _NO_TYPE = re.compile(
     r"(?i)doublet|multiplet|low[\W_]*quality|unassigned|undefined|ambiguous|debris|ambient|"
     r"contamina|art[ei]fact|\bdying\b|\bdead\b"
 )
-# What reading the data told, and is told here with its advice.
+# What reading the data told in these words, and is told here with its advice.
 TOLD = (
     "are empty or nearly empty",
     "match only when upper and lower case are taken as one",

@@ -177,9 +177,9 @@ def pairs(mapping: Mapping, name: str, meaning: str) -> str:
     return table([name, meaning], mapping.items())
 
 
-def figure(caption: str, picture: str | Path | bytes) -> str:
-    """Render a PNG, from its file or its bytes, with a caption; the picture is in the page."""
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+def figure(caption: str, path: Path) -> str:
+    """Render a PNG with a caption; the picture is in the page."""
+    content = path.read_bytes()
     if not content.startswith(PNG_SIGNATURE) or PNG_END not in content:
         raise InputError(
             what=f"The picture '{caption}' cannot be put into the report.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scadv_tf.data.rows import Rows, as_rows, blocks, take
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.labelled_cells import (
     Labels,
@@ -17,8 +18,6 @@ from scadv_tf.evaluation.labelled_cells import (
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-
-    from scadv_tf.data.rows import Rows
 
 LABELLED_AT_ONCE = 1 << 15
 # The time of an SVM's answers grows with the cells that it learned from: some 4 minutes a million
@@ -57,8 +56,6 @@ def svm_transfer(
     InputError : if shapes disagree, values are not finite, or there are fewer than two labels.
     """
     from sklearn.svm import SVC
-
-    from scadv_tf.data.rows import as_rows
 
     atac_latent = as_rows(atac_latent)
     if atac_latent.shape[0] > MANY_CELLS:
@@ -99,8 +96,6 @@ def knn_transfer(
 
 def _predict(model: Pipeline, latent: np.ndarray | Rows) -> np.ndarray:
     """Predict some cells at a time; also no cells at all, which scikit-learn refuses."""
-    from scadv_tf.data.rows import as_rows, blocks
-
     parts = [model.predict(block) for _, block in blocks(as_rows(latent), LABELLED_AT_ONCE)]
     return np.concatenate([np.empty(0, dtype=str), *parts]).astype(str)
 
@@ -113,8 +108,6 @@ def _checked(
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the latent vectors and labels of the RNA cells to learn from, or refuse them all."""
-    from scadv_tf.data.rows import take
-
     check_lengths("label transfer", rna_latent=rna_latent, rna_labels=rna_labels)
     rna_latent = check_finite("The latent space of the RNA cells", rna_latent)
     atac_latent = check_finite("The latent space of the ATAC cells", atac_latent)

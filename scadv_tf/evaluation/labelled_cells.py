@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.rows import Rows, as_rows, blocks
 from scadv_tf.errors import InputError
-
-if TYPE_CHECKING:  # it imports SciPy, which not all that is here needs
-    from scadv_tf.data.rows import Rows
 
 Labels: TypeAlias = Sequence[str] | np.ndarray | pd.Series
 CODED_AT_ONCE = 100_000  # texts of so many cells are objects at a time
@@ -70,8 +68,6 @@ def check_lengths(what: str, **arrays: Sequence | Rows) -> None:
 
 def check_finite(name: str, coordinates: np.ndarray | Rows) -> Rows:
     """Return the coordinates as rows of two dimensions, refused unless all are finite."""
-    from scadv_tf.data.rows import as_rows, blocks
-
     coordinates = as_rows(coordinates)
     bad, plain = 0, len(coordinates.shape) == 2
     if plain:

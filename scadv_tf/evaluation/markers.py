@@ -61,8 +61,8 @@ class MarkerCheck:
         chance that one of these has a higher mean activity of the markers than another cell; NaN
         where there are no cells of either; ``likeness``: of the mean ATAC cell to this type alone.
     dots : a row a marker and a called type of ten cells or more: ``type``, ``gene``, ``cells`` (the
-        called type), ``open`` (share of the cells with a count), ``activity`` (mean of
-        log-normalised counts).
+        called type), ``open`` (share of the cells that have something of the gene, see `Kind.has`),
+        ``activity`` (mean of `Measure.activity`).
     between_types : see `share_between_types`; None without types, and of a panel.
     likeness : of the mean ATAC cell to the types in the shares that were called, see `MeanProfile`;
         None where nothing was called, and of a panel.

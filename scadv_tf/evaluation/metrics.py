@@ -5,11 +5,10 @@ Cells whose true label is '' (or missing) have no truth; they are left out, neve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from scadv_tf.data.rows import Rows, take
 from scadv_tf.errors import InputError
 from scadv_tf.evaluation.labelled_cells import (
     Labels,
@@ -19,9 +18,6 @@ from scadv_tf.evaluation.labelled_cells import (
     coded,
     stratified_sample,
 )
-
-if TYPE_CHECKING:  # it imports SciPy, which not all that is here needs
-    from scadv_tf.data.rows import Rows
 
 ROUNDING = 1e-5
 # Neighbours of a million cells among a million take an hour, and a score needs not so many.
@@ -148,8 +144,6 @@ def silhouette(
     from sklearn import config_context
     from sklearn.metrics import silhouette_score
 
-    from scadv_tf.data.rows import take
-
     check_lengths("silhouette", coordinates=coordinates, labels=labels)
     coordinates, labels = check_finite("The coordinates", coordinates), as_text(labels)
     known = np.flatnonzero(labels != "")
@@ -165,21 +159,25 @@ def silhouette(
 def modality_mixing(
     latent: np.ndarray | Rows,
     modality: Labels,
+    types: Labels | None = None,
     k: int = 30,
     max_cells: int = 20_000,
     seed: int = 0,
     searched: int = SEARCHED,
-) -> float:
+) -> tuple[float, dict[str, float]]:
     """Share of other-modality cells among the k nearest neighbours, over what chance gives.
 
     For a cell of modality m, chance is the share of the other modality among all other cells. The
     ratio is averaged over the cells of each modality and then over the modalities, so that
-    unequal sizes do not matter.
+    unequal sizes do not matter. Of a type by itself chance is its share in that type, so a type of
+    which the modalities have unlike shares can mix perfectly, too.
 
     Parameters
     ----------
     latent : [N, Z] cells of both modalities, Euclidean.
     modality : [N] name of each cell's modality, two different ones.
+    types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
+        of a modality. None for no types.
     k : neighbours; at most all other cells are used.
     max_cells : neighbours are looked up for at most so many random cells.
     seed : of both choices, and of the order in which cells at equal distance are taken.
@@ -188,37 +186,15 @@ def modality_mixing(
 
     Returns
     -------
-    float: 0 = separated, 1 = perfectly mixed. Not clipped: up to the mean over the modalities of
-    (N - 1) / (cells of the other), about 2 for equal sizes, if every neighbour is of the other.
+    float of all cells: 0 = separated, 1 = perfectly mixed. Not clipped: up to the mean over the
+    modalities of (N - 1) / (cells of the other), about 2 for equal sizes, if every neighbour is of
+    the other. And the same of each type by itself.
 
     Raises
     ------
     InputError : if the lengths differ, a value is not finite, or there are not two modalities.
     """
-    return mixing_by_type(latent, modality, None, k, max_cells, seed, searched)[0]
-
-
-def mixing_by_type(
-    latent: np.ndarray | Rows,
-    modality: Labels,
-    types: Labels | None,
-    k: int = 30,
-    max_cells: int = 20_000,
-    seed: int = 0,
-    searched: int = SEARCHED,
-) -> tuple[float, dict[str, float]]:
-    """`modality_mixing`, and the same of each type by itself: chance is its share in that type.
-
-    So a type of which the modalities have unlike shares can mix perfectly, too.
-
-    Parameters
-    ----------
-    types : [N] known or given; cells with '' are left out, as are types with fewer than 10 cells
-        of a modality. None for no types. For the others, and the errors, see `modality_mixing`.
-    """
     from sklearn.neighbors import NearestNeighbors
-
-    from scadv_tf.data.rows import take
 
     check_lengths("modality_mixing", latent=latent, modality=modality)
     latent = check_finite("The latent space", latent)
@@ -235,7 +211,8 @@ def mixing_by_type(
     order = np.random.default_rng(seed).permutation(len(cells))
     latent, codes = take(latent, cells)[order], codes[cells][order]
     k = min(k, len(codes) - 1)
-    queries = np.sort(np.concatenate([_first(codes, code, max_cells) for code in (0, 1)]))
+    half = max(1, max_cells // 2)
+    queries = np.sort(np.concatenate([np.flatnonzero(codes == code)[:half] for code in (0, 1)]))
     index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(latent)
     neighbours = index.kneighbors(latent[queries], return_distance=False)
     other = codes[_without_self(neighbours, queries)] != codes[queries, None]
@@ -270,11 +247,6 @@ def _over_chance(
         asked = (codes[queries] == code) & inside[queries]
         ratios.append(other[asked].mean() / expected)
     return float(np.mean(ratios))
-
-
-def _first(codes: np.ndarray, code: int, max_cells: int) -> np.ndarray:
-    """Positions of the first cells of one modality, at most half of `max_cells`."""
-    return np.flatnonzero(codes == code)[: max(1, max_cells // 2)]
 
 
 def _without_self(neighbours: np.ndarray, queries: np.ndarray) -> np.ndarray:

@@ -49,7 +49,8 @@ MEANINGS = {
 }
 # These mean nothing where no label was transferred.
 OF_LABELS = ("calibration_error", "unknown_share", "accuracy_of_known")
-# Of the matching: the warnings head the page, and the types stand in the lines above the table.
+# Of the matching: the warnings head the page, types and names stand in the lines above the table, a
+# better genome is a finding, and the query and its kind say what the whole page is about.
 TOLD_ELSEWHERE = ("warnings", "rna_types", "query", "kind", "names", "better_genome")
 
 
@@ -62,12 +63,11 @@ class ReportContent:
     title, dataset : heading of the page.
     summary : sentences under the heading.
     scores : the content of metrics.json.
-    matching : the account of what matched between the modalities, name -> value; its warnings and
-        rna_types are not shown, since other parts of the page tell them.
+    matching : the account of what matched between the modalities, name -> value; those that other
+        parts of the page tell are not shown again, see TOLD_ELSEWHERE.
     matching_lines : the same as plain lines.
     settings : the run's configuration; may be nested.
-    figures : (caption, path of a PNG or its bytes); the caption is also the text for those who
-        cannot see the picture.
+    figures : (caption, path of a PNG); the caption is also the text for those who cannot see it.
     warnings : plain sentences; those that the diagnosis has are not shown again.
     diagnosis : whether to trust all that, see `Diagnosis.to_dict`; empty where nobody looked.
     cells : some cells on the UMAP, see `cell_points`; empty for none.
@@ -85,7 +85,7 @@ class ReportContent:
     matching: Mapping = field(default_factory=dict)
     matching_lines: Sequence[str] = ()
     settings: Mapping = field(default_factory=dict)
-    figures: Sequence[tuple[str, str | Path | bytes]] = ()
+    figures: Sequence[tuple[str, Path]] = ()
     warnings: Sequence[str] = ()
     diagnosis: Mapping = field(default_factory=dict)
     cells: Mapping = field(default_factory=dict)
@@ -96,9 +96,8 @@ class ReportContent:
     query: str = ATAC
 
     def to_dict(self) -> dict:
-        """Plain values for JSON, of figures in files captions and names; see `read_content`."""
-        figures = [(c, Path(p).name) for c, p in self.figures if not isinstance(p, bytes)]
-        return asdict(self) | {"figures": figures}
+        """Plain values for JSON, of figures captions and names; see `read_content`."""
+        return asdict(self) | {"figures": [(text, path.name) for text, path in self.figures]}
 
 
 def read_content(folder: Path) -> ReportContent:

@@ -54,7 +54,7 @@ def umap_panels(
     ----------
     coordinates : [N, 2].
     types : [N] names; '' and 'unknown' are drawn in grey. None: only the modality is drawn.
-    modality : [N] 'rna' or 'atac'.
+    modality : [N] 'rna' or 'atac', in upper or lower case.
     title : says where the types of the ATAC cells come from.
     extra : [N] a third panel: text is drawn as types, numbers (such as the confidence) as shades,
         with NaN in grey.
@@ -118,7 +118,7 @@ def umap_grid(
     ----------
     coordinates : system -> [N, 2] of the same cells in the same order; None is left out.
     types : [N] names; '' and 'unknown' are drawn in grey. Or those of each system.
-    modality : [N] 'rna' or 'atac'.
+    modality : [N] 'rna' or 'atac', in upper or lower case.
     title : says where the types of the ATAC cells come from.
     """
     there = {

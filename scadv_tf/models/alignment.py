@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from scadv_tf.models import losses
-from scadv_tf.models.networks import View
+from scadv_tf.models.layers import View
 from scadv_tf.models.phases import Loss, Phase, Step
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -42,6 +44,22 @@ class GradientReversal(keras.layers.Layer):
         return reverse_gradient(inputs, tf.cast(strength, inputs.dtype))
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """A batch for the encoder: projected cells [B, D] and how they are normalised.
+
+    Attributes
+    ----------
+    modality : 'rna', 'atac', or None for a mixture, which has no moving statistics: it is
+        normalised by the batch, also at inference.
+    update_statistics : False for generated cells, which must not move those of real cells.
+    """
+
+    features: tf.Tensor
+    modality: str | None
+    update_statistics: bool = True
+
+
 @_register
 class ModalityBatchNormalization(keras.layers.Layer):
     """Batch normalisation with shared weights and each modality's own moving statistics.
@@ -74,28 +92,38 @@ class ModalityBatchNormalization(keras.layers.Layer):
             shape=moving, initializer="ones", name="moving_variance", **STATE
         )
 
-    def call(
+    def normalize(
+        self, values: Sequence[tf.Tensor], views: Sequence[View], training: bool
+    ) -> list[tf.Tensor]:
+        """Normalises what a layer makes of several views, [B, D] each, each by itself."""
+        of_batch = [partial(value_moments, value) for value in values]
+        scales = [self.scale_and_shift(*pair) for pair in self.moments(views, training, of_batch)]
+        return [v * scale + shift for v, (scale, shift) in zip(values, scales, strict=True)]
+
+    def moments(
         self,
-        inputs: tf.Tensor,
-        modality: str | None,
-        training: bool = False,
-        update_statistics: bool = True,
-    ) -> tf.Tensor:
-        """Normalises a batch [B, D] of one modality.
+        views: Sequence[View],
+        training: bool,
+        of_batch: Sequence[Callable[[], tuple[tf.Tensor, tf.Tensor]]],
+        kernel: tf.Tensor | None = None,
+    ) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """The moments that normalise each view, [D] each; moves the moving ones.
 
         Parameters
         ----------
-        modality : 'rna', 'atac', or None for a mixture, which has no moving statistics: it is
-            normalised by the batch, also at inference.
-        update_statistics : False for generated cells, which must not move those of real cells.
+        of_batch : functions that give a view's moments, or with a kernel those of its inputs.
         """
-        if uses_batch(modality, training):
-            moments = all_moments([value_moments(inputs)])[0]
-            self.update(moments, modality, training and update_statistics)
-        else:
-            moments = self.moving(present(modality))
-        scale, shift = self.scale_and_shift(*moments)
-        return inputs * scale + shift
+        batched = [uses_batch(view.modality, training) for view in views]
+        found = all_moments([of_batch[i]() for i, own in enumerate(batched) if own])
+        if kernel is not None:
+            found = [moments_of_product(mean, spread, kernel) for mean, spread in found]
+        remaining, moments = iter(found), []
+        for view, own in zip(views, batched, strict=True):
+            pair = next(remaining) if own else self.moving(present(view.modality))
+            if own and training:
+                self.update(pair, view.modality, view.update_statistics)
+            moments.append(pair)
+        return moments
 
     def moving(self, modality: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Moving mean and variance [D] of a modality."""

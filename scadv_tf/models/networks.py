@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from scadv_tf.models.layers import (
-    ModalityBatchNormalization,
-    input_moments,
-    moments_of_product,
-    uses_batch,
-    value_moments,
-)
-from scadv_tf.models.replicas import all_moments
-from scadv_tf.present import present
+from scadv_tf.models.layers import ModalityBatchNormalization, View, input_moments
 
 NARROW = 4  # a layer with so many times fewer inputs than outputs is normalised by its weights
 _register = keras.saving.register_keras_serializable(package="scadv_tf")
@@ -40,15 +31,6 @@ def built(layer: keras.layers.Layer, inputs: int) -> keras.layers.Layer:
     """The layer, its weights made for inputs [B, inputs]."""
     layer.build((None, inputs))
     return layer
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """A batch for the encoder: projected cells [B, D] and how they are normalised."""
-
-    features: tf.Tensor
-    modality: str | None
-    update_statistics: bool = True
 
 
 @_register
@@ -152,12 +134,7 @@ def _normalized(
 ) -> list[tf.Tensor]:
     """Dense layer, normalisation and ReLU, one after the other."""
     products = [tf.matmul(value, kernel) for value in values]
-    of_batch = [partial(value_moments, product) for product in products]
-    pairs = _moments(normalization, views, training, of_batch)
-    scales = [normalization.scale_and_shift(*pair) for pair in pairs]
-    return [
-        tf.nn.relu(v * scale + shift) for v, (scale, shift) in zip(products, scales, strict=True)
-    ]
+    return [tf.nn.relu(value) for value in normalization.normalize(products, views, training)]
 
 
 def _normalized_by_weights(
@@ -171,38 +148,12 @@ def _normalized_by_weights(
     kernel = tf.convert_to_tensor(kernel)
     # Those of data need no gradient, which spares replicas an exchange.
     of_batch = [partial(input_moments, value) for value in values]
-    pairs = _moments(normalization, views, training, of_batch, kernel)
+    pairs = normalization.moments(views, training, of_batch, kernel)
     outputs = []
     for value, pair in zip(values, pairs, strict=True):
         scale, shift = normalization.scale_and_shift(*pair)
         outputs.append(tf.nn.relu(linear(value, kernel * scale, shift)))
     return outputs
-
-
-def _moments(
-    normalization: ModalityBatchNormalization,
-    views: Sequence[View],
-    training: bool,
-    of_batch: Sequence[Callable[[], tuple[tf.Tensor, tf.Tensor]]],
-    kernel: tf.Tensor | None = None,
-) -> list[tuple[tf.Tensor, tf.Tensor]]:
-    """The moments that normalise each view, [D] each; moves the moving ones.
-
-    Parameters
-    ----------
-    of_batch : functions that give a view's moments, or with a kernel those of its inputs.
-    """
-    batched = [uses_batch(view.modality, training) for view in views]
-    found = all_moments([of_batch[i]() for i, own in enumerate(batched) if own])
-    if kernel is not None:
-        found = [moments_of_product(mean, spread, kernel) for mean, spread in found]
-    remaining, moments = iter(found), []
-    for view, own in zip(views, batched, strict=True):
-        pair = next(remaining) if own else normalization.moving(present(view.modality))
-        if own and training:
-            normalization.update(pair, view.modality, view.update_statistics)
-        moments.append(pair)
-    return moments
 
 
 def linear(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

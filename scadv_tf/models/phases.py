@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from scadv_tf.models.networks import View
+from scadv_tf.models.layers import View
 
 if TYPE_CHECKING:
     import tensorflow as tf

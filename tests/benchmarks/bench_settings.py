@@ -68,7 +68,7 @@ def measure(config) -> dict:
         scores = label_scores(truth.labels, truth.coarsen(routes[route]))
         found[route] = {name: round(scores[name], 4) for name in SCORES}
     modality = np.repeat(["rna", "atac"], [data.rna.shape[0], data.atac.shape[0]])
-    mixing = modality_mixing(annotation.latent, modality)
+    mixing, _ = modality_mixing(annotation.latent, modality)
     return found | {"modality_mixing": round(mixing, 3), "seconds": round(seconds, 1)}
 
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from scadv_tf.comparison.apart import run_apart, run_here
+from scadv_tf.comparison.apart import run_apart
 from scadv_tf.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -57,14 +57,6 @@ def test_memory_is_that_of_the_function_and_not_of_the_caller():
     assert large.peak_memory_mb > small.peak_memory_mb + 250
 
 
-def test_here_the_answer_comes_from_this_process():
-    outcome = run_here(double, np.arange(3), imports=["scipy.stats"])
-    values, process, imported = outcome.value
-    assert values.tolist() == [0, 2, 4] and process == os.getpid() and imported
-    assert outcome.error is None
-
-
-@pytest.mark.parametrize("place", [run_apart, run_here])
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
@@ -72,8 +64,8 @@ def test_here_the_answer_comes_from_this_process():
         (MemoryError, "MemoryError: too few"),
     ],
 )
-def test_an_exception_is_told(place, kind, error):
-    outcome = place(fail, kind, "too few")
+def test_an_exception_is_told(kind, error):
+    outcome = run_apart(fail, kind, "too few")
     assert outcome.error == error and outcome.value is None
 
 

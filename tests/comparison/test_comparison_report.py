@@ -31,7 +31,7 @@ def page_of(tmp_path, read_page):
 
 @pytest.fixture
 def picture(tmp_path):
-    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve([0.1, 0.9]), tmp_path / "curve.png")
 
 
 def between(page, start, end):
@@ -119,6 +119,8 @@ def test_an_empty_comparison_is_a_page(page_of):
 
 
 def test_a_page_is_written_whole_or_not_at_all(page_of, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"<svg/>")
     with pytest.raises(InputError, match="expected: a PNG"):
-        page_of(figures=[("bad", b"<svg/>")])
-    assert list(tmp_path.iterdir()) == []
+        page_of(figures=[("bad", bad)])
+    assert list(tmp_path.iterdir()) == [bad]

@@ -27,13 +27,13 @@ def test_cells_without_data_are_unknown_to_every_system(cells, system):
     config = settings_of(system, RunConfig.of(epochs=1, encoder_sizes=(16, 8)))
     given = given_to(system, empty, preprocessing.fit(empty, config.preprocessing))
     assert (given.cells.with_data["atac"] == kept).all()
-    taken = run_system(system, given, config)
-    for labels in taken.transfer.routes.values():
+    found = run_system(system, given, config)
+    for labels in found.routes.values():
         np.testing.assert_array_equal(labels == "unknown", ~kept)
-    np.testing.assert_allclose(taken.transfer.probabilities[~kept], 1 / len(data.types))
-    assert len(taken.transfer.latent) == len(data.rna_cells) + len(kept)
-    if taken.epoch_codes is not None:
-        assert taken.epoch_codes.shape == (1, len(kept))
+    np.testing.assert_allclose(found.probabilities[~kept], 1 / len(data.types))
+    assert len(found.latent) == len(data.rna_cells) + len(kept)
+    if found.epoch_codes is not None:
+        assert found.epoch_codes.shape == (1, len(kept))
 
 
 @pytest.mark.parametrize("system", ["linear", "logistic", "guess", "ce"])
@@ -46,7 +46,7 @@ def test_probabilities_are_of_all_types_of_those_without_data_too(cells, system)
     less = dataclasses.replace(data, rna=rna)
     config = settings_of(system, RunConfig.of(epochs=1, encoder_sizes=(16, 8)))
     given = given_to(system, less, preprocessing.fit(less, config.preprocessing))
-    found = run_system(system, given, config).transfer
+    found = run_system(system, given, config)
     assert found.probabilities.shape == (len(data.atac_cells), len(data.types))
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
     labels = np.array(data.types)[found.probabilities.argmax(axis=1)]

@@ -41,7 +41,7 @@ def test_a_module_and_an_entry_make_a_baseline(entered, cells):
     data, truth = cells
     config = settings_of("nearest_center", RunConfig.of(projection_size=20))
     prepared = preprocessing.fit(data, config.preprocessing)
-    taken = run_system("nearest_center", given_to("nearest_center", data, prepared), config)
-    labels = taken.transfer.routes[HEADLINE]
+    found = run_system("nearest_center", given_to("nearest_center", data, prepared), config)
+    labels = found.routes[HEADLINE]
     assert len(labels) == len(data.atac_cells) and set(labels) <= set(data.types)
     assert np.mean(truth.coarsen(labels) == truth.labels) > 0.5  # chance is some 0.2

@@ -15,7 +15,6 @@ from scadv_tf.data.measures import Measure
 from scadv_tf.evaluation.diagnosis import (
     SAMPLED_CELLS,
     Diagnosis,
-    NewCells,
     diagnose,
     diagnose_new_cells,
     empty_cells,
@@ -93,7 +92,8 @@ def test_cells_without_data_are_counted():
     ],
 )
 def test_new_cells(matched_how, counts, color):
-    assert diagnose_new_cells(NewCells("atac", *counts, matched_how)).color == color
+    numbers = dict(zip(("cells", "empty", "unknown", "unsure"), counts, strict=True))
+    assert diagnose_new_cells("atac", **numbers, matched_how=matched_how).color == color
 
 
 def test_types_that_no_cell_was_given_have_a_row():
@@ -118,7 +118,7 @@ def test_types_that_no_cell_was_given_have_a_row():
     ],
 )
 def test_new_cells_of_other_genes_or_values_than_the_trainings(more, color, told):
-    found = diagnose_new_cells(NewCells("atac", 100, **more))
+    found = diagnose_new_cells("atac", 100, **more)
     assert found.color == color and len(found.texts) == len(told)
     assert all(part in text for part, text in zip(told, found.texts, strict=True))
 

@@ -31,7 +31,7 @@ def test_the_package_loads_without_heavy_libraries():
 def test_figures_need_no_pyplot():
     code = (
         "import sys; from scadv_tf.evaluation import figures;"
-        "figures.learning_curve({'a': [0.1, 0.2]}); print('matplotlib.pyplot' in sys.modules)"
+        "figures.learning_curve([0.1, 0.2]); print('matplotlib.pyplot' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -61,17 +61,13 @@ def test_a_large_confusion_matrix_has_no_numbers(texts_of):
     assert texts_of(ax) == []
 
 
-def test_learning_curve_starts_at_epoch_one_unless_told(legend_of):
-    series = pd.Series([0.1, np.nan, 0.3], index=[5, 10, 15])
-    ax = figures.learning_curve({"a": [0.2, 0.4], "b": series}).axes[0]
-    first, second = ax.lines
-    np.testing.assert_array_equal(first.get_xydata(), [[1, 0.2], [2, 0.4]])
-    np.testing.assert_array_equal(second.get_xydata(), [[5, 0.1], [15, 0.3]])
-    assert legend_of(ax) == ["a", "b"]
+def test_learning_curve_starts_at_epoch_one_and_leaves_out_epochs_without_a_score():
+    (line,) = figures.learning_curve([0.2, np.nan, 0.4]).axes[0].lines
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 0.2], [3, 0.4]])
 
 
-def test_a_single_learning_curve_names_its_last_value(texts_of):
-    ax = figures.learning_curve({"classifier": [0.2, 0.876]}).axes[0]
+def test_a_learning_curve_names_its_last_value(texts_of):
+    ax = figures.learning_curve([0.2, 0.876]).axes[0]
     assert texts_of(ax) == ["0.88"]
     assert ax.get_legend() is None
 
@@ -118,10 +114,10 @@ def test_learning_curves_are_means_in_a_band_named_in_the_order_of_their_ends(le
 
 
 def test_learning_curves_of_different_length_meet_at_their_epochs():
-    short, long = pd.Series([0.2, np.nan], index=[2, 4]), pd.Series([0.4, 0.6], index=[2, 4])
-    (line,) = figures.learning_curves({"a": [short, long]}).axes[0].lines
-    assert line.get_xdata().tolist() == [2, 4]
-    np.testing.assert_allclose(line.get_ydata(), [0.3, 0.6])
+    curves = [[0.2], [0.4, 0.6, np.nan], [0.6, np.nan, 0.8]]
+    (line,) = figures.learning_curves({"a": curves}).axes[0].lines
+    assert line.get_xdata().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(line.get_ydata(), [0.4, 0.6, 0.8])
 
 
 def test_learning_curves_keep_the_colours_they_are_given():

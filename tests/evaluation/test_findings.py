@@ -10,6 +10,7 @@ from scipy import sparse
 from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import match_features
 from scadv_tf.data.measures import KINDS
+from scadv_tf.data.paired_labels import PairedLabels
 from scadv_tf.evaluation.bare_clusters import BareClusters
 from scadv_tf.evaluation.data_findings import empty_findings, name_findings
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED
@@ -311,11 +312,12 @@ def test_what_reading_the_data_told_is_not_said_twice():
     told_of_empty = emptiness.warnings(emptiness.with_data(emptiness.opened(counts, counts, None)))
     genes = pd.DataFrame(index=["CD3D", "CD4"]), pd.DataFrame(index=["Cd3d", "Cd4"])
     told_of_case = match_features(*genes, 1).warnings("x")
-    rare = ["types with fewer than 10 RNA cells can hardly be learned: NK (9)"]
-    assert len(told_of_empty) == 2 and len(told_of_case) == 1
-    assert untold_by_findings(
-        [*told_of_empty, *told_of_case, *rare, "3 RNA cells without a label"]
-    ) == ["3 RNA cells without a label"]
+    types = pd.DataFrame({"type": np.repeat(["T", "B", ""], [20, 9, 3])})
+    labels = PairedLabels.of(types, pd.DataFrame(index=["a"]), "type", "", (), supervised=True)
+    without_label, told_of_rare = labels.warnings(np.ones(29, dtype=bool))
+    assert len(told_of_empty) == 2 and len(told_of_case) == 1 and "B (9)" in told_of_rare
+    told_of_labels = [without_label, told_of_rare]
+    assert untold_by_findings([*told_of_empty, *told_of_case, *told_of_labels]) == [without_label]
 
 
 def test_without_types_nothing_is_checked():

@@ -42,7 +42,7 @@ def diagnosis_of(name: str, level: str = "amber") -> dict:
 
 @pytest.fixture
 def picture(tmp_path):
-    return style.save(figures.learning_curve({"a": [0.1, 0.9]}), tmp_path / "curve.png")
+    return style.save(figures.learning_curve([0.1, 0.9]), tmp_path / "curve.png")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def full_page(tmp_path, picture, page_of):
         matching={"shared_genes": 12345, "rare_types": []},
         matching_lines=["All is well."],
         settings={"seed": 20261122, "sizes": [1024, 128], "weights": {"cycle": 0.5, "on": True}},
-        figures=[("A curve", picture), ("The same", picture.read_bytes())],
+        figures=[("A curve", picture), ("The same", picture)],
         warnings=["Take care."],
         versions={"numpy": "2.0"},
         files={"metrics.json": "all scores"},
@@ -157,8 +157,10 @@ def test_numbers_stand_to_the_right_and_names_do_not(tmp_path, page_of):
 
 
 def test_only_pngs_go_into_a_report(tmp_path, page_of):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"<svg/>")
     with pytest.raises(InputError, match="expected: a PNG"):
-        page_of(tmp_path / "r.html", figures=[("bad", b"<svg/>")])
+        page_of(tmp_path / "r.html", figures=[("bad", bad)])
     assert not (tmp_path / "r.html").exists()
 
 

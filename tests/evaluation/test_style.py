@@ -11,7 +11,7 @@ from scadv_tf.evaluation import figures, style
 def test_figures_leave_the_settings_alone():
     before = {name: matplotlib.rcParams[name] for name in style.STYLE}
     assert before != style.STYLE
-    figures.learning_curve({"a": [0.1, 0.2]})
+    figures.learning_curve([0.1, 0.2])
     assert {name: matplotlib.rcParams[name] for name in style.STYLE} == before
 
 
@@ -38,12 +38,12 @@ def test_names_are_made_readable(name, expected):
 )
 def test_the_suffix_decides_the_format(tmp_path, suffix, start):
     path = tmp_path / "new folder" / f"curve.{suffix}"
-    assert style.save(figures.learning_curve({"a": [0.5]}), path) == path
+    assert style.save(figures.learning_curve([0.5]), path) == path
     assert path.read_bytes().startswith(start)
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
-        style.save(figures.learning_curve({"a": [0.5]}), tmp_path / "curve.nonsense")
+        style.save(figures.learning_curve([0.5]), tmp_path / "curve.nonsense")
     assert list(tmp_path.iterdir()) == []

@@ -249,9 +249,9 @@ def test_the_modalities_mix_after_the_map():
     atac = atac + 0.3 * random.normal(size=(600, 6))
     shares = one_hot(labels, 4)
     modality = np.repeat(["rna", "atac"], 600)
-    before = modality_mixing(np.concatenate([rna, atac]), modality)
+    before, _ = modality_mixing(np.concatenate([rna, atac]), modality)
     found = moved(atac, shares, *fit_affine_maps(rna, shares, atac, shares))
-    after = modality_mixing(np.concatenate([rna, found]), modality)
+    after, _ = modality_mixing(np.concatenate([rna, found]), modality)
     assert before < 0.5 and after > 0.8
 
 

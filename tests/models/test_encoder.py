@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from scadv_tf.models import networks
-from scadv_tf.models.networks import Encoder, FixedDense, View
+from scadv_tf.models.layers import View
+from scadv_tf.models.networks import Encoder, FixedDense
 
 GENES, LATENT = 6, 4
 

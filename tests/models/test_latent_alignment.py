@@ -375,7 +375,7 @@ def arcs(random, half):
 
 def mixing(rna, atac):
     modality = np.repeat(["rna", "atac"], [len(rna), len(atac)])
-    return modality_mixing(np.concatenate([rna, atac]), modality)
+    return modality_mixing(np.concatenate([rna, atac]), modality)[0]
 
 
 @pytest.mark.parametrize("shape", [two_halves, arcs])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from scadv_tf.config import LossConfig
 from scadv_tf.models import scadv
-from scadv_tf.models.networks import View
+from scadv_tf.models.layers import View
 from scadv_tf.models.phases import Loss, PhaseSchedule
 from scadv_tf.settings import option
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 import scadv_tf.models
 from scadv_tf.config import LossConfig, NetworkConfig
 from scadv_tf.models.latent_alignment import LatentAlignment
-from scadv_tf.models.layers import GradientReversal, ModalityBatchNormalization
+from scadv_tf.models.layers import GradientReversal, ModalityBatchNormalization, View
 from scadv_tf.models.networks import DenseNetwork, Encoder, FixedDense
 from scadv_tf.models.readout import Readout
 from scadv_tf.models.scadv import ScAdv
@@ -30,6 +30,11 @@ GENES, WIDTH = 6, 4
 
 def called(layer, expression, **arguments) -> tf.Tensor:
     return layer(expression, **arguments)
+
+
+def normalized(layer, features, modality, training) -> tf.Tensor:
+    """One view, as the encoder normalises it."""
+    return layer.normalize([features], [View(features, modality)], training)[0]
 
 
 def read_out(layer, latent, **arguments) -> tf.Tensor:
@@ -78,6 +83,7 @@ CASES = [
             lambda: ModalityBatchNormalization(momentum=0.8, epsilon=0.01),
             GENES,
             {"modality": modality, "training": training},
+            normalized,
         )
         for modality in ("rna", "atac", None)
         for training in (False, True)

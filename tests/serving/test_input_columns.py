@@ -16,7 +16,7 @@ from scadv_tf.client.input_columns import InputColumns, input_columns
 from scadv_tf.data.gene_coordinates import load_genes
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.pairing import Intervals
-from scadv_tf.evaluation.diagnosis import NewCells, diagnose_new_cells
+from scadv_tf.evaluation.diagnosis import diagnose_new_cells
 
 
 class Model:
@@ -254,5 +254,5 @@ def test_peaks_of_another_assembly_are_told_of(caplog):
     found = input_columns(features(*starts_of("hg38")), "atac", model)
     assert found.better_genome.name == "hg38" and "The peaks are of hg38" in caplog.text
     assert input_columns(features(*starts_of("hg19")), "atac", model).better_genome is None
-    diagnosis = diagnose_new_cells(NewCells("atac", 9, better_genome=found.better_genome))
+    diagnosis = diagnose_new_cells("atac", 9, better_genome=found.better_genome)
     assert diagnosis.color == "red" and str(found.better_genome) in diagnosis.texts[0]
