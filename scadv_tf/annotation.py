@@ -28,7 +28,7 @@ from scadv_tf.models.confidence import fit_temperature, type_spread, unknown_thr
 from scadv_tf.models.readout import quantile_knots
 from scadv_tf.models.scadv import ScAdv
 from scadv_tf.models.soft_labels import final_probabilities
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 CELLS_AT_ONCE = 2048
 READOUT_CELLS = 50_000  # more move neither quantiles nor covariances
@@ -147,8 +147,8 @@ def _voted(
 ) -> CellAnswers:
     """The ATAC cells with the vote of their neighbours; `linear` is the linear guess of them."""
     vote, neighbors = config.evaluation.neighbor_vote, cells.neighbors
-    probabilities = final_probabilities(present(alone.probabilities), neighbors, vote)
-    novelty = neighbor_mean(present(alone.novelty), neighbors)
+    probabilities = final_probabilities(not_none(alone.probabilities), neighbors, vote)
+    novelty = neighbor_mean(not_none(alone.novelty), neighbors)
     unknown = novelty > float(model.readout.unknown_threshold)
     routes = {}
     if types and cells.balance is not None:
@@ -209,12 +209,12 @@ def fit_readout(
     readout.temperature.assign(temperature)
     rna, atac = (encode(model, features[name], name) for name in MODALITIES)
     reference = encode(model, held_out_features, "rna") if len(held_out) else rna
-    readout.uncertainty_knots.assign(quantile_knots(present(reference.uncertainty)))
-    distances = [quantile_knots(present(found.distance)) for found in (rna, atac)]
+    readout.uncertainty_knots.assign(quantile_knots(not_none(reference.uncertainty)))
+    distances = [quantile_knots(not_none(found.distance)) for found in (rna, atac)]
     readout.distance_knots.assign(distances)
     novelty = encode(model, held_out_features, "rna").novelty
     share = config.evaluation.unknown_share
-    readout.unknown_threshold.assign(unknown_threshold(present(novelty), share))
+    readout.unknown_threshold.assign(unknown_threshold(not_none(novelty), share))
     if config.evaluation.align_latent:
         weights = tuple(cells.weights(name, rows[name]) for name in MODALITIES)
         spaces = rna.latent, labels, atac.latent, atac.probabilities

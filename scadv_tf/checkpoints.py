@@ -20,7 +20,7 @@ from scadv_tf.config import RunConfig
 from scadv_tf.errors import InputError
 from scadv_tf.files import check_room, whole_file, write_whole
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Checkpoints:
     def save(self) -> None:
         """Writes what is held, whole or not at all."""
         with whole_file(self.path) as part, open(part, "wb") as file:
-            tables: dict[str, Any] = present(self._held).tables
+            tables: dict[str, Any] = not_none(self._held).tables
             np.savez(file, **tables)
 
     def through_a_stop(self) -> AbstractContextManager[None]:

@@ -37,7 +37,7 @@ from scadv_tf.models.divergence import Diverged, WatchesNumbers
 from scadv_tf.models.phases import PhaseSchedule
 from scadv_tf.models.precision import single_precision
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.progress import training_progress
 from scadv_tf.team import Team, alone
 
@@ -155,7 +155,7 @@ def fit(
     if not training.supervised:
         rna_labels, types, share = np.zeros(cells.cells("rna"), np.int32), 1, 0.0
     else:
-        rna_labels = cells.chosen("rna", present(rna_labels))
+        rna_labels = cells.chosen("rna", not_none(rna_labels))
     held_out = held_out_rows(rna_labels, share, training.seed)
     taught = np.setdiff1d(np.arange(len(rna_labels)), held_out)
     identity = _identity(cells, rna_labels, types, config)
@@ -214,7 +214,7 @@ class _Task:
                 self._fit(first, hooks, callbacks, keeps)
                 done = True
             except Diverged as failure:
-                first = self._go_back(present(keeps.last), failure)
+                first = self._go_back(not_none(keeps.last), failure)
         table = pd.DataFrame(self._rows())
         if RATE_FACTOR in table:
             table = table.fillna({RATE_FACTOR: 1.0})

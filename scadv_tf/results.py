@@ -16,7 +16,7 @@ import pandas as pd
 from scadv_tf.config import RunConfig
 from scadv_tf.data.answers import DIGITS
 from scadv_tf.data.datasets import CUSTOM
-from scadv_tf.data.emptiness import spread
+from scadv_tf.data.emptiness import scatter
 from scadv_tf.data.labels import HEADLINE
 from scadv_tf.data.pairing import AtacTruth, PairedData
 from scadv_tf.data.spreadsheets import write_rows
@@ -28,7 +28,7 @@ from scadv_tf.evaluation.report import CONTENT, FIGURES, ReportContent, read_con
 from scadv_tf.evaluation.report_first import cell_points
 from scadv_tf.files import whole_file, write_whole
 from scadv_tf.naming import named
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.run_figures import write_figures
 from scadv_tf.scoring import at_level
 
@@ -105,7 +105,7 @@ class Results:
         collapsed = collapse_warnings(self.history, latents, *labels)
         return [
             *(named(text, self.data.measure.name) for text in collapsed),
-            *present(self.diagnosis).texts,
+            *not_none(self.diagnosis).texts,
             *calibration_warning(self.metrics.get("calibration_error")),
             *untold_by_findings(self.data.matching.warnings),
         ]
@@ -115,7 +115,7 @@ class Results:
     ) -> Results:
         """Also of the cells without data, which have no place on the UMAP; see `CellAnswers`."""
         places = np.concatenate([with_data["rna"], with_data["atac"]])
-        annotation, umap = self.annotation.of_all(with_data), spread(self.umap, places, np.nan)
+        annotation, umap = self.annotation.of_all(with_data), scatter(self.umap, places, np.nan)
         return replace(self, data=data, truth=truth, annotation=annotation, umap=umap)
 
 
@@ -149,7 +149,7 @@ def write_results(folder: Path, results: Results, of_all: Results) -> None:
     else:  # those of an earlier run in the same folder would not be of these cells
         (folder / "predictions.csv").unlink(missing_ok=True)
     found = of_all.annotation.answers
-    notes = {"diagnosis": present(results.diagnosis).to_uns()}
+    notes = {"diagnosis": not_none(results.diagnosis).to_uns()}
     write_integrated(folder / "integrated.h5ad", of_all.data, found, of_all.umap, notes)
     pictures = write_figures(folder / FIGURES, results)
     write_json(folder / CONTENT, report_content(results, pictures).to_dict())
@@ -173,18 +173,18 @@ def predictions(results: Results, rows: slice = slice(None)) -> pd.DataFrame:
     rows : the cells that are wanted; the columns are the same for any.
     """
     answers = results.answers
-    probabilities = present(answers.probabilities)[rows]
+    probabilities = not_none(answers.probabilities)[rows]
     second = np.argsort(-probabilities, axis=1, kind="stable")[:, 1:2]
     second_confidence = np.take_along_axis(probabilities, second, axis=1)[:, 0]
     table = {
         "cell": results.data.atac_cells[rows],
         **answers.table(rows),
-        "second_label": present(answers.label).categories[second[:, 0]],
+        "second_label": not_none(answers.label).categories[second[:, 0]],
         "second_confidence": second_confidence.round(DIGITS),
         **{name: labels[rows] for name, labels in answers.other_routes.items()},
     }
     if results.truth is not None:
-        label = present(answers.label)
+        label = not_none(answers.label)
         names = np.asarray(label.categories, dtype=object)
         coarse = at_level(results.truth, names)
         given = np.bincount(label.codes, minlength=len(names)) > 0
@@ -211,7 +211,7 @@ def report_content(results: Results, pictures: list[tuple[str, Path]]) -> Report
         settings=results.config.to_dict(),
         figures=pictures,
         warnings=results.warnings,
-        diagnosis=present(results.diagnosis).to_dict(),
+        diagnosis=not_none(results.diagnosis).to_dict(),
         cells=_cell_points(results),
         versions=versions(),
         files={name: named(text, query) for name, text in files.items()},

@@ -16,7 +16,7 @@ from scadv_tf.evaluation.metrics import confusion
 from scadv_tf.evaluation.style import call_query, save
 from scadv_tf.evaluation.umap_figures import umap_panels
 from scadv_tf.naming import named
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.scoring import at_level, known_types
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _confidence(results: Results) -> Figure:
     labelled = results.truth.labels != ""
     coarse = at_level(results.truth, results.routes[HEADLINE])
     confidence = results.truth.confidence(
-        present(results.answers.probabilities), results.data.types
+        not_none(results.answers.probabilities), results.data.types
     )
     correct = coarse == results.truth.labels
     return figures.confidence_histogram(confidence[labelled], correct[labelled])

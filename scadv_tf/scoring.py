@@ -25,7 +25,7 @@ from scadv_tf.evaluation.metrics import (
     silhouette,
 )
 from scadv_tf.modalities import MODALITIES
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 if TYPE_CHECKING:  # it imports TensorFlow, which scores do not need
     from scadv_tf.annotation import Annotation
@@ -71,7 +71,7 @@ def transfer(annotation: Annotation, rna_labels: np.ndarray, config: RunConfig) 
     rna_labels : type codes of the RNA cells [R].
     """
     voted, alone, seed = annotation.voted, annotation.atac, config.training.seed
-    rna_types = np.asarray(present(voted.label).categories, dtype=object)[rna_labels]
+    rna_types = np.asarray(not_none(voted.label).categories, dtype=object)[rna_labels]
     given = annotation.rna.latent, rna_types, alone.latent
     neighbors = config.evaluation.knn_neighbors
     routes = {
@@ -84,9 +84,9 @@ def transfer(annotation: Annotation, rna_labels: np.ndarray, config: RunConfig) 
 
 def type_shares(answers: CellAnswers, rna_labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Type -> its share of the RNA cells, and what is estimated of the ATAC cells."""
-    types = present(answers.label).categories
+    types = not_none(answers.label).categories
     rna = np.bincount(rna_labels, minlength=len(types)) / len(rna_labels)
-    atac = present(answers.probabilities).mean(axis=0, dtype=np.float64)
+    atac = not_none(answers.probabilities).mean(axis=0, dtype=np.float64)
     return {
         name: {"rna": round(float(r), 6), "atac": round(float(a), 6)}
         for name, r, a in zip(types, rna, atac, strict=True)

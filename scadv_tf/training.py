@@ -42,7 +42,7 @@ from scadv_tf.libraries import quiet_start
 from scadv_tf.memory import peak_memory_mb
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import named, query_called
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.progress import Stages
 from scadv_tf.result_folder import check_what_stands, check_writable, not_writable
 from scadv_tf.results import METRICS, REPORT, Results, versions, write_json, write_results
@@ -242,7 +242,7 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
     with stages.stage("transfer", "Transferring labels" if data.types else "Encoding the cells"):
         annotation = annotate_cells(trained.model, trained.cells, config, data.types)
         if data.types:
-            answers = transfer(annotation, present(data.rna_labels), config)
+            answers = transfer(annotation, not_none(data.rna_labels), config)
             annotation = dataclasses.replace(annotation, voted=answers)
     with stages.stage("umap", "Drawing the UMAP"):
         umap = umap_2d(annotation.latent, seed, config.evaluation.umap_neighbors)
@@ -254,7 +254,7 @@ def evaluate(trained: Trained, config: RunConfig, stages: Stages) -> Results:
             without_data = len(trained.everything.atac_cells) - len(data.atac_cells)
             given = *spaces, data, truth, seed, answers.unknown, without_data
             metrics = score(answers.routes, answers.probabilities, *given)
-            shares = type_shares(answers, present(data.rna_labels))
+            shares = type_shares(answers, not_none(data.rna_labels))
             metrics |= {"type_shares": shares, "agreement": agreement(answers.routes)}
             if left_out := left_out_of(trained):
                 metrics["rna_left_out"] = left_out.to_dict()
@@ -269,7 +269,7 @@ def diagnosis_of(trained: Trained, annotation: Annotation, metrics: dict, seed: 
     data, answers = trained.data, annotation.voted
     called, labels = None, {}
     if data.types:
-        called = np.asarray(present(answers.label).codes)
+        called = np.asarray(not_none(answers.label).codes)
         labels = {
             "rna_labels": data.known_rna_types(),
             "predicted": answers.routes[HEADLINE],
@@ -340,7 +340,7 @@ def _write(folder: Path, results: Results, of_all: Results, stages: Stages) -> N
         metrics |= {"resident_mb": stages.resident_mb, "peak_memory_mb": peak_memory_mb()}
         write_results(folder, results, of_all)
     write_json(folder / METRICS, metrics)
-    for line in summary(metrics, results.warnings, folder, present(export)):
+    for line in summary(metrics, results.warnings, folder, not_none(export)):
         logger.info("%s", line)
 
 

@@ -13,7 +13,7 @@ import scadv_tf
 PACKAGE = Path(scadv_tf.__file__).parent
 # From the ground: what stands on a floor may import what lies below, and its own modules.
 FLOORS = (
-    ("errors", "files", "libraries", "memory", "modalities", "modes", "present", "signals"),
+    ("errors", "files", "libraries", "memory", "modalities", "modes", "not_none", "signals"),
     ("progress",),
     ("folders", "naming", "refusals", "settings"),
     ("config",),

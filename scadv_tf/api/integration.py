@@ -17,13 +17,13 @@ from scadv_tf.api.models import IntegratedModel
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
 from scadv_tf.data.anndata_cells import anndata_of, is_mudata, is_path, without_counts
 from scadv_tf.data.answers import COLUMNS, PREFIX, UMAP, write_into
-from scadv_tf.data.emptiness import spread
+from scadv_tf.data.emptiness import scatter
 from scadv_tf.data.measures import Measure
 from scadv_tf.errors import InputError
 from scadv_tf.folders import scratch_folder
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.naming import query_called
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.progress import Stages
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _answers(
         if modality in given:
             kept = np.zeros(given[modality].n_obs, dtype=bool)
             kept[rows] = True
-            answers, umap = answers.of_all(kept), spread(umap, kept, np.nan)
+            answers, umap = answers.of_all(kept), scatter(umap, kept, np.nan)
         found[modality] = answers, umap
     return found
 
@@ -208,6 +208,6 @@ def _notes(results: Results) -> dict[str, object]:
         "scores": uns_of_scores(metrics),
         "history": results.history,
         "warnings": texts(results.warnings),
-        "diagnosis": present(results.diagnosis).to_uns(),
+        "diagnosis": not_none(results.diagnosis).to_uns(),
     }
     return notes if shares is None else notes | {"type_shares": by_type(shares)}

@@ -19,7 +19,7 @@ from scadv_tf.data.matching_report import in_steps
 from scadv_tf.data.pairing import Intervals
 from scadv_tf.data.stored_cells import Counting
 from scadv_tf.errors import InputError
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ def _activity(
             received=_examples(peaks),
             advice="give peaks of the genome that the model was trained with",
         )
-    names = pd.Index(present(intervals.genes)["gene"].to_numpy()[measured], dtype=object)
+    names = pd.Index(not_none(intervals.genes)["gene"].to_numpy()[measured], dtype=object)
     return links[:, measured], gene_match(pd.DataFrame(index=names), genes)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scadv_tf.baselines.transfer import Transfer
 from scadv_tf.comparison.systems import SYSTEMS
 from scadv_tf.config import RunConfig
-from scadv_tf.data.emptiness import spread, spread_fields
+from scadv_tf.data.emptiness import scatter, scatter_fields
 from scadv_tf.data.labels import UNKNOWN
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.training_cells import TrainingCells
@@ -90,7 +90,7 @@ def _ours(given: Given, config: RunConfig) -> Transfer:
         found.latent,
         history,
         answers.unknown,
-        np.array([spread(codes, kept, 0) for codes in watched]),
+        np.array([scatter(codes, kept, 0) for codes in watched]),
     )
     return _of_all(result, cells)
 
@@ -109,5 +109,5 @@ def _of_all(found: Transfer, cells: TrainingCells) -> Transfer:
     kept = cells.with_data["atac"]
     share = None if found.probabilities is None else 1 / found.probabilities.shape[1]
     fills = {"routes": UNKNOWN, "probabilities": share, "unknown": True}
-    found = spread_fields(found, kept, fills)
-    return spread_fields(found, np.concatenate([cells.with_data["rna"], kept]), {"latent": 0})
+    found = scatter_fields(found, kept, fills)
+    return scatter_fields(found, np.concatenate([cells.with_data["rna"], kept]), {"latent": 0})

@@ -14,8 +14,8 @@ from scadv_tf.evaluation.style import (
     PALETTE,
     in_house_style,
     new_figure,
-    readable,
     series_colors,
+    title_of,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def score_bars(
     for ax, name in zip(axes, names, strict=False):
         for place, system in enumerate(systems):
             _draw_bar(ax, place, _values(scores[system].get(name)), colors[system])
-        ax.set_title(readable(name), loc="left", fontsize=10)
+        ax.set_title(title_of(name), loc="left", fontsize=10)
         ax.axvline(0, color=GREY, lw=0.8)
         ax.margins(x=0.28)
         if ax.dataLim.xmax <= 1:  # such as F1, which has no 1.2
@@ -141,7 +141,7 @@ def ladder(scores: Mapping[str, Mapping[str, Values]]) -> Figure:
     for ax, name in zip(figure.subplots(1, panels, squeeze=False)[0], names, strict=False):
         steps = [_values(found.get(name)) for found in scores.values()]
         _draw_steps(ax, steps, PALETTE[names.index(name) % len(PALETTE)])
-        ax.set_title(readable(name), loc="left", fontsize=10)
+        ax.set_title(title_of(name), loc="left", fontsize=10)
         ax.set_xticks(range(len(scores)), _step_names(list(scores)))
         ax.set_xlim(-0.6, len(scores) - 0.4)
         ax.margins(y=0.15)

@@ -26,7 +26,7 @@ from scadv_tf.evaluation.html_parts import (
     table,
 )
 from scadv_tf.evaluation.report import ROUTES
-from scadv_tf.evaluation.style import readable
+from scadv_tf.evaluation.style import title_of
 from scadv_tf.files import write_whole
 from scadv_tf.naming import ATAC, named
 
@@ -130,7 +130,7 @@ def _table_of_routes(rows: Sequence[Mapping], systems: Sequence[str]) -> str:
     routes += [route for route in found if route not in ROUTES]
     if not routes:
         return ""
-    columns = [Column(f"{route}.macro_f1", readable(route)) for route in routes]
+    columns = [Column(f"{route}.macro_f1", title_of(route)) for route in routes]
     summary = summarize(rows, systems, [column.score for column in columns])
     caption = (
         "Macro F1 by each way to label the ATAC cells; 'Label transfer' is the headline. The best "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.emptiness import spread_fields
+from scadv_tf.data.emptiness import scatter_fields
 from scadv_tf.data.labels import HEADLINE, UNKNOWN
 from scadv_tf.data.rows import Rows
 
@@ -149,7 +149,7 @@ class CellAnswers:
             "uncertainty": 1,
             "distance": np.nan,
         }
-        return spread_fields(self, kept, fills)
+        return scatter_fields(self, kept, fills)
 
 
 # Name of each column -> how it follows from the record.

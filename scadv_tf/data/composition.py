@@ -24,9 +24,9 @@ from operator import attrgetter
 import numpy as np
 
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess, mean_entropy, type_means
-from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.neighbor_lists import NeighborLists, neighbor_mean
 from scadv_tf.data.normalization import unit_rows
+from scadv_tf.data.pseudobulk import Pseudobulk
 from scadv_tf.data.rows import Rows
 
 ROUNDS = 3  # later ones change little
@@ -160,7 +160,7 @@ def balanced(
     types: int,
     neighbors: NeighborLists | None,
     atac_cells: int,
-    profile: MeanProfile,
+    profile: Pseudobulk,
 ) -> tuple[Composition, dict[str, np.ndarray]]:
     """Weights of the cells, from equal ones or from a beginning that ends far surer or liker.
 
@@ -230,7 +230,7 @@ def _settled(
     rna_labels: np.ndarray,
     types: int,
     neighbors: NeighborLists | None,
-    profile: MeanProfile,
+    profile: Pseudobulk,
     weights: dict[str, np.ndarray],
 ) -> _Settled:
     """Found in rounds: weights, features by them, guessed types, weights …

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from scadv_tf.data.rows import SpreadRows
+from scadv_tf.data.rows import ScatteredRows
 from scadv_tf.data.stored_counts import StoredCounts, open_features
 from scadv_tf.errors import InputError
 
@@ -108,7 +108,7 @@ def rows_of(counts: Counts, kept: np.ndarray) -> Counts:
     return counts.chosen(rows) if isinstance(counts, StoredCounts) else counts[rows]
 
 
-def spread(values: Any, kept: np.ndarray, fill: object) -> Any:
+def scatter(values: Any, kept: np.ndarray, fill: object) -> Any:
     """Values of the kept cells [n, …] at their places among all cells; `fill` for the others.
 
     Parameters
@@ -119,17 +119,17 @@ def spread(values: Any, kept: np.ndarray, fill: object) -> Any:
     if kept.all():
         return values
     if isinstance(values, pd.Categorical):
-        return pd.Categorical.from_codes(spread(values.codes, kept, fill), dtype=values.dtype)
+        return pd.Categorical.from_codes(scatter(values.codes, kept, fill), dtype=values.dtype)
     if not isinstance(values, np.ndarray):
-        return SpreadRows(values, kept)
+        return ScatteredRows(values, kept)
     kind = object if values.dtype.kind == "U" else values.dtype  # a longer text would be cut
     found = np.full((len(kept), *values.shape[1:]), fill, dtype=kind)
     found[kept] = values
     return found
 
 
-def spread_fields(record: Record, kept: np.ndarray, fills: Mapping[str, object]) -> Record:
-    """A record of the kept cells as one of all: `spread` of some of its fields.
+def scatter_fields(record: Record, kept: np.ndarray, fills: Mapping[str, object]) -> Record:
+    """A record of the kept cells as one of all: `scatter` of some of its fields.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def spread_fields(record: Record, kept: np.ndarray, fills: Mapping[str, object])
     def full(values: Any, fill: object) -> Any:
         if isinstance(values, dict):
             return {name: full(each, fill) for name, each in values.items()}
-        return None if values is None else spread(values, kept, fill)
+        return None if values is None else scatter(values, kept, fill)
 
     return replace(record, **{name: full(getattr(record, name), fills[name]) for name in fills})
 

@@ -19,7 +19,6 @@ from scadv_tf.data.batch_offsets import Design, memberships
 from scadv_tf.data.cell_blocks import CellBlocks
 from scadv_tf.data.composition import Balance, balanced
 from scadv_tf.data.linear_guess import LinearGuess, mean_entropy
-from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.neighbor_space import NeighborSpace
@@ -35,6 +34,7 @@ from scadv_tf.data.normalization import (
 )
 from scadv_tf.data.pairing import PairedData
 from scadv_tf.data.preprocessor import Preprocessor
+from scadv_tf.data.pseudobulk import Pseudobulk
 from scadv_tf.modalities import MODALITIES
 
 
@@ -60,16 +60,16 @@ def learn(
     profile = None
     if config.balance and sample.rna_labels is not None:
         activity = measure.mean_activity(atac)
-        profile = MeanProfile.of(values["rna"], activity, sample.rna_labels, len(sample.types))
-    lesson = _Lesson(sample, sample.genes[chosen], config, profile)
-    designs = lesson.designs()
+        profile = Pseudobulk.of(values["rna"], activity, sample.rna_labels, len(sample.types))
+    learner = _Learner(sample, sample.genes[chosen], config, profile)
+    designs = learner.designs()
     neighborhood, lists, averages = None, None, 0
     if config.neighbors != 1:
         panel = measure.of_kind.panel
         space = NeighborSpace.fit(values["rna"], values["atac"], sample.peaks, config, panel)
-        size_of = partial(lesson.size, values["atac"])
+        size_of = partial(learner.size, values["atac"])
         if "atac" in designs:
-            types = lesson.guessed_types(space, values, designs)
+            types = learner.guessed_types(space, values, designs)
             designs["atac"] = replace(designs["atac"], types=types)
             space = space.without_batches(values["atac"], sample.peaks, designs["atac"])
         neighborhood = Neighborhood.find(space, cells["atac"], size_of, folder)
@@ -79,12 +79,12 @@ def learn(
         if "atac" in designs:
             shares = neighborhood.members(cells["atac"], taught)
             designs["atac"] = replace(designs["atac"], members=shares)
-    preprocessor, balance = lesson.balanced(values, averages, lists, designs)
+    preprocessor, balance = learner.balanced(values, averages, lists, designs)
     return preprocessor, neighborhood, balance
 
 
 @dataclass(frozen=True, eq=False)
-class _Lesson:
+class _Learner:
     """What is the same however often the cells teach.
 
     Attributes
@@ -97,7 +97,7 @@ class _Lesson:
     sample: PairedData
     genes: np.ndarray
     config: PreprocessingConfig
-    profile: MeanProfile | None
+    profile: Pseudobulk | None
 
     def designs(self) -> dict[str, Design]:
         """Modality -> batches and types of the cells; types of RNA cells alone are known."""

@@ -23,7 +23,7 @@ from scadv_tf.data.normalization import (
     moments,
     rank_within,
 )
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 SAME, OPPOSITE, LEARNED = 1, -1, 0
 _DIRECTIONS = {"same": SAME, "opposite": OPPOSITE}
@@ -151,7 +151,7 @@ class Measure:
         if self.is_protein:
             return centred_log_ratio(counts)
         if self.is_levels:
-            return deviations(counts, present(self.expected))
+            return deviations(counts, not_none(self.expected))
         return log_normalize(counts)
 
     def scale(self, values: sparse.csr_matrix | np.ndarray, weights: np.ndarray | None) -> Scale:

@@ -16,8 +16,8 @@ from scipy import sparse
 
 from scadv_tf.config import PreprocessingConfig
 from scadv_tf.data.batch_offsets import Design, without_offsets
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.normalization import Scale, covariance, joint_components, project, unit_rows
-from scadv_tf.data.semantic_index import SemanticIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class NeighborSpace:
         nothing without batches.
     """
 
-    indices: dict[str, SemanticIndex]
+    indices: dict[str, LatentSemanticIndex]
     gene_components: np.ndarray
     gene_scale: Scale
     component_scale: Scale
@@ -66,7 +66,7 @@ class NeighborSpace:
             width = components.shape[1]
             return cls({}, components, atac_scale, Scale(np.zeros(width), np.ones(width)))
         counts = {"genes": atac} if peaks is None else {"genes": atac, "peaks": peaks}
-        indices = {kind: SemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}
+        indices = {kind: LatentSemanticIndex.fit(c, config.lsi_size) for kind, c in counts.items()}
         component_scale = Scale.of(project(atac, atac_scale, components))
         return cls(indices, components, atac_scale, component_scale)
 

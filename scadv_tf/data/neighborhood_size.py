@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.normalization import unit_rows
 from scadv_tf.data.rows import some_rows
-from scadv_tf.data.semantic_index import SemanticIndex
 
 CELLS_AND_TYPES = 1.2
 FEWEST_NEIGHBORS, MOST_NEIGHBORS = 5, 35
@@ -98,7 +98,7 @@ def agreement_of_halves(counts: sparse.csr_matrix, index_size: int) -> float:
     pairs = np.triu_indices(len(rows), 1)
     cosines = []
     for part in (counts[:, half], counts[:, ~half]):
-        vectors = unit_rows(SemanticIndex.fit(part, index_size).transform(part[rows]))
+        vectors = unit_rows(LatentSemanticIndex.fit(part, index_size).transform(part[rows]))
         cosines.append((vectors @ vectors.T)[pairs])
     if min(np.ptp(each) for each in cosines) == 0:
         return 0.0

@@ -1,7 +1,7 @@
 """Long tables of numbers, a row a cell, that need not be held in memory: read and written by parts.
 
 `Rows` is whatever has ``.shape`` and ``rows[start:stop] -> array``: a NumPy array, `DiskRows`,
-`JoinedRows`, `SpreadRows`.
+`JoinedRows`, `ScatteredRows`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class JoinedRows:
         return found[0] if len(found) == 1 else np.concatenate(found)
 
 
-class SpreadRows:
+class ScatteredRows:
     """Rows of a table at some of the places of a longer one; zeros at the others, without a copy.
 
     Parameters

@@ -122,8 +122,8 @@ def _plain(check: MarkerCheck) -> dict:
     for name in ("coactivity", "between_types", "likeness"):
         value = getattr(check, name)
         found[name] = None if value is None else round(value, ROUNDING)
-    if check.bare is not None:
-        found["bare_share"] = round(check.bare.share, ROUNDING)
+    if check.unmarked is not None:
+        found["unmarked_share"] = round(check.unmarked.share, ROUNDING)
     return found | {"by_type": by_type}
 
 

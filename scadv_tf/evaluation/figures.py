@@ -16,8 +16,8 @@ from scadv_tf.evaluation.style import (
     legend_outside,
     new_axes,
     new_figure,
-    readable,
     series_colors,
+    title_of,
 )
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def loss_curves(history: pd.DataFrame) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, name in zip(axes, losses, strict=False):
         _lines(ax, losses[name].dropna(), PALETTE[0])
-        ax.set_title(readable(name), loc="left", fontsize=10)
+        ax.set_title(title_of(name), loc="left", fontsize=10)
     for ax in axes[losses.shape[1] :]:
         ax.set_axis_off()
     return figure

@@ -16,7 +16,7 @@ from string import Template
 import numpy as np
 
 from scadv_tf.errors import InputError
-from scadv_tf.evaluation.style import DPI, readable
+from scadv_tf.evaluation.style import DPI, title_of
 
 NO_VALUE = "not known"
 # Pictures are shown at the size that they were drawn for; an inch has 96 CSS pixels.
@@ -209,7 +209,7 @@ def settings_tables(settings: Mapping) -> str:
     groups = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
     body = table_of({name: value for name, value in settings.items() if name not in groups})
     parts = [
-        f"<div><h3>{html.escape(readable(name))}</h3>{table_of(group)}</div>"
+        f"<div><h3>{html.escape(title_of(name))}</h3>{table_of(group)}</div>"
         for name, group in groups.items()
         if group
     ]

@@ -9,7 +9,7 @@ from scadv_tf.data.measures import ACCESSIBILITY, KINDS, Kind
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
 from scadv_tf.evaluation.finding import AMBER, COMMON_SHARE, FEW_CELLS, NOTE, RED, Finding, joined
 from scadv_tf.evaluation.markers import MarkerCheck
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 # Deviations by which marker genes go together more than random genes do: up to 2.5 with shuffled
 # names of real pairs (4.2 in a small simulated tissue), and to 3.6 where no type is shared; 14 and
@@ -45,7 +45,7 @@ LIKER, FAR_LIKER, LIKER_DEVIATIONS = 0.08, 0.12, 5
 # Of seven real pairs as they are none, of their perturbations (97 rows) up to 0.04, but where some
 # 35 odd cells of pbmc are many, and of five with under 0.75 of the labels right; 0.08 to 0.29 where
 # RNA lacks the B cells or monocytes of bone marrow (docs/trust.md).
-BARE_SHARE = 0.05
+UNMARKED_SHARE = 0.05
 # An area of one half is chance; two deviations below .5 is a type whose cells lack its markers.
 CHANCE_AUROC, SURE_DEVIATIONS = 0.5, 2.0
 
@@ -105,7 +105,7 @@ def _rna_findings(abundance: float) -> list[Finding]:
 def _coactivity_findings(
     check: MarkerCheck, unrelated: bool, names: str, cells: int
 ) -> list[Finding]:
-    coactivity, by_type = present(check.coactivity), present(check.by_type)
+    coactivity, by_type = not_none(check.coactivity), not_none(check.by_type)
     if coactivity >= WEAK_MARKERS:
         return []
     told = (
@@ -170,7 +170,7 @@ def _mean_findings(check: MarkerCheck) -> list[Finding]:
     """Of a type that all ATAC cells together are far liker to than to what they were called."""
     if check.likeness is None:
         return []
-    by_type = present(check.by_type)
+    by_type = not_none(check.by_type)
     liker = by_type["likeness"].max() - check.likeness
     if not liker >= max(LIKER, LIKER_DEVIATIONS / np.sqrt(check.genes)):
         return []
@@ -191,13 +191,13 @@ def _mean_findings(check: MarkerCheck) -> list[Finding]:
 
 def _cluster_findings(check: MarkerCheck) -> list[Finding]:
     """Of clusters of ATAC cells that show nothing of the type that they were called."""
-    if check.bare is None or check.bare.share < BARE_SHARE:
+    if check.unmarked is None or check.unmarked.share < UNMARKED_SHARE:
         return []
-    names = present(check.by_type).index[[*check.bare.types]]
+    names = not_none(check.by_type).index[[*check.unmarked.types]]
     text = (
-        f"{check.bare.share:.0%} of the ATAC cells lie in clusters that show nothing of the type "
-        f"that they were called ({joined(names)}), though other cells of that name may: these may "
-        "be of a type that the RNA cells lack, or doublets."
+        f"{check.unmarked.share:.0%} of the ATAC cells lie in clusters that show nothing of the "
+        f"type that they were called ({joined(names)}), though other cells of that name may: these "
+        "may be of a type that the RNA cells lack, or doublets."
     )
     advice = (
         "Colour the UMAP by these types' marker genes, and look up what marks the clusters without "
@@ -210,12 +210,12 @@ def _called_findings(by_type: pd.DataFrame) -> list[Finding]:
     """Of types whose markers are no more active in the cells called so than in the others."""
     least = CHANCE_AUROC + SURE_DEVIATIONS * auroc_deviation(by_type)
     many = by_type["cells"] >= RARE_TYPE_CELLS
-    bare = by_type[many & (by_type["auroc"] < least)]
-    if bare.empty:
+    unmarked = by_type[many & (by_type["auroc"] < least)]
+    if unmarked.empty:
         return []
-    share = bare["cells"].sum() / by_type["cells"].sum()
+    share = unmarked["cells"].sum() / by_type["cells"].sum()
     text = (
-        f"In the ATAC cells called {joined(bare.index)} ({share:.0%} of all), the marker "
+        f"In the ATAC cells called {joined(unmarked.index)} ({share:.0%} of all), the marker "
         "genes of that type are no more active than in the other cells."
     )
     advice = "Look at the dot plot of the marker genes before you use these labels."

@@ -10,9 +10,9 @@ The second is what a biologist does by hand: are the markers of a type more acti
 that were called so than in the others? It can fail for a type, and to pass it is weak evidence.
 
 The third looks at all genes, see `scadv_tf.evaluation.type_differences`. The fourth looks at the
-mean of all ATAC cells, which no label has a part in, see `scadv_tf.data.mean_profile`: it speaks
+mean of all ATAC cells, which no label has a part in, see `scadv_tf.data.pseudobulk`: it speaks
 for other types than most cells were called where the sample is of few of the types. The fifth looks
-at clusters, see `scadv_tf.evaluation.bare_clusters`.
+at clusters, see `scadv_tf.evaluation.unmarked_clusters`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import pandas as pd
 from scipy import sparse
 
 from scadv_tf.data.linear_guess import type_means
-from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import Measure, rank_correlation
 from scadv_tf.data.normalization import LARGEST_VALUE, log_normalize, measured_genes, moments
 from scadv_tf.data.paired_labels import RARE_TYPE_CELLS
-from scadv_tf.evaluation.bare_clusters import BareClusters
+from scadv_tf.data.pseudobulk import Pseudobulk
 from scadv_tf.evaluation.type_differences import share_between_types
-from scadv_tf.present import present
+from scadv_tf.evaluation.unmarked_clusters import UnmarkedClusters
+from scadv_tf.not_none import not_none
 
 # More markers of a type tell more of the same tissue, and begin to fit unlike types of another.
 MARKERS = 50
@@ -64,9 +64,9 @@ class MarkerCheck:
         called type), ``open`` (share of the cells that have something of the gene, see `Kind.has`),
         ``activity`` (mean of `Measure.activity`).
     between_types : see `share_between_types`; None without types, and of a panel.
-    likeness : of the mean ATAC cell to the types in the shares that were called, see `MeanProfile`;
+    likeness : of the mean ATAC cell to the types in the shares that were called, see `Pseudobulk`;
         None where nothing was called, and of a panel.
-    bare : clusters of ATAC cells without the type that they were called; None of a panel.
+    unmarked : clusters of ATAC cells without the type that they were called; None of a panel.
     """
 
     genes: int
@@ -76,7 +76,7 @@ class MarkerCheck:
     dots: pd.DataFrame | None = None
     between_types: float | None = None
     likeness: float | None = None
-    bare: BareClusters | None = None
+    unmarked: UnmarkedClusters | None = None
 
 
 def check_markers(
@@ -113,20 +113,20 @@ def check_markers(
     known = len(measured), rank_correlation(*abundances)
     if len(types) < 2 or called is None:
         return MarkerCheck(*known)
-    contrast = _contrast(expressed, present(rna_labels), len(types))
+    contrast = _contrast(expressed, not_none(rna_labels), len(types))
     contrast[abundances[0] < np.quantile(abundances[0], LEAST_EXPRESSED)] = 0
     is_panel = measure.of_kind.panel
     markers = _best(contrast, PANEL_MARKERS if is_panel else MARKERS)
     scaled = _standardised(active)
     overall, each, between = None, np.full(len(types), np.nan), None
-    likeness, alone, bare = None, each, None
+    likeness, alone, unmarked = None, each, None
     if not is_panel:
-        given = expressed, active, present(rna_labels), called
+        given = expressed, active, not_none(rna_labels), called
         between = share_between_types(*given, len(types), seed)
         overall, each = _coactivity(scaled, markers, abundances[1], seed)
-        profile = MeanProfile.of(expressed, abundances[1], present(rna_labels), len(types))
-        likeness, alone = _likenesses(profile, present(rna_labels), called)
-        bare = BareClusters.of(active, contrast, distinct, called, seed)
+        profile = Pseudobulk.of(expressed, abundances[1], not_none(rna_labels), len(types))
+        likeness, alone = _likenesses(profile, not_none(rna_labels), called)
+        unmarked = UnmarkedClusters.of(active, contrast, distinct, called, seed)
     names = [genes[measured][found] for found in _own(contrast, markers)]
     by_type = pd.DataFrame(
         {
@@ -140,11 +140,11 @@ def check_markers(
     )
     own = dict(zip(types, names, strict=True))
     dots = _dots(active, measure.present(atac), genes[measured], own, called)
-    return MarkerCheck(*known, overall, by_type, dots, between, likeness, bare)
+    return MarkerCheck(*known, overall, by_type, dots, between, likeness, unmarked)
 
 
 def _likenesses(
-    profile: MeanProfile, rna_labels: np.ndarray, called: np.ndarray
+    profile: Pseudobulk, rna_labels: np.ndarray, called: np.ndarray
 ) -> tuple[float | None, np.ndarray]:
     """Of the mean ATAC cell to what was called, and to each type [K], NaN without RNA cells."""
     types = len(profile.differences)

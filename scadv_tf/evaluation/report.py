@@ -25,7 +25,7 @@ from scadv_tf.evaluation.html_parts import (
     table,
 )
 from scadv_tf.evaluation.report_first import diagnosis_box, types_section, untold_by_diagnosis
-from scadv_tf.evaluation.style import readable
+from scadv_tf.evaluation.style import title_of
 from scadv_tf.files import write_whole
 from scadv_tf.naming import ATAC, named
 
@@ -219,7 +219,7 @@ def _cards(scores: Mapping, transferred: bool) -> str:
     }
     if transferred:
         names = ("macro_f1", "accuracy", "weighted_f1")
-        values = {readable(name): headline.get(name) for name in names} | values
+        values = {title_of(name): headline.get(name) for name in names} | values
     if not scores:
         return ""
     cards = []
@@ -250,7 +250,7 @@ def _scores(scores: Mapping, transferred: bool) -> str:
     known = {route: scores[route] for route in ROUTES if scores.get(route)}
     places = list(known)
     routes = table(
-        ["Route", *map(readable, columns)],
+        ["Route", *map(title_of, columns)],
         (
             [ROUTES[route], *(f"{row[name]:.3f}" for name in columns)]
             for route, row in known.items()
@@ -266,7 +266,7 @@ def _scores(scores: Mapping, transferred: bool) -> str:
     others = table(
         ["Number", "Value", "What it says"],
         (
-            [readable(name), _rounded(scores[name]), MEANINGS[name]]
+            [title_of(name), _rounded(scores[name]), MEANINGS[name]]
             for name in MEANINGS
             if name in scores and (transferred or name not in OF_LABELS)
         ),
@@ -289,13 +289,13 @@ def _per_type(scores: Mapping | None) -> str:
         [name, types[name]["cells"], *(f"{types[name][column]:.3f}" for column in columns)]
         for name in order
     ]
-    by_type = table(["Type", "ATAC cells", *map(readable, columns)], rows)
+    by_type = table(["Type", "ATAC cells", *map(title_of, columns)], rows)
     return f"<h3>By cell type (headline)</h3>{by_type}" if by_type else ""
 
 
 def _matching(content: ReportContent) -> str:
     shown = {
-        readable(name): value
+        title_of(name): value
         for name, value in content.matching.items()
         if name not in TOLD_ELSEWHERE
     }
@@ -303,7 +303,7 @@ def _matching(content: ReportContent) -> str:
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:
-    rows = [[readable(stage), f"{taken:,.1f}"] for stage, taken in seconds.items()]
+    rows = [[title_of(stage), f"{taken:,.1f}"] for stage, taken in seconds.items()]
     if len(rows) > 1:
         rows.append(["All stages", f"{sum(seconds.values()):,.1f}"])
     return table(["Stage", "Seconds"], rows)

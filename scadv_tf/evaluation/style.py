@@ -97,7 +97,7 @@ def legend_outside(ax: Axes, handles: list, labels: list[str], columns: int = 1)
     ax.legend(handles, labels, ncols=columns, handletextpad=0.4, columnspacing=1.0, **place)
 
 
-def readable(name: str) -> str:
+def title_of(name: str) -> str:
     """Return 'Macro F1' for 'macro_f1': the name of a score or loss as a reader would write it."""
     words = " ".join(CAPITALS.get(word, word) for word in str(name).split("_"))
     return words[:1].upper() + words[1:] if words.split(" ")[0] != "kNN" else words

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.replicas import all_moments
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 
 # Variables that a step sets to the same value on each replica.
 STATE = {"trainable": False, "aggregation": "only_first_replica"}
@@ -119,7 +119,7 @@ class ModalityBatchNormalization(keras.layers.Layer):
             found = [moments_of_product(mean, spread, kernel) for mean, spread in found]
         remaining, moments = iter(found), []
         for view, own in zip(views, batched, strict=True):
-            pair = next(remaining) if own else self.moving(present(view.modality))
+            pair = next(remaining) if own else self.moving(not_none(view.modality))
             if own and training:
                 self.update(pair, view.modality, view.update_statistics)
             moments.append(pair)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from scadv_tf.data.levels import NONE
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.normalization import COUNTS_PER_CELL
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.serving.arrays import constant
 
 
@@ -30,7 +30,7 @@ class Deviations(tf.Module):
 
     def __init__(self, measure: Measure):
         super().__init__()
-        self.expected = constant(present(measure.expected))
+        self.expected = constant(not_none(measure.expected))
 
     def __call__(self, held: tf.Tensor) -> tf.Tensor:
         """0 where nothing was covered."""

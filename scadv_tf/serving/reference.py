@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.neighbor_space import Reference
 from scadv_tf.data.normalization import unit_rows
-from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 
 
@@ -117,9 +117,9 @@ class ReferenceCells(tf.Module):
 
 
 class ServedIndex(tf.Module):
-    """A latent semantic index, see `scadv_tf.data.semantic_index.SemanticIndex`."""
+    """A latent semantic index, see `scadv_tf.data.lsi.LatentSemanticIndex`."""
 
-    def __init__(self, index: SemanticIndex):
+    def __init__(self, index: LatentSemanticIndex):
         super().__init__()
         self.size = len(index.inverse_frequency)
         self.inverse_frequency = constant(index.inverse_frequency)

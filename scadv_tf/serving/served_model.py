@@ -11,7 +11,7 @@ from scadv_tf.data.measures import Measure
 from scadv_tf.data.preprocessor import Preprocessor
 from scadv_tf.modalities import MODALITIES
 from scadv_tf.models.scadv import ScAdv
-from scadv_tf.present import present
+from scadv_tf.not_none import not_none
 from scadv_tf.serving.arrays import FixedScale, constant, without_offsets
 from scadv_tf.serving.comparable import comparable, log_normalized
 from scadv_tf.serving.reference import ReferenceCells
@@ -96,7 +96,10 @@ class ServedModel(tf.Module):
             return None
         if not (served.types or reference.levels):
             return None  # no label to vote on, and no average
-        answers = present(atac.probabilities)[reference.rows], present(atac.novelty)[reference.rows]
+        answers = (
+            not_none(atac.probabilities)[reference.rows],
+            not_none(atac.novelty)[reference.rows],
+        )
         return ReferenceCells(reference, answers)
 
     def annotate(

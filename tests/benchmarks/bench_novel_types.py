@@ -58,12 +58,12 @@ def scores_of(found, cells, truth, novel: np.ndarray) -> dict:
     """How well the novel ATAC cells, bool [A], are told from the other labelled ones."""
     from sklearn.metrics import roc_auc_score
 
-    from scadv_tf.data.emptiness import spread
+    from scadv_tf.data.emptiness import scatter
     from scadv_tf.data.neighbor_lists import neighbor_mean
 
     with_data = cells.with_data["atac"]
     uncertainty = neighbor_mean(found.atac.uncertainty[with_data], cells.neighbors)
-    uncertainty = spread(uncertainty, with_data, 1)
+    uncertainty = scatter(uncertainty, with_data, 1)
     labelled = truth.labels != ""
     return {
         "auroc": roc_auc_score(novel[labelled], found.voted.novelty[labelled]),

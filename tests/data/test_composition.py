@@ -21,10 +21,10 @@ from scadv_tf.data.composition import (
     branches,
 )
 from scadv_tf.data.linear_guess import Discriminant, LinearGuess
-from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.neighbor_lists import NeighborLists
 from scadv_tf.data.normalization import Scale, covariance, moments
 from scadv_tf.data.preprocessing import fit
+from scadv_tf.data.pseudobulk import Pseudobulk
 from scadv_tf.data.rows import DiskRows
 from scadv_tf.modalities import MODALITIES
 
@@ -205,7 +205,7 @@ class Pair:
         """What the composition is found to be, and the weights."""
         rna, atac = (self.values[name] for name in MODALITIES)
         labels, cells = self.labels["rna"], self.cells("atac")
-        profile = MeanProfile.of(rna, atac.mean(axis=0), labels, types)
+        profile = Pseudobulk.of(rna, atac.mean(axis=0), labels, types)
         return balanced(self.features_of, labels, types, neighbors, cells, profile)
 
     def cells(self, name: str) -> int:

@@ -10,9 +10,9 @@ from preprocessing_twins import settings, without_peaks
 from scipy import sparse
 
 from scadv_tf.data import emptiness
-from scadv_tf.data.emptiness import least_open, opened, spread, warnings, with_data
+from scadv_tf.data.emptiness import least_open, opened, scatter, warnings, with_data
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.preprocessing import fit
-from scadv_tf.data.semantic_index import SemanticIndex
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
 
@@ -64,10 +64,15 @@ def test_how_often_a_feature_was_counted_does_not_matter():
 
 def test_values_are_spread_over_all_places():
     kept = np.array([False, True, False, True])
-    assert spread(np.array([1.0, 2.0]), kept, 9).tolist() == [9, 1, 9, 2]
-    assert spread(np.ones((2, 2), np.float32), kept, 0).tolist() == [[0, 0], [1, 1], [0, 0], [1, 1]]
+    assert scatter(np.array([1.0, 2.0]), kept, 9).tolist() == [9, 1, 9, 2]
+    assert scatter(np.ones((2, 2), np.float32), kept, 0).tolist() == [
+        [0, 0],
+        [1, 1],
+        [0, 0],
+        [1, 1],
+    ]
     values = np.arange(4)
-    assert spread(values, np.ones(4, bool), 9) is values
+    assert scatter(values, np.ones(4, bool), 9) is values
 
 
 # Warnings.
@@ -179,5 +184,5 @@ def test_the_index_of_peaks_is_of_the_cells_with_data(tissue, monkeypatch):
     learned = fit(with_droplets(tissue)[0], settings()).preprocessor.reference.space.indices[
         "peaks"
     ]
-    expected = SemanticIndex.fit(tissue.peaks, 6)
+    expected = LatentSemanticIndex.fit(tissue.peaks, 6)
     np.testing.assert_array_equal(learned.inverse_frequency, expected.inverse_frequency)

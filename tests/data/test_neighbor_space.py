@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from preprocessing_twins import settings, without_peaks
 
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.neighbor_space import NeighborSpace
 from scadv_tf.data.neighbors import neighbors_with_self
 from scadv_tf.data.normalization import log_normalize, unit_rows
 from scadv_tf.data.preprocessing import fit
-from scadv_tf.data.semantic_index import SemanticIndex
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_vectors_are_unit_vectors_of_index_and_joint_components(tissue, spaces, 
     found = spaces[0].vectors(log_normalize(tissue.atac), peaks)
     assert found.shape == (70, 6 + 8) and found.dtype == np.float32
     counts = tissue.atac if peaks is None else peaks
-    index = SemanticIndex.fit(counts, 6).transform(counts)
+    index = LatentSemanticIndex.fit(counts, 6).transform(counts)
     np.testing.assert_allclose(found[:, :6], unit_rows(index), atol=1e-4)
     np.testing.assert_allclose(np.linalg.norm(found[:-1, 6:], axis=1), 1, rtol=1e-5)
 

@@ -7,7 +7,7 @@ from scadv_tf.data import rows as module
 from scadv_tf.data.rows import (
     DiskRows,
     JoinedRows,
-    SpreadRows,
+    ScatteredRows,
     as_rows,
     blocks,
     some_of_all_types,
@@ -165,7 +165,7 @@ def test_rows_are_spread_over_places_without_a_copy(part):
     places = np.array([0, 1, 0, 0, 1, 1, 1], dtype=bool)
     full = np.zeros((7, 2), dtype=np.float32)
     full[places] = values
-    rows = SpreadRows(values, places)
+    rows = ScatteredRows(values, places)
     assert rows.shape == (7, 2) and len(rows) == 7
     np.testing.assert_array_equal(rows[part], full[part])
 

@@ -11,12 +11,12 @@ from scadv_tf.data import emptiness
 from scadv_tf.data.gene_matching import match_features
 from scadv_tf.data.measures import KINDS
 from scadv_tf.data.paired_labels import PairedLabels
-from scadv_tf.evaluation.bare_clusters import BareClusters
 from scadv_tf.evaluation.data_findings import empty_findings, name_findings
 from scadv_tf.evaluation.finding import AMBER, NOTE, RED
 from scadv_tf.evaluation.findings import Evidence, calibration_warning, findings, untold_by_findings
 from scadv_tf.evaluation.marker_findings import marker_findings
 from scadv_tf.evaluation.markers import MarkerCheck
+from scadv_tf.evaluation.unmarked_clusters import UnmarkedClusters
 
 RNA = np.repeat(["T", "B"], [600, 400])
 GOOD = {"modality_mixing": 0.9, "silhouette_modality": 0.02, "calibration_error": 0.05}
@@ -161,11 +161,11 @@ def check(
     between=None,
     likeness=0.0,
     alone=(0.05, 0.02),
-    bare=None,
+    unmarked=None,
 ):
     given = {"cells": cells, "auroc": auroc, "likeness": alone}
     by_type = pd.DataFrame(given, index=["T", "B"])
-    return MarkerCheck(genes, abundance, coactivity, by_type, None, between, likeness, bare)
+    return MarkerCheck(genes, abundance, coactivity, by_type, None, between, likeness, unmarked)
 
 
 def of_markers(found: MarkerCheck, cells: int = 1000) -> list:
@@ -333,8 +333,8 @@ def test_rna_values_that_are_no_counts_are_noted():
 
 
 def test_clusters_without_their_type_are_told_from_a_twentieth_of_the_cells_on():
-    assert of_markers(check(bare=BareClusters(0.049, (1,)))) == []
-    (found,) = of_markers(check(bare=BareClusters(0.11, (1, 0))))
+    assert of_markers(check(unmarked=UnmarkedClusters(0.049, (1,)))) == []
+    (found,) = of_markers(check(unmarked=UnmarkedClusters(0.11, (1, 0))))
     assert found.level == AMBER and found.text.startswith("11% of the ATAC cells lie in clusters")
     assert "(B and T)" in found.text
 

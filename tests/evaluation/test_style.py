@@ -30,7 +30,7 @@ def test_colors_depend_on_the_set_of_types_only():
     [("macro_f1", "Macro F1"), ("silhouette_umap", "Silhouette UMAP"), ("knn", "kNN"), ("", "")],
 )
 def test_names_are_made_readable(name, expected):
-    assert style.readable(name) == expected
+    assert style.title_of(name) == expected
 
 
 @pytest.mark.parametrize(

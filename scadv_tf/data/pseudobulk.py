@@ -17,7 +17,7 @@ from scadv_tf.data.linear_guess import type_means
 
 
 @dataclass(frozen=True, eq=False)
-class MeanProfile:
+class Pseudobulk:
     """The mean ATAC cell beside the means of the RNA types.
 
     Attributes
@@ -34,7 +34,7 @@ class MeanProfile:
     @classmethod
     def of(
         cls, rna: sparse.csr_matrix, activity: np.ndarray, rna_labels: np.ndarray, types: int
-    ) -> MeanProfile:
+    ) -> Pseudobulk:
         """The profile of cells.
 
         Parameters

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from scadv_tf.data.linear_guess import type_means
+from scadv_tf.data.lsi import LatentSemanticIndex
 from scadv_tf.data.normalization import moments, unit_rows
-from scadv_tf.data.semantic_index import SemanticIndex
 
 FEWEST_CLUSTERS, CLUSTERS_A_TYPE = 10, 2
 DIMENSIONS = 20
@@ -25,7 +25,7 @@ SHOWN = 0.05
 
 
 @dataclass(frozen=True)
-class BareClusters:
+class UnmarkedClusters:
     """What clusters say against the types that their cells are called.
 
     Attributes
@@ -45,7 +45,7 @@ class BareClusters:
         counts: sparse.csr_matrix,
         called: np.ndarray,
         seed: int,
-    ) -> BareClusters:
+    ) -> UnmarkedClusters:
         """Of A ATAC cells.
 
         Parameters
@@ -59,7 +59,7 @@ class BareClusters:
         groups = _clusters(counts, contrast.shape[1], seed)
         telling = np.argsort(-contrast.std(axis=1), kind="stable")[:TELLING_GENES]
         activity, contrast = activity[:, telling], contrast[telling]
-        cells, bare = len(called), np.zeros(contrast.shape[1])
+        cells, unmarked = len(called), np.zeros(contrast.shape[1])
         mean, deviation = moments(activity)
         deviation = np.where(deviation > 0, deviation, np.inf)
         number = np.bincount(groups)
@@ -73,9 +73,9 @@ class BareClusters:
             rest = (mean * cells - within[group] * number[group]) / max(1, cells - number[group])
             apart = (np.asarray(activity[so].mean(axis=0)).ravel() - rest) / deviation
             if not _correlation(apart, contrast[:, most]) >= SHOWN:
-                bare[most] += so.sum()
-        order = np.argsort(-bare, kind="stable")
-        return cls(float(bare.sum() / cells), tuple(int(k) for k in order if bare[k]))
+                unmarked[most] += so.sum()
+        order = np.argsort(-unmarked, kind="stable")
+        return cls(float(unmarked.sum() / cells), tuple(int(k) for k in order if unmarked[k]))
 
 
 def _clusters(counts: sparse.csr_matrix, types: int, seed: int) -> np.ndarray:
@@ -83,7 +83,7 @@ def _clusters(counts: sparse.csr_matrix, types: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    vectors = unit_rows(SemanticIndex.fit(counts, DIMENSIONS).transform(counts))
+    vectors = unit_rows(LatentSemanticIndex.fit(counts, DIMENSIONS).transform(counts))
     different = len(np.unique(vectors, axis=0))
     wanted = min(max(FEWEST_CLUSTERS, CLUSTERS_A_TYPE * types), different)
     with threadpool_limits(1):  # sums by several threads round differently from run to run

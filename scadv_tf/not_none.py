@@ -7,7 +7,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def present(value: Value | None) -> Value:
+def not_none(value: Value | None) -> Value:
     """The value itself, which the caller knows to be there: labels where types were taught, …
 
     Raises

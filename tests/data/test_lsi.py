@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scadv_tf.data.semantic_index import SemanticIndex, leading_directions
+from scadv_tf.data.lsi import LatentSemanticIndex, leading_directions
 
 
 def grouped_peaks(cells: int = 60, peaks: int = 40, groups: int = 5, seed: int = 0) -> np.ndarray:
@@ -18,7 +18,7 @@ def grouped_peaks(cells: int = 60, peaks: int = 40, groups: int = 5, seed: int =
 
 
 def weighted(peaks: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """The formula of `SemanticIndex`, dense and in double precision."""
+    """The formula of `LatentSemanticIndex`, dense and in double precision."""
     binary = (peaks > 0).astype(float)
     frequency = (training > 0).sum(axis=0)
     inverse = np.zeros(len(frequency))
@@ -33,7 +33,7 @@ def test_the_index_is_its_formula():
     peaks[:, 0] = 0
     peaks[:4, 0] = 3  # in fewer than 5 cells: of no weight
     size = 4
-    index = SemanticIndex.fit(sparse.csr_matrix(peaks), size)
+    index = LatentSemanticIndex.fit(sparse.csr_matrix(peaks), size)
     matrix = weighted(peaks, peaks)
     left, values, right = np.linalg.svd(matrix, full_matrices=False)
     assert values[size] > 1.2 * values[size + 1]  # otherwise the axes would not be determined
@@ -51,7 +51,7 @@ def test_the_index_is_its_formula():
 
 def test_new_cells_are_weighted_by_the_training_cells_frequencies():
     training, new = grouped_peaks(), grouped_peaks(cells=7, seed=1)
-    index = SemanticIndex.fit(sparse.csr_matrix(training), 4)
+    index = LatentSemanticIndex.fit(sparse.csr_matrix(training), 4)
     expected = weighted(new, training) @ index.components
     found = index.transform(sparse.csr_matrix(new))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
@@ -60,7 +60,7 @@ def test_new_cells_are_weighted_by_the_training_cells_frequencies():
 
 def test_only_whether_a_feature_is_open_counts():
     peaks = sparse.csr_matrix(grouped_peaks(), dtype=np.float32)
-    index = SemanticIndex.fit(peaks, 4)
+    index = LatentSemanticIndex.fit(peaks, 4)
     more = peaks.copy()
     more.data *= 3
     np.testing.assert_array_equal(index.transform(more), index.transform(peaks))
@@ -69,7 +69,7 @@ def test_only_whether_a_feature_is_open_counts():
 
 def test_cells_without_peaks_are_zero_vectors():
     peaks = sparse.csr_matrix(grouped_peaks())
-    index = SemanticIndex.fit(peaks, 4)
+    index = LatentSemanticIndex.fit(peaks, 4)
     with np.errstate(all="raise"):
         found = index.transform(sparse.csr_matrix((2, 40)))
     np.testing.assert_array_equal(found, np.zeros((2, 4)))
@@ -78,7 +78,7 @@ def test_cells_without_peaks_are_zero_vectors():
 @pytest.mark.parametrize("cells, peaks", [(2, 30), (3, 30), (30, 2), (30, 3), (1, 30), (30, 1)])
 def test_small_matrices_have_fewer_dimensions(cells, peaks):
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(2.0, size=(cells, peaks)))
-    index = SemanticIndex.fit(counts, 15)
+    index = LatentSemanticIndex.fit(counts, 15)
     found = index.transform(counts)
     assert found.shape == (cells, max(0, min(cells, peaks) - 2))
     assert np.isfinite(found).all()

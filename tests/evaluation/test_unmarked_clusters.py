@@ -8,8 +8,8 @@ from scipy import sparse
 
 from scadv_tf.data import synthetic
 from scadv_tf.data.gene_activity import DEFAULT_UPSTREAM, links_of_genes, peak_intervals
-from scadv_tf.evaluation.bare_clusters import BareClusters, _correlation
 from scadv_tf.evaluation.markers import check_markers
+from scadv_tf.evaluation.unmarked_clusters import UnmarkedClusters, _correlation
 
 TYPES = 6  # in lineages of three
 
@@ -25,15 +25,15 @@ def tissue():
     return rna[:, genes].X, activity, atac.X, genes, *codes
 
 
-def bare(tissue, kept: np.ndarray, called: np.ndarray, with_peaks: bool = True) -> BareClusters:
+def bare(tissue, kept: np.ndarray, called: np.ndarray, with_peaks: bool = True) -> UnmarkedClusters:
     rna, atac, peaks, genes, given, _ = tissue
     names = tuple(f"type {code}" for code in range(TYPES))
     of = rna[np.flatnonzero(kept)], atac, genes, names, given[kept], called
-    return check_markers(*of, peaks=peaks if with_peaks else None).bare
+    return check_markers(*of, peaks=peaks if with_peaks else None).unmarked
 
 
 @pytest.mark.parametrize("with_peaks", [True, False])
-def test_of_right_labels_no_cluster_is_bare(tissue, with_peaks):
+def test_of_right_labels_no_cluster_is_unmarked(tissue, with_peaks):
     given, truth = tissue[-2:]
     assert bare(tissue, given >= 0, truth, with_peaks).share < 0.02
 
@@ -50,10 +50,10 @@ def test_cells_of_a_type_that_rna_lacks_are_found_whatever_they_are_called(tissu
 
 def test_cells_without_a_name_and_small_clusters_are_not_asked(tissue):
     given, truth = tissue[-2:]
-    assert bare(tissue, given >= 0, np.full(len(truth), -1)) == BareClusters(0.0)
+    assert bare(tissue, given >= 0, np.full(len(truth), -1)) == UnmarkedClusters(0.0)
     nothing, few = sparse.csr_matrix((8, 5), dtype=np.float32), np.zeros(8, dtype=int)
     counts = sparse.csr_matrix(np.eye(8, 5, dtype=np.float32) + 1)
-    assert BareClusters.of(nothing, np.ones((5, 2)), counts, few, 0) == BareClusters(0.0)
+    assert UnmarkedClusters.of(nothing, np.ones((5, 2)), counts, few, 0) == UnmarkedClusters(0.0)
 
 
 def test_the_correlation_by_hand():

@@ -11,7 +11,7 @@ from scadv_tf.data.normalization import signed
 
 
 @dataclass(frozen=True, eq=False)
-class SemanticIndex:
+class LatentSemanticIndex:
     """A latent semantic index (LSI) of peaks or genes, learned once and applied to any cell.
 
     A cell's vector is ``log(1 + 1e4 tf) * log(1 + A / df)`` on its open features, projected on the
@@ -28,7 +28,7 @@ class SemanticIndex:
     components: np.ndarray
 
     @classmethod
-    def fit(cls, counts: sparse.csr_matrix, size: int) -> SemanticIndex:
+    def fit(cls, counts: sparse.csr_matrix, size: int) -> LatentSemanticIndex:
         """Learns the index from counts [A, P]; fewer dimensions if the matrix is small."""
         cells = np.asarray((counts > 0).sum(axis=0)).ravel()
         frequency = np.where(cells >= min(5, counts.shape[0]), cells, np.inf)

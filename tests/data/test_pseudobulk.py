@@ -11,9 +11,9 @@ from scipy.stats import rankdata
 
 from scadv_tf.config import DataConfig, PreprocessingConfig
 from scadv_tf.data import preprocessing
-from scadv_tf.data.mean_profile import MeanProfile
 from scadv_tf.data.measures import OPPOSITE, Measure
 from scadv_tf.data.pairing import pair
+from scadv_tf.data.pseudobulk import Pseudobulk
 
 TYPES, GENES = 4, 400
 
@@ -38,7 +38,7 @@ def one(code: int) -> np.ndarray:
 @pytest.mark.parametrize("code", range(TYPES))
 def test_cells_of_one_type_are_liker_to_it_than_to_any_other(code, seed):
     rna, atac, labels = drawn(np.repeat(code, 80), seed)
-    profile = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
+    profile = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
     found = [profile.likeness(one(other)) for other in range(TYPES)]
     assert np.argmax(found) == code and found[code] > 4 * profile.by_chance
     mixed = np.full(TYPES, 0.1) + 0.6 * one(code)
@@ -53,7 +53,7 @@ def test_the_likeness_is_a_partial_correlation_of_ranks():
     xyz = rankdata(atac.mean(axis=0)), shares @ (means - mean), rankdata(mean)
     xy, xz, yz = (np.corrcoef(xyz[i], xyz[j])[0, 1] for i, j in ((0, 1), (0, 2), (1, 2)))
     expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
-    profile = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
+    profile = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
     # Genes of one mean differ by rounding, and so in rank.
     assert profile.likeness(shares) == pytest.approx(expected, abs=1e-4)
     assert profile.by_chance == pytest.approx(0.05)
@@ -61,19 +61,19 @@ def test_the_likeness_is_a_partial_correlation_of_ranks():
 
 def test_types_without_a_cell_have_no_part_in_the_mean_of_all():
     rna, atac, labels = drawn(np.repeat([0, 1], 40))
-    few = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
-    more = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES + 3)
+    few = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
+    more = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES + 3)
     shares = np.array([0.1, 0.4, 0.2, 0.3])
     assert more.likeness(np.append(shares, np.zeros(3))) == pytest.approx(few.likeness(shares))
 
 
 def test_what_tells_no_type_from_all_is_like_nothing():
     rna, atac, labels = drawn(np.repeat([0, 1], 40))
-    profile = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
+    profile = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), labels, TYPES)
     assert profile.likeness(np.full(TYPES, 1 / TYPES)) == 0
-    flat = MeanProfile.of(sparse.csr_matrix(rna), np.ones(GENES), labels, TYPES)
+    flat = Pseudobulk.of(sparse.csr_matrix(rna), np.ones(GENES), labels, TYPES)
     assert flat.likeness(one(0)) == 0
-    alone = MeanProfile.of(sparse.csr_matrix(rna), atac.mean(axis=0), np.zeros(100, int), 1)
+    alone = Pseudobulk.of(sparse.csr_matrix(rna), atac.mean(axis=0), np.zeros(100, int), 1)
     assert alone.likeness(np.ones(1)) == 0
 
 
