@@ -32,9 +32,9 @@ napoleon_use_param = False
 
 def flag_lists() -> str:
     """The page of all flags, from where they are declared."""
-    from scadv_tf.annotate import AnnotateConfig
     from scadv_tf.comparison.systems import ComparisonConfig
     from scadv_tf.config import SECTIONS
+    from scadv_tf.labelling import AnnotateConfig
     from scadv_tf.report import ReportConfig
 
     programs = [

@@ -140,6 +140,7 @@ def test_before_the_first_epoch_is_done_it_starts_anew(tissue, monkeypatch):
 def test_a_main_job_that_diverges_leaves_what_was_there(train_apart, tmp_path):
     (tmp_path / "run").mkdir()
     older = {"metrics.json": "{}", "predictions.csv": "cell,label\n"}
+    older["config.json"] = RunConfig().to_json()  # by which it is known for a run's folder
     for name, text in older.items():
         (tmp_path / "run" / name).write_text(text)
     words = "--dataset=synthetic --synthetic_cells=90 --epochs=3 --learning_rate=1e30"

@@ -16,11 +16,12 @@ from one_model import alike, fit_alike
 from scipy import sparse
 
 from scadv_tf import RunConfig
-from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotate import annotate_file
 from scadv_tf.annotation import annotate_cells
 from scadv_tf.data import preprocessing
 from scadv_tf.data.datasets import DatasetSource, assemble
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.labelling import AnnotateConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("loaded_once")]
 

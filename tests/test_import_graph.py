@@ -20,7 +20,7 @@ FLOORS = (
     ("data", "flags"),
     ("client", "cluster", "console", "evaluation", "models"),
     ("annotation", "baselines", "checkpoints", "team"),
-    ("fitting", "scoring", "serving"),
+    ("fitting", "labelling", "scoring", "serving"),
     ("annotate", "run_figures"),
     ("pl", "results"),
     ("result_folder",),

@@ -236,6 +236,7 @@ def run(train_here, files):
     stale = folder / "runs" / "tissue" / "predictions.csv"
     stale.parent.mkdir(parents=True)
     stale.write_text("of an earlier run in the other mode")
+    (stale.parent / "config.json").write_text(RunConfig().to_json())
     done = train_here(
         folder,
         *("--mode=unsupervised", "--rna=rna.h5ad", "--atac=atac.h5ad", "--genes=genes.bed"),

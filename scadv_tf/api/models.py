@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scadv_tf import signals
-from scadv_tf.annotate import AnnotateConfig, answer_all, summary_and_batches
 from scadv_tf.api.arguments import folder_of, plain
 from scadv_tf.api.cells import target_of, uns_of_settings
 from scadv_tf.client.batches import check_modality
@@ -20,6 +19,7 @@ from scadv_tf.data.anndata_cells import without_counts
 from scadv_tf.data.answers import CellAnswers, write_into
 from scadv_tf.data.cell_files import open_cells
 from scadv_tf.data.stored_cells import Called, Choices
+from scadv_tf.labelling import AnnotateConfig, answer_all, summary_and_batches
 from scadv_tf.libraries import quiet_libraries, quiet_start
 from scadv_tf.naming import query_called
 from scadv_tf.settings import Checked, option_of

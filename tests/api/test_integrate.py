@@ -19,10 +19,11 @@ from scipy import sparse
 
 import scadv_tf
 from scadv_tf import RunConfig, training
-from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotate import annotate_file
 from scadv_tf.data.answers import COLUMNS, PREFIX
 from scadv_tf.data.synthetic import simulate
 from scadv_tf.errors import InputError
+from scadv_tf.labelling import AnnotateConfig
 
 SETTINGS = {
     "label_key": "kind",

@@ -25,11 +25,12 @@ from scipy.io import mmwrite
 
 import scadv_tf
 from scadv_tf import InputError
-from scadv_tf.annotate import AnnotateConfig, annotate_file, start
+from scadv_tf.annotate import annotate_file, start
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data import annotated_files
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.labelling import AnnotateConfig
 from scadv_tf.progress import CellProgress
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
@@ -567,7 +568,8 @@ GROWTH = """
     import functools
     import sys
 
-    from scadv_tf.annotate import AnnotateConfig, annotate_file
+    from scadv_tf.annotate import annotate_file
+    from scadv_tf.labelling import AnnotateConfig
     from scadv_tf.memory import peak_memory_mb
     from scadv_tf.client import exported
 

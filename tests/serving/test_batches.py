@@ -16,11 +16,12 @@ from serving_twin import averaging_of_new, opened
 from two_donors import donors, of_donors
 
 from scadv_tf import InputError
-from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotate import annotate_file
 from scadv_tf.client.batches import batch_codes
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.batch_offsets import memberships
 from scadv_tf.data.normalization import log_normalize
+from scadv_tf.labelling import AnnotateConfig
 from scadv_tf.serving.served_model import ServedModel
 
 

@@ -13,12 +13,13 @@ import tensorflow as tf
 from same_answers import assert_close
 from scipy import sparse
 
-from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotate import annotate_file
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.levels import held_levels, plain_levels
 from scadv_tf.data.measures import Measure
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.labelling import AnnotateConfig
 from scadv_tf.serving.comparable import comparable
 
 pytestmark = pytest.mark.slow

@@ -8,11 +8,12 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scadv_tf.annotate import AnnotateConfig, annotate_file
+from scadv_tf.annotate import annotate_file
 from scadv_tf.client.exported import ExportedModel
 from scadv_tf.data.datasets import DatasetSource, load
 from scadv_tf.data.gene_activity import peak_intervals
 from scadv_tf.data.synthetic import simulate
+from scadv_tf.labelling import AnnotateConfig
 from scadv_tf.serving.export import export
 
 CELLS = 60  # of each sample
