@@ -9,7 +9,7 @@ import pytest
 from forked import finished
 
 PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
-KILLS = 20
+KILLS = 12
 
 
 @pytest.mark.slow

@@ -133,6 +133,26 @@ def test_mixing_worked_out_by_hand():
     assert overall_mixing(latent, modality, k=1) == pytest.approx((1 + 1) / 2)
 
 
+def test_mixing_of_types_that_lie_apart_is_that_of_their_cells_alone():
+    """Types of few cells, and cells without a type, are left out."""
+    random = np.random.default_rng(5)
+    sizes = {"mixed": (40, 20), "apart": (30, 30), "few": (40, 9), "": (20, 20)}
+    latents, modality, types = [], [], []
+    for number, (name, (rna, atac)) in enumerate(sizes.items()):
+        here = np.repeat(["rna", "atac"], [rna, atac])
+        away = 100.0 * ((here == "rna") & (name == "apart"))
+        latents.append(random.normal(size=(rna + atac, 3)) + away[:, None] + 1000 * number)
+        modality += [*here]
+        types += [name] * (rna + atac)
+    latent, modality, types = np.concatenate(latents), np.array(modality), np.array(types)
+    overall, by_type = metrics.modality_mixing(latent, modality, types, k=5)
+    assert overall == overall_mixing(latent, modality, k=5) and by_type.keys() == {"mixed", "apart"}
+    for name, found in by_type.items():
+        of_type = types == name
+        assert found == pytest.approx(overall_mixing(latent[of_type], modality[of_type], k=5))
+    assert by_type["apart"] == 0 and by_type["mixed"] == pytest.approx(1, abs=0.25)
+
+
 def test_mixing_equals_its_plain_twin():
     random = np.random.default_rng(1)
     latent = random.normal(size=(130, 3)) + np.repeat([[0.0], [0.7]], [100, 30], axis=0)
