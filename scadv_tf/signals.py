@@ -151,10 +151,19 @@ def _forget() -> None:
 
 
 def _ask(number: int, at: FrameType | None) -> None:
+    if _is_within_ask(at):
+        return  # that one knows what it interrupts, which may be fragile
     if not _asked:
         _asked.append(Stopped(number))
     if at is None or at.f_globals.get("__name__", "").partition(".")[0] not in FRAGILE:
         due()
+
+
+def _is_within_ask(at: FrameType | None) -> bool:
+    """Whether a signal came while another was heard, as reminders do on a busy machine."""
+    while at is not None and at.f_code is not _ask.__code__:
+        at = at.f_back
+    return at is not None
 
 
 def _cleans_up() -> bool:

@@ -9,7 +9,7 @@ import pytest
 from forked import finished
 
 PROGRAM = Path(__file__).parent / "benchmarks" / "bench_kills.py"
-KILLS = 12
+KILLS = 20
 
 
 @pytest.mark.slow

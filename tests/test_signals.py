@@ -336,6 +336,34 @@ def test_what_must_not_be_cut_short_is_done_before_a_signal_is_heard():
     assert done == ["within"]
 
 
+def test_a_signal_that_comes_while_one_is_heard_interrupts_no_fragile_library(monkeypatch):
+    """What the second interrupts is our handler, but what that interrupted is TensorFlow."""
+
+    class Reminded(signals.Stopped):
+        reminders = 1
+
+        def __init__(self, number: int):
+            super().__init__(number)
+            if Reminded.reminders:
+                Reminded.reminders = 0
+                signal.raise_signal(number)
+
+    work = {"__name__": "tensorflow.python.util.nest_util", "signal": signal}
+    exec("def flatten(): signal.raise_signal(signal.SIGTERM); return 'whole'", work)
+    monkeypatch.setattr(signals, "Stopped", Reminded)
+    before = signal.signal(signal.SIGTERM, signals._ask)
+    try:
+        try:
+            assert work["flatten"]() == "whole" and Reminded.reminders == 0
+        except KeyboardInterrupt:  # which would end all tests
+            pytest.fail("TensorFlow was interrupted")
+        with pytest.raises(Reminded):
+            signals.due()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signals._forget()
+
+
 def test_where_ctrl_c_has_a_meaning_of_its_own_it_keeps_it():
     def meaning(*_):
         pass

@@ -240,12 +240,28 @@ def parts_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
     if sparse.issparse(matrix):
         matrix = sparse.csr_matrix(matrix)
     for start in range(0, matrix.shape[0], size):
-        rows = sparse.csr_matrix(matrix[start : start + size])
+        rows = matrix[start : start + size]
         with np.errstate(over="ignore"):
-            rows = rows.astype(np.float32)
+            if sparse.issparse(rows):
+                rows = sparse.csr_matrix(rows).astype(np.float32)
+            else:  # of any kind of numbers, also of 16 bits, which SciPy has no sparse ones of
+                rows = sparse.csr_matrix(_numbers(rows).astype(np.float32))
         _check_counts(rows, start)
         rows.eliminate_zeros()
         yield rows
+
+
+def _numbers(rows: object) -> np.ndarray:
+    """Some rows of a dense matrix, which must not hold objects or text."""
+    found = np.asarray(rows)
+    if found.dtype.kind not in "buif":
+        raise InputError(
+            what="the matrix of counts does not hold numbers as such",
+            expected="whole or other real numbers",
+            received=f"{found.dtype}",
+            advice="convert it, such as counts.astype('float32')",
+        )
+    return found
 
 
 def counts_of(adata: AnnData, layer: str | None) -> Matrix:

@@ -152,7 +152,7 @@ class Client:
             counts = held_levels(counts, name="the AnnData")
         rows = parts_of(counts, self.batch_size)
         columns = input_columns(adata.var, modality, self.assets)
-        unlike(self.assets, modality, HeldRows(sparse.csr_matrix(counts[: self.batch_size])))
+        unlike(self.assets, modality, HeldRows(next(parts_of(counts, self.batch_size))))
         batches = ((columns.genes(counts), columns.peaks(counts)) for counts in rows)
         codes = batch_codes(names, adata.n_obs, self.assets, modality)
         answers = self._annotated(batches, modality, columns.to_peaks is not None, codes)

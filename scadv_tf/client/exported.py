@@ -59,6 +59,10 @@ class ExportedModel:
         self.genes, self.types = self.assets.genes, self.assets.types
         self.intervals, self.manifest = self.assets.intervals, self.assets.manifest
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and other processes, which load TensorFlow's part from the folder anew."""
+        return {name: held for name, held in vars(self).items() if name != "_model"}
+
     @property
     def peaks(self) -> int:
         """The number of peaks P by which neighbours are found; 0 without peaks or types."""

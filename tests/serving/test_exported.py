@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 
 import numpy as np
@@ -140,6 +141,28 @@ def test_counts_that_are_none_are_refused(model, new_tissue, bad):
     for ask in (model.annotate, model.embed):
         with pytest.raises(InputError, match="negative, above 1e.30 or not a number"):
             ask(counts, "atac")
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", "uint8", "longdouble"])
+def test_dense_counts_may_be_of_any_kind_of_numbers(model, new_tissue, kind):
+    counts = new_tissue.rna[:20].toarray().clip(max=200)
+    given = counts.astype(kind)
+    found, expected = (model.annotate(each, "rna") for each in (given, sparse.csr_matrix(counts)))
+    assert_same_answers(dict_of(found), dict_of(expected))
+
+
+@pytest.mark.parametrize("kind", [object, str, complex])
+def test_what_does_not_hold_numbers_is_refused(model, new_tissue, kind):
+    with pytest.raises(InputError, match="does not hold numbers as such"):
+        model.annotate(new_tissue.rna[:3].toarray().astype(kind), "rna")
+
+
+def test_a_model_that_was_asked_goes_to_another_process(model, new_tissue):
+    """As joblib and Dask send it; TensorFlow's part is loaded there."""
+    expected = model.embed(new_tissue.rna[:5], "rna")
+    there = pickle.loads(pickle.dumps(model))
+    assert "_model" not in vars(there) and "_model" in vars(model)
+    assert_close(there.embed(new_tissue.rna[:5], "rna").latent[:], expected.latent[:])
 
 
 # Folders.
