@@ -148,7 +148,10 @@ def label_findings(left_out: LeftOut | None) -> list[Finding]:
         f"RNA itself hardly tells {joined(poor)} from other types: so few RNA cells of theirs that "
         "were left out are called so."
     )
-    advice = "Group these with the type that they are taken for; ATAC labels are no better."
+    advice = (
+        "Group these with the type that they are taken for, or doubt which of the two ATAC cells "
+        "are called."
+    )
     return [Finding(AMBER, text, advice)]
 
 

@@ -1,6 +1,7 @@
 """Whether the RNA labels go with the RNA counts, by RNA cells that were not learned from.
 
-No ATAC cell comes in. What RNA cells themselves cannot be told by, ATAC cells cannot either.
+No ATAC cell comes in. A border between types that RNA cells themselves do not keep tells little of
+ATAC cells, which are means of neighbours, but of another modality.
 """
 
 from __future__ import annotations

@@ -65,22 +65,25 @@ def _cells_of_no_use(diagnosis: Mapping) -> str:
 
 
 def types_section(diagnosis: Mapping, scores: Mapping) -> str:
-    """Render what marker genes and mixing say of each type."""
+    """Render what RNA itself, marker genes and mixing say of each type."""
     by_type = (diagnosis.get("markers") or {}).get("by_type") or {}
     mixing = scores.get("mixing_by_type") or {}
+    recognised = (scores.get("rna_left_out") or {}).get("recognised", {})
     rows = [
         [
-            name, _decimals(row["auroc"], 2), _decimals(row["coactivity"], 1),
-            _decimals(mixing.get(name), 2), row["markers"],
+            name, _decimals(recognised.get(name), 2), _decimals(row["auroc"], 2),
+            _decimals(row["coactivity"], 1), _decimals(mixing.get(name), 2), row["markers"],
         ]
         for name, row in by_type.items()
     ]  # fmt: skip
-    heads = ["Type", "In its cells", "Together", "Mixing", "Best markers in RNA"]
+    heads = ["Type", "Known in RNA", "In its cells", "Together", "Mixing", "Best markers in RNA"]
     caption = (
-        "In its cells: the chance that the markers of the type are more active in an ATAC cell "
-        "called so than in another (0.5 is chance). Together: how much more the markers go "
-        "together than random genes do, in standard deviations (below 2 is chance), whatever cells "
-        "are called. Mixing: of the RNA and ATAC cells of the type, 1 is perfect."
+        "Known in RNA: the share of its RNA cells that are called so where they were not learned "
+        "from. In its cells: the chance that the markers of the "
+        "type are more active in an ATAC cell called so than in another (0.5 is chance). Together: "
+        "how much more the markers go together than random genes do, in standard deviations (below "
+        "2 is chance), whatever cells are called. Mixing: of the RNA and ATAC cells of the type, 1 "
+        "is perfect."
     )
     return section("Marker genes of each type", table(heads, rows, caption) if rows else "")
 

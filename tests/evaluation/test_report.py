@@ -206,6 +206,18 @@ def test_the_first_that_is_said_is_whether_to_trust_it(tmp_path, page_of):
     assert not any(text.startswith("Leave out the cells") for text in said)
 
 
+def test_of_each_type_it_says_how_well_it_is_known_in_rna_and_shown_in_atac(tmp_path, page_of):
+    row = {"auroc": 0.876, "coactivity": 5.43, "markers": "CD3D, IL32"}
+    diagnosis = diagnosis_of("T") | {"markers": {"by_type": {"T": row, "NK": row}}}
+    scores = {"mixing_by_type": {"T": 0.913}}
+    scores |= {"rna_left_out": {"accuracy": 0.7, "kappa": 0.5, "recognised": {"T": 0.654}}}
+    page = page_of(tmp_path / "r.html", diagnosis=diagnosis, scores=scores)
+    heads = ["Type", "Known in RNA", "In its cells", "Together", "Mixing", "Best markers in RNA"]
+    place = next(i for i in range(len(page.texts)) if page.texts[i : i + 6] == heads)
+    told = page.texts[place + 6 :]
+    assert told[:6] == ["T", "0.65", "0.88", "5.4", "0.91", "CD3D, IL32"] and told[6] == "NK"
+
+
 def test_only_the_script_of_the_page_may_run(tmp_path):
     path = write_report(tmp_path / "r.html", ReportContent("Run", "pbmc"))
     page = path.read_text("utf-8")
