@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from scadv_tf.config import SECTIONS, DataConfig
@@ -44,7 +46,7 @@ def check_what_stands(data: DataConfig, folder: Path) -> None:
 
     Raises
     ------
-    InputError : an input has the path of a result, or a file does that no run has written.
+    InputError : an input has the path of a result, or a file that is none does.
     """
     results = [folder / name for name in (*FILES, REPORT)]
     for setting in INPUTS:
@@ -56,18 +58,13 @@ def check_what_stands(data: DataConfig, folder: Path) -> None:
                     "inputs that are called otherwise than the results, or lie elsewhere",
                     f"--{setting}={given}, in the folder of the results, {folder}",
                 )
-    former = _former_data(folder)
-    foreign = [path.name for path in results if path.is_file()] if former is None else []
-    if foreign:
-        raise _in_the_way(
-            "The results would take the place of files that no run has written.",
-            "an empty or new folder, or that of a former run",
-            f"{folder}, which holds {', '.join(foreign)} and no {CONFIG} of a run",
-        )
+    former = former_results(folder, (*FILES, REPORT), CONFIG, SECTIONS)
+    if former is None or not isinstance(former["data"], dict):
+        return
     other = [
         name
         for name in ("dataset", *INPUTS)
-        if former is not None and _places(former.get(name)) != _places(getattr(data, name))
+        if _places(former["data"].get(name)) != _places(getattr(data, name))
     ]
     if other:
         logger.warning(
@@ -78,14 +75,33 @@ def check_what_stands(data: DataConfig, folder: Path) -> None:
         )
 
 
-def _former_data(folder: Path) -> dict | None:
-    """What the run before was given, setting -> value; None where no run has written here."""
-    try:
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    of_a_run = isinstance(settings, dict) and settings.keys() >= SECTIONS.keys()
-    return settings["data"] if of_a_run and isinstance(settings["data"], dict) else None
+def former_results(
+    folder: Path, files: Iterable[str], sign: str, keys: Iterable[str]
+) -> dict | None:
+    """The JSON file by which former results are known; None where nothing stands in their place.
+
+    Parameters
+    ----------
+    files : that results are written to.
+    sign, keys : the one of them by which they are known, and what it holds.
+
+    Raises
+    ------
+    InputError : such files are there, and are none of ours.
+    """
+    content = None
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads((folder / sign).read_text(encoding="utf-8"))
+    if isinstance(content, dict) and content.keys() >= {*keys}:
+        return content
+    foreign = [name for name in files if (folder / name).is_file()]
+    if foreign:
+        raise _in_the_way(
+            "The results would take the place of other files.",
+            "an empty or new folder, or that of former results of the same command",
+            f"{folder}, which holds {', '.join(foreign)}, and no {sign} of such results",
+        )
+    return None
 
 
 def _places(given: object) -> list[Path]:

@@ -126,7 +126,7 @@ def test_files_that_no_run_has_written_stay(tmp_path, name):
     """Such as those of another program, where --output_dir=. is given."""
     (tmp_path / name).write_text('{"name": "of the user"}')
     config = RunConfig.of(dataset="synthetic", output_dir=str(tmp_path))
-    with pytest.raises(InputError, match=rf"no run has written(.|\n)*holds {name} and no config"):
+    with pytest.raises(InputError, match=rf"other files(.|\n)*holds {name}, and no config"):
         run(config)
     assert (tmp_path / name).read_text() == '{"name": "of the user"}'
 

@@ -24,11 +24,12 @@ from scadv_tf.files import at_home
 from scadv_tf.folders import made_folder, one_run
 from scadv_tf.naming import query_called
 from scadv_tf.progress import Stages
-from scadv_tf.result_folder import check_writable
+from scadv_tf.result_folder import check_writable, former_results
 from scadv_tf.results import versions, write_json
 from scadv_tf.training import dataset_name, read_and_tell
 
 RIVAL = "harmony"
+CONTENT = "comparison.json"
 logger = logging.getLogger(__name__)
 
 
@@ -56,6 +57,7 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     name = dataset_name(config.data)
     folder = at_home(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)
+    former_results(folder, (REPORT, CONTENT), CONTENT, ("systems", "rows"))
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     query = Measure.of(config.data).name
     with query_called(query):
@@ -152,7 +154,7 @@ def run_rows(
         logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
         rows.append(row)
         content = content_of(rows, seeds[0], chosen, once)
-        write_json(folder / "comparison.json", content)
+        write_json(folder / CONTENT, content)
     return rows, content
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from scadv_tf.comparison.contestant import given_to
 from scadv_tf.comparison.rows import MEASURES, RowRunner, failed_row
-from scadv_tf.comparison.run import at_seed, run_rows
+from scadv_tf.comparison.run import at_seed, run, run_rows
 from scadv_tf.comparison.store import Row, RowStore
 from scadv_tf.comparison.systems import ComparisonConfig, settings_of
 from scadv_tf.config import DataConfig, OutputConfig, RunConfig
+from scadv_tf.errors import InputError
 
 CHOSEN = ComparisonConfig(systems=("ce", "harmony", "svm"), seeds=2)
 ALL = [("ce", 5), ("harmony", 5), ("svm", 5), ("ce", 6), ("harmony", 6)]
@@ -84,6 +85,16 @@ def test_finished_rows_are_taken_up_as_they_were(compare):
         for name in ("predicted", "umap", "macro_f1"):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
             assert getattr(before, name).dtype == getattr(after, name).dtype
+
+
+@pytest.mark.parametrize("name", ["report.html", "comparison.json"])
+def test_files_that_no_comparison_has_written_stay(tmp_path, name):
+    """Such as the report of a run, in whose folder a comparison would be written."""
+    (tmp_path / name).write_text("{}")
+    config = RunConfig.of(dataset="synthetic", output_dir=str(tmp_path))
+    with pytest.raises(InputError, match=f"other files(.|\n)*holds {name}, and no comparison"):
+        run(config, ComparisonConfig(systems=("svm",)))
+    assert (tmp_path / name).read_text() == "{}" and len([*tmp_path.iterdir()]) == 1
 
 
 def test_rerun_forgets_the_rows_asked_for_and_no_others(compare):
