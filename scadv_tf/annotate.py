@@ -26,6 +26,7 @@ from scadv_tf.errors import InputError
 from scadv_tf.files import at_home, same_file, unwritable
 from scadv_tf.folders import made_folder, scratch_folder
 from scadv_tf.labelling import AnnotateConfig, Summary, answer_all, summary_and_batches
+from scadv_tf.refusals import is_full_disk
 from scadv_tf.settings import require
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _told_of_the_disk(output: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # HDF5 raises both on a full disk
-        if isinstance(error, RuntimeError) and "errno" not in str(error):
+        if isinstance(error, RuntimeError) and not is_full_disk(error):
             raise
         raise _not_writable(output, f"{type(error).__name__}: {error}") from error
 

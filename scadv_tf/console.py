@@ -15,11 +15,10 @@ from absl import logging as absl_logging
 
 from scadv_tf import folders, signals
 from scadv_tf.errors import BAD_INPUT, InputError
-from scadv_tf.flags import help_text, parsed
+from scadv_tf.flags import asks_for_help, help_text, parsed
 from scadv_tf.libraries import end_at_once, hush_libraries
 from scadv_tf.refusals import refusal
 
-HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 logger = logging.getLogger(__name__)
 
 
@@ -41,7 +40,7 @@ def run_app(main: Callable[[], None]) -> None:
 
 def _parsed(words: list[str]) -> list[str]:
     try:
-        if not HELP.isdisjoint(words[1:]):
+        if asks_for_help(words):
             print(help_text(sys.modules["__main__"].__doc__ or ""))
             raise SystemExit
         return parsed(words)

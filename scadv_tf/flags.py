@@ -16,6 +16,8 @@ from scadv_tf.errors import InputError
 
 Section = TypeVar("Section")
 
+# As absl knows them, but for those that list the flags of libraries.
+HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 # absl's name of the kind of a flag -> what it takes.
 VALUES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
@@ -64,6 +66,11 @@ def _define_one(field: dataclasses.Field, sentence: str, settings: dict[str, Any
     if isinstance(default, tuple):
         default = [str(item) for item in default]
     definers[type(field.default)](field.name, default, sentence, **settings)
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """Whether the words of a command line, the program first, ask what its flags are."""
+    return not HELP.isdisjoint(words[1:])
 
 
 def help_text(head: str, flag_values: flags.FlagValues = flags.FLAGS) -> str:

@@ -14,7 +14,7 @@ from scipy import sparse
 from scadv_tf.client.assets import OF_BATCHES, Assets
 from scadv_tf.data.batch_offsets import column_of_batches
 from scadv_tf.data.labels import column_texts
-from scadv_tf.data.sound_counts import LARGEST_COUNT, all_sound, each_sound
+from scadv_tf.data.sound_counts import LARGEST_COUNT, all_sound, checked_numbers, each_sound
 from scadv_tf.data.stored_matrices import first_entry
 from scadv_tf.errors import InputError
 from scadv_tf.modalities import MODALITIES
@@ -235,7 +235,7 @@ def parts_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
 
     Raises
     ------
-    InputError : a value is negative, above `LARGEST_COUNT` or not a number.
+    InputError : a value is negative, above `LARGEST_COUNT` or not a number, or no value is one.
     """
     if sparse.issparse(matrix):
         matrix = sparse.csr_matrix(matrix)
@@ -245,23 +245,10 @@ def parts_of(matrix: Matrix, size: int) -> Iterator[sparse.csr_matrix]:
             if sparse.issparse(rows):
                 rows = sparse.csr_matrix(rows).astype(np.float32)
             else:  # of any kind of numbers, also of 16 bits, which SciPy has no sparse ones of
-                rows = sparse.csr_matrix(_numbers(rows).astype(np.float32))
+                rows = sparse.csr_matrix(np.asarray(checked_numbers(rows)).astype(np.float32))
         _check_counts(rows, start)
         rows.eliminate_zeros()
         yield rows
-
-
-def _numbers(rows: object) -> np.ndarray:
-    """Some rows of a dense matrix, which must not hold objects or text."""
-    found = np.asarray(rows)
-    if found.dtype.kind not in "buif":
-        raise InputError(
-            what="the matrix of counts does not hold numbers as such",
-            expected="whole or other real numbers",
-            received=f"{found.dtype}",
-            advice="convert it, such as counts.astype('float32')",
-        )
-    return found
 
 
 def counts_of(adata: AnnData, layer: str | None) -> Matrix:

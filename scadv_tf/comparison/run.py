@@ -29,7 +29,7 @@ from scadv_tf.results import versions, write_json
 from scadv_tf.training import dataset_name, read_and_tell
 
 RIVAL = "harmony"
-CONTENT = "comparison.json"
+COMPARISON = "comparison.json"
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +57,8 @@ def run(config: RunConfig, chosen: ComparisonConfig) -> dict:
     name = dataset_name(config.data)
     folder = at_home(config.output.output_dir or Path("runs") / f"{name}_comparison")
     check_writable(folder)
-    former_results(folder, (REPORT, CONTENT), CONTENT, ("systems", "rows"))
+    # Refuses a folder with such files of others; rows of a former comparison are taken up.
+    former_results(folder, (REPORT, COMPARISON), COMPARISON, ("systems", "rows"))
     seeds = [at_seed(config, config.training.seed + i) for i in range(chosen.seeds)]
     query = Measure.of(config.data).name
     with query_called(query):
@@ -154,7 +155,7 @@ def run_rows(
         logger.info("    %s%s", _in_short(row.content), " (kept)" if is_kept else "")
         rows.append(row)
         content = content_of(rows, seeds[0], chosen, once)
-        write_json(folder / CONTENT, content)
+        write_json(folder / COMPARISON, content)
     return rows, content
 
 

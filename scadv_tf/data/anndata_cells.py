@@ -17,6 +17,7 @@ from scipy import sparse
 
 from scadv_tf.data.features import with_columns_of
 from scadv_tf.data.scverse import chosen_matrix, modality_in, with_shared_columns
+from scadv_tf.data.sound_counts import checked_numbers
 from scadv_tf.data.spill import numbers
 from scadv_tf.data.stored_cells import Asked, StoredCells
 from scadv_tf.data.stored_matrices import (
@@ -163,7 +164,7 @@ def read_anndata(asked: Asked, given: AnnData | MuData) -> StoredCells:
 
     return StoredCells(
         "AnnData",
-        _stored(_numbers(chosen()), asked),
+        _stored(checked_numbers(chosen(), "the AnnData's matrix of counts"), asked),
         StoredText(names),
         var,
         table,
@@ -198,23 +199,3 @@ def _stored(matrix: Any, asked: Asked) -> StoredMatrix:
 
 def _held(matrix: Any) -> StoredMatrix:
     return HeldRows(matrix) if sparse.issparse(matrix) else DenseRows(np.asarray(matrix))
-
-
-def _numbers(matrix: Any) -> Any:
-    """The matrix itself, which must not hold objects or text."""
-    kind = getattr(matrix, "dtype", None)
-    if np.ma.is_masked(matrix):
-        raise InputError(
-            what="the AnnData's matrix of counts has masked values",
-            expected="a number for each cell and feature",
-            received=f"{np.ma.count_masked(matrix):,} masked values",
-            advice="say what they are, such as adata.X = adata.X.filled(0)",
-        )
-    if kind is None or kind.kind in "buif":
-        return matrix
-    raise InputError(
-        what="the AnnData's matrix of counts does not hold numbers as such",
-        expected="whole or other real numbers",
-        received=f"{kind}",
-        advice="convert it, such as adata.X = adata.X.astype('float32')",
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +22,31 @@ logger = logging.getLogger(__name__)
 
 CELLS_AT_ONCE = 1000
 LARGEST_COUNT = 1e30  # so many in any number of genes add up to a number in single precision
+
+
+def checked_numbers(matrix: Any, name: str = "the matrix of counts") -> Any:
+    """The matrix itself, dense or sparse, in memory or a file.
+
+    Raises
+    ------
+    InputError : it holds objects or text, or masked values.
+    """
+    kind = getattr(matrix, "dtype", None)
+    if np.ma.is_masked(matrix):
+        raise InputError(
+            what=f"{name} has masked values",
+            expected="a number for each cell and feature",
+            received=f"{np.ma.count_masked(matrix):,} masked values",
+            advice="say what they are, such as adata.X = adata.X.filled(0)",
+        )
+    if kind is None or kind.kind in "buif":
+        return matrix
+    raise InputError(
+        what=f"{name} does not hold numbers as such",
+        expected="whole or other real numbers",
+        received=f"{kind}",
+        advice="convert it, such as adata.X = adata.X.astype('float32')",
+    )
 
 
 def each_sound(values: np.ndarray) -> np.ndarray:

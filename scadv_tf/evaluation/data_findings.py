@@ -25,8 +25,8 @@ AVERAGED = 0.3
 # Cells of one experiment are all different but for some that are all but empty.
 REPEATED = 0.05
 # Cohen's kappa of RNA cells that were left out, 'slight' and 'moderate' by Landis and Koch (1977):
-# 0.00 of labels in another order than the cells and 0.2 to 0.5 where half are; of six real sets and
-# their rows of 300 cells or more 0.57 and above.
+# 0.00 of labels in another order than the cells and 0.34 to 0.42 where half are; of four real sets
+# and their rows of 300 cells or more 0.57 and above (docs/trust.md).
 NO_LABELS, POOR_LABELS = 0.2, 0.5
 # A type that more cells of its own are taken for another than are called by its name.
 RECOGNISED = 0.5
@@ -128,7 +128,7 @@ def label_findings(left_out: LeftOut | None) -> list[Finding]:
             f"RNA labels go {'hardly' if none else 'poorly'} with the RNA counts: of RNA cells "
             "that were left out, "
             f"{left_out.accuracy:.0%} are called their own type (Cohen's kappa "
-            f"{left_out.kappa:.2f}; 0 is chance, sound sets of {FEW_CELLS} cells have 0.57 to 1)."
+            f"{left_out.kappa:.2f}; 0 is chance, sound sets have 0.57 or more)."
         )
         advice = (
             "Check that the labels are of these cells, in their order: look at a marker gene by "

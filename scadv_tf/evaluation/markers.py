@@ -128,16 +128,14 @@ def check_markers(
         likeness, alone = _likenesses(profile, not_none(rna_labels), called)
         unmarked = UnmarkedClusters.of(active, contrast, distinct, called, seed)
     names = [genes[measured][found] for found in _own(contrast, markers)]
-    by_type = pd.DataFrame(
-        {
-            "markers": [", ".join(found[:10]) for found in names],
-            "coactivity": each,
-            "cells": [int(np.sum(called == k)) for k in range(len(types))],
-            "auroc": _auroc(_scores(scaled, markers), called),
-            "likeness": alone,
-        },
-        index=[*types],
-    )
+    columns = {
+        "markers": [", ".join(found[:10]) for found in names],
+        "coactivity": each,
+        "cells": [int(np.sum(called == k)) for k in range(len(types))],
+        "auroc": _auroc(_scores(scaled, markers), called),
+        "likeness": alone,
+    }
+    by_type = pd.DataFrame(columns, index=[*types])
     own = dict(zip(types, names, strict=True))
     dots = _dots(active, measure.present(atac), genes[measured], own, called)
     return MarkerCheck(*known, overall, by_type, dots, between, likeness, unmarked)

@@ -130,18 +130,24 @@ def test_the_guess_is_the_weighted_mean_of_both_views(types):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def told_by_draws_without(features, labels, temperature: float) -> np.ndarray:
+    """The sum of what draws say of each cell that they left out, of three types [cells, 3]."""
+    told = np.zeros((len(labels), 3))
+    for rows in draws(labels):
+        out = sorted(set(range(len(labels))) - set(rows))
+        for share, view in zip(VIEW_SHARES, (features, directions(features)), strict=True):
+            given = view[rows], labels[rows], view[out], temperature, (view, labels)
+            told[out] += share * twin(*given)
+    return told
+
+
 def test_the_temperature_is_the_most_probable_one_for_cells_that_draws_left_out():
     features, labels = cloud([0, 1, 2], cells=60, width=12)
     found = temperature_of(LinearGuess.fit(features, labels, 3), features, labels)
 
     def loss(temperature: float) -> float:
         """Of the mean answer of the draws without a cell, and of temperatures beforehand."""
-        told = np.zeros((len(labels), 3))
-        for rows in draws(labels):
-            out = sorted(set(range(len(labels))) - set(rows))
-            for share, view in zip(VIEW_SHARES, (features, directions(features)), strict=True):
-                given = view[rows], labels[rows], view[out], temperature, (view, labels)
-                told[out] += share * twin(*given)
+        told = told_by_draws_without(features, labels, temperature)
         once = told.any(axis=1)  # some cell may be in every draw
         own = told[once, labels[once]] / told[once].sum(axis=1)
         return (np.log(temperature) / SPREAD) ** 2 / 2 - np.log(own).sum()
@@ -156,13 +162,7 @@ def test_cells_that_draws_left_out_are_counted_by_what_these_call_them():
     mixed = np.random.default_rng(0).choice([1, 2], len(labels))
     labels = np.where(labels == 2, mixed, labels)
     guess = LinearGuess.fit(features, labels, 3)
-    temperature = temperature_of(guess, features, labels)
-    told = np.zeros((len(labels), 3))
-    for rows in draws(labels):
-        out = sorted(set(range(len(labels))) - set(rows))
-        for share, view in zip(VIEW_SHARES, (features, directions(features)), strict=True):
-            given = view[rows], labels[rows], view[out], temperature, (view, labels)
-            told[out] += share * twin(*given)
+    told = told_by_draws_without(features, labels, temperature_of(guess, features, labels))
     expected = np.zeros((3, 3), int)
     for own, chances in zip(labels, told, strict=True):
         if chances.any():

@@ -443,20 +443,27 @@ def test_a_fault_leaves_no_half_output(exported, ask, simulated, tmp_path, fault
 
 @pytest.mark.parametrize(
     "error, told",
-    [(OSError(28, "No space left"), InputError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    [
+        (OSError(28, "No space left"), InputError),
+        (RuntimeError("Can't write (errno = 28, 'No space left on device')"), InputError),  # HDF5
+        (RuntimeError("of something else"), RuntimeError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
 )
-def test_a_full_disk_and_an_interrupt(ask, simulated, tmp_path, monkeypatch, error, told):
+def test_a_full_disk_other_errors_and_an_interrupt(
+    ask, simulated, tmp_path, monkeypatch, error, told
+):
     def fail(*arguments):
         raise error
 
     write_h5ad(sparse.csc_matrix)(simulated["rna"], tmp_path / "in.h5ad")
-    if told is InputError:
-        monkeypatch.setattr(annotated_files.AnnotatedH5ad, "write", fail)
-    else:
+    if told is KeyboardInterrupt:
         monkeypatch.setattr(CellProgress, "update", fail)
+    else:
+        monkeypatch.setattr(annotated_files.AnnotatedH5ad, "write", fail)
     with pytest.raises(told) as caught:
         ask(tmp_path / "in.h5ad", output="new/folder/out.h5ad")
-    assert told is KeyboardInterrupt or "No space left" in caught.value.received
+    assert told is not InputError or "No space left" in caught.value.received
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.h5ad"]
 
 

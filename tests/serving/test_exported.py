@@ -165,6 +165,12 @@ def test_a_model_that_was_asked_goes_to_another_process(model, new_tissue):
     assert_close(there.embed(new_tissue.rna[:5], "rna").latent[:], expected.latent[:])
 
 
+def test_masked_values_are_refused(model, new_tissue):
+    counts = np.ma.masked_equal(new_tissue.rna[:3].toarray(), 0)
+    with pytest.raises(InputError, match="masked values"):
+        model.annotate(counts, "rna")
+
+
 # Folders.
 
 
